@@ -1,0 +1,15 @@
+// Package shard turns tests with estimates into a plan, a plan into a job
+// matrix, and a plan with results into a verdict.
+//
+// Its place in the picture:
+//
+//	collect ──tests──▶ estimate ──▶ [items ──▶ pack ──plan──▶ matrix, plan file]
+//	run ──▶ results ──▶ [verify: every test exactly once?] ──▶ verdict
+//
+// Vocabulary: a test is a collected pytest item, named by its node ID; an item
+// is a set of tests that must share a job; a shard is one job's tests; its
+// load is the time they take, its wall that time spread over its workers; the
+// makespan is the longest wall, and the lower bound what no plan can beat.
+//
+// The package is pure: no files, processes, clock or network.
+package shard

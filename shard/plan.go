@@ -1,0 +1,92 @@
+package shard
+
+import (
+	"time"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// PlanVersion is the version of the plan format that this package writes and
+// reads.
+const PlanVersion = 1
+
+// MaxRows is how many jobs GitHub makes of one matrix.
+const MaxRows = 256
+
+// Kind tells the shards of the pool from those with memory tests.
+type Kind string
+
+// The kinds of shards.
+const (
+	Pool   Kind = "pool"
+	Memory Kind = "memory"
+)
+
+// Plan says which shard runs which tests. It is made once and is the single
+// truth of a run.
+type Plan struct {
+	Digest    string    // "sha256:" and the hash of everything else in the plan
+	Collector Collector // how the tests were collected
+	Fleet     Fleet
+	Makespan  time.Duration // longest Shard.Wall
+	Bound     time.Duration // no plan for this fleet has a shorter makespan
+	Shards    []Shard       // longest first
+	Warnings  []string      // doubts for the user; not part of the plan file
+}
+
+// Collector is how the tests were collected, and so how each shard must call
+// pytest. The zero Collector stands for a plan from a list of node IDs.
+type Collector struct {
+	Args   []string // the user's pytest arguments
+	Pytest string   // versions; "" where unknown
+	Python string
+	Xdist  string // "" where it is not installed
+	Root   string // pytest's root directory relative to the working directory, with forward slashes
+	Seed   *int64 // seed for pytest-randomly or pytest-random-order, where one is installed
+	Order  string // "definition", or the plugin whose seeded order the tests are in
+}
+
+// Shard is one job's tests.
+type Shard struct {
+	Name    string
+	Kind    Kind
+	Runner  string
+	Workers int
+	Wall    time.Duration // expected wall time of the pytest process
+	Peak    int64         // expected peak memory over its workers, bytes; 0 where unknown
+	Timeout int           // whole minutes
+	Pieces  []Piece       // in running order
+	Basis   Basis         // what the estimates rest on
+}
+
+// Piece is tests of one file that a shard runs one after another.
+type Piece struct {
+	File  string   // path as in the node IDs
+	Cut   bool     // the file's tests may go to different workers: it has been cut over shards or is too long for one worker
+	Tests []string // what follows File in the node IDs (timing.NodeID.Rest), in running order
+}
+
+// Basis counts tests by the rung that their estimates rest on.
+type Basis struct {
+	Measured, Relatives, Guessed int
+}
+
+// Len returns the number of tests.
+func (s *Shard) Len() int {
+	n := 0
+	for _, p := range s.Pieces {
+		n += len(p.Tests)
+	}
+	return n
+}
+
+// IDs returns the node IDs in running order.
+func (s *Shard) IDs() []timing.NodeID {
+	ids := make([]timing.NodeID, 0, s.Len())
+	for _, p := range s.Pieces {
+		for _, rest := range p.Tests {
+			ids = append(ids, timing.NodeID(p.File+rest))
+		}
+	}
+	return ids
+}

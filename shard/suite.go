@@ -1,0 +1,44 @@
+package shard
+
+import (
+	"time"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// Suite is what there is to run: the collected tests, what they share, and
+// what each job pays before its first test.
+type Suite struct {
+	Tests  []Test        // in pytest's running order
+	Setups []Setup       // shared set-ups; Test.Setups indexes them
+	Base   time.Duration // interpreter, plugins, conftest and collection of one job, without the files' imports
+}
+
+// Test is one collected test.
+type Test struct {
+	ID       timing.NodeID
+	Group    string // the xdist_group mark's name; tests of one group share a worker
+	Memory   bool   // has a memory marker
+	Setups   []int  // the set-ups that it needs, by index into Suite.Setups, ascending; tests may share the slice
+	Estimate timing.Estimate
+}
+
+// Setup is work done once for each worker that runs any of the tests that need
+// it: the import of a file, or one instance of a fixture whose scope is above
+// function.
+type Setup struct {
+	ID   string        // a file's path for an import; "module tests/test_a.py::model" for a fixture
+	Cost time.Duration // set-up and teardown
+}
+
+// Fleet says how many runners of which kind there are.
+type Fleet struct {
+	Shards        int    // pool shards wanted, at least 1
+	Workers       int    // workers of a pool shard; 0: CPUs
+	MemoryWorkers int    // workers of a memory shard, at least 1
+	MaxMemoryJobs int    // at most so many memory shards; 0: one for each file with memory tests
+	CPUs          int    // cores of a runner
+	Memory        int64  // memory of a runner, bytes
+	Runner        string // label of the pool shards' runner
+	MemoryRunner  string // label of the memory shards' runner
+}

@@ -1,0 +1,77 @@
+package timing
+
+import (
+	"fmt"
+	"time"
+)
+
+// Outcome is how one test ended, in pytest's words.
+type Outcome string
+
+// The outcomes, as they stand in results files and histories. Crashed means
+// that the worker died while it ran the test.
+const (
+	Passed  Outcome = "passed"
+	Failed  Outcome = "failed"  // the call phase failed, or a subtest did
+	Error   Outcome = "error"   // set-up or teardown failed
+	Skipped Outcome = "skipped" // also by a skip inside the test
+	XFailed Outcome = "xfailed"
+	XPassed Outcome = "xpassed"
+	Crashed Outcome = "crashed"
+)
+
+// Outcomes lists all outcomes, best first.
+func Outcomes() []Outcome {
+	return []Outcome{Passed, Skipped, XFailed, XPassed, Failed, Error, Crashed}
+}
+
+// Bad reports whether the outcome makes a run fail.
+func (o Outcome) Bad() bool {
+	return o == Failed || o == Error || o == Crashed
+}
+
+// Rung says what an estimate rests on, from the firmest to the weakest.
+type Rung int
+
+// The rungs. Everything between Measured and Guess is a relative: another test
+// whose measured cost stands in.
+const (
+	Measured Rung = iota // samples of this very test
+	Sibling              // other parameters of the same function
+	Moved                // the same class and function in a file that is gone
+	Class                // other tests of the same class
+	File                 // other tests of the same file
+	Suite                // the median test of the whole history
+	Guess                // no history at all
+)
+
+var rungNames = [...]string{"measured", "sibling", "moved", "class", "file", "suite", "guess"}
+
+func (r Rung) String() string {
+	if r < 0 || int(r) >= len(rungNames) {
+		return fmt.Sprintf("Rung(%d)", int(r))
+	}
+	return rungNames[r]
+}
+
+// Estimate is the expected cost of one test on one worker.
+type Estimate struct {
+	Wall time.Duration // own set-up, call, teardown and pytest's protocol, without shared set-up; whole microseconds
+	Peak int64         // peak resident memory of its worker, in bytes; 0 where unknown
+	Rung Rung
+}
+
+// SyntaxError is bad input at a place: File:Line: Msg. Line counts from 1; 0
+// means the whole file.
+type SyntaxError struct {
+	File string
+	Line int
+	Msg  string
+}
+
+func (e *SyntaxError) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %s", e.File, e.Msg)
+	}
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
+}

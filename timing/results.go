@@ -1,0 +1,84 @@
+package timing
+
+import "time"
+
+// ResultsVersion is the version of the results format that this package
+// writes and reads.
+const ResultsVersion = 1
+
+// ResultsHeader is the first line of a results file, written by wcshard before
+// pytest starts:
+//
+//	{"wcshard":"results","version":1,"plan":"sha256:…","run":"…","shards":["pool-1"],"attempt":1,"runner":"local","workers":2,"started":"2026-11-23T11:00:00.000Z"}
+type ResultsHeader struct {
+	Plan    string    // digest of the plan that was run
+	Run     string    // names the run: every shard of one CI run has the same
+	Shards  []string  // the shards whose tests this session ran: one, or several under run --all
+	Attempt int       // counts from 1; the newest attempt of a shard counts
+	Runner  string    // runner class, such as "ubuntu-latest"; "local" on a developer's machine
+	Workers int       // planned workers
+	Started time.Time // to the millisecond, UTC
+}
+
+// Results is one results file: what one pytest session did.
+type Results struct {
+	Name    string // the file's name, for messages
+	Header  ResultsHeader
+	Tests   []TestResult   // finished tests, in the order they ended
+	Running []TestStart    // tests that started and never finished
+	Workers []WorkerResult // one for each worker process that collected
+	Missing []NodeID       // planned tests that the session could not find
+	Extra   []NodeID       // tests in the shard's files that no shard of the plan has
+	Notes   []string       // what the plugin wants said, such as an option it switched off
+
+	Ended   bool          // the closing line is there
+	Exit    int           // pytest's exit status, when Ended
+	Elapsed time.Duration // wall time of the pytest process, when Ended
+
+	Warnings []error // doubts that did not stop the reading, such as a torn last line
+}
+
+// TestResult is one finished test.
+type TestResult struct {
+	ID       NodeID
+	Worker   string        // "main", or xdist's gw0, gw1, …
+	Start    time.Duration // since the worker process started
+	Outcome  Outcome
+	Setup    time.Duration // own, without the shared fixtures set up during it
+	Call     time.Duration
+	Teardown time.Duration // own, without the shared fixtures torn down during it
+	Wall     time.Duration // from the start of pytest's protocol for the test to its end, shared fixtures included
+	Fixtures []FixtureResult
+	Before   int64 // resident memory of the worker before the test, bytes; 0 where unknown
+	Peak     int64 // its peak during the test
+	After    int64
+	Reruns   int    // earlier tries by a rerun plugin; the last try counts
+	Message  string // first line of the failure, or the reason of a skip
+	Path     string // where it failed, as pytest shows it; "" where unknown
+	Line     int
+}
+
+// TestStart is a test that started.
+type TestStart struct {
+	ID     NodeID
+	Worker string
+}
+
+// FixtureResult is one instance of a fixture of a scope above function, set up
+// or torn down during a test. The times are self times: what other fixtures
+// took inside it is theirs.
+type FixtureResult struct {
+	ID       string // "scope place::name[param]": see Setup in package shard
+	Setup    time.Duration
+	Teardown time.Duration
+}
+
+// WorkerResult is what one worker process paid before its first test.
+type WorkerResult struct {
+	Worker  string
+	Startup time.Duration            // from process start to the start of collection: interpreter, pytest, plugins, conftest
+	Collect time.Duration            // whole collection, imports included
+	Imports map[string]time.Duration // by file
+	Floor   int64                    // resident memory after collection, bytes
+	Tail    time.Duration            // mean time a test's protocol goes on after its teardown report; 0 until the worker ended
+}
