@@ -1,0 +1,446 @@
+package timing
+
+import (
+	"path"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// What is assumed where nothing is known.
+const (
+	guessWall = 100 * time.Millisecond // a test; without a history all tests are alike, so the split is by count
+
+	// pytest's own time around a test's phases, which imported timings do not
+	// hold. Measured on networkx with pytest 9.2: 2 ms.
+	guessOther = 2 * time.Millisecond
+
+	// minWall is the least that a test costs: pytest's protocol runs for each.
+	minWall = time.Millisecond
+)
+
+// Estimator estimates costs from a history for one class of runner. Its
+// methods keep what they worked out, so they must not be called at the same
+// time.
+type Estimator struct {
+	h       *History
+	runner  []bool  // by source: of the runner class that is asked for
+	foreign []bool  // by source: imported, so Other is unknown
+	other   int64   // microseconds, stands in for the Other of imported samples; -1: not worked out
+	tail    int64   // microseconds that each test goes on after its teardown report
+	walls   []int64 // by test of the history, microseconds; -1: not worked out, -2: unknown
+	medians [kinds]map[string]int64 // of files and fixtures by what relatives share; nil: not worked out
+	scratch []int64
+}
+
+const (
+	notYet  = -1
+	unknown = -2
+)
+
+// Estimator returns an estimator for tests on runners of the given class.
+// Samples of other classes count only where there are none of this one.
+func (h *History) Estimator(runner string) *Estimator {
+	e := &Estimator{h: h, other: notYet}
+	for _, s := range h.sources {
+		e.runner = append(e.runner, s.runner == runner)
+		e.foreign = append(e.foreign, strings.HasPrefix(s.run, importPrefix))
+	}
+	e.walls = slices.Repeat([]int64{notYet}, len(h.series[testKind]))
+	e.tail = e.shared(sessionKind, sessionID(true), func(s *sample) int64 { return s.teardown })
+	if e.tail == 0 {
+		e.tail = e.shared(sessionKind, sessionID(false), func(s *sample) int64 { return s.teardown })
+	}
+	return e
+}
+
+// importPrefix begins the run of samples that another tool recorded.
+const importPrefix = "import:"
+
+// preferred returns the samples of the estimator's runner class, or all where
+// there are none.
+func (e *Estimator) preferred(samples []sample) []sample {
+	mine := func(s sample) bool { return e.runner[s.source] }
+	n := 0
+	for _, s := range samples {
+		if mine(s) {
+			n++
+		}
+	}
+	if n == 0 || n == len(samples) {
+		return samples
+	}
+	own := make([]sample, 0, n)
+	for _, s := range samples {
+		if mine(s) {
+			own = append(own, s)
+		}
+	}
+	return own
+}
+
+// shared returns the median over the samples of a file, fixture or session, 0
+// where there are none.
+func (e *Estimator) shared(k kind, id string, value func(*sample) int64) int64 {
+	i, ok := slices.BinarySearchFunc(e.h.series[k], id, compareID)
+	if !ok {
+		return 0
+	}
+	return e.sharedAt(k, i, value)
+}
+
+func (e *Estimator) sharedAt(k kind, i int, value func(*sample) int64) int64 {
+	e.scratch = e.scratch[:0]
+	samples := e.preferred(e.h.series[k][i].samples)
+	for i := range samples {
+		e.scratch = append(e.scratch, value(&samples[i]))
+	}
+	return median(e.scratch)
+}
+
+// wall returns the wall time of test number i of the history in microseconds,
+// or unknown where it only ever crashed.
+func (e *Estimator) wall(i int) int64 {
+	if e.walls[i] == notYet {
+		e.walls[i] = e.measure(e.h.series[testKind][i].samples)
+	}
+	return e.walls[i]
+}
+
+// measure judges the samples of one test. Skips do not count as fast unless
+// the newest three are all skips: then the test is skipped for good. Failures
+// do not count where there is a success, since a failing test ends early or
+// waits for a timeout; a crash never does.
+func (e *Estimator) measure(samples []sample) int64 {
+	own := e.preferred(samples)
+	newest := own[:min(3, len(own))]
+	if !slices.ContainsFunc(newest, func(s sample) bool { return outcomes[s.outcome] != Skipped }) {
+		return e.robust(newest, Skipped)
+	}
+	for _, try := range []struct {
+		samples []sample
+		of      []Outcome
+	}{
+		{own, good[:]}, {samples, good[:]}, {own, bad[:]}, {samples, bad[:]},
+	} {
+		if w := e.robust(try.samples, try.of...); w != unknown {
+			return w
+		}
+	}
+	return unknown
+}
+
+var (
+	good = [...]Outcome{Passed, XFailed, XPassed}
+	bad  = [...]Outcome{Failed, Error}
+)
+
+// robust returns the median wall time over the samples with one of the
+// outcomes, leaving out zeros (a clock or recorder that failed) where anything
+// else is there.
+func (e *Estimator) robust(samples []sample, of ...Outcome) int64 {
+	walls := e.scratch[:0]
+	zeros := false
+	for i := range samples {
+		s := &samples[i]
+		if !slices.Contains(of, outcomes[s.outcome]) {
+			continue
+		}
+		w := s.wall()
+		if w == 0 {
+			zeros = true
+			continue
+		}
+		if e.foreign[s.source] {
+			w += e.usualOther()
+		}
+		walls = append(walls, w)
+	}
+	e.scratch = walls
+	if len(walls) == 0 && !zeros {
+		return unknown
+	}
+	return max(median(walls)+e.tail, minWall.Microseconds())
+}
+
+// usualOther returns the median of what pytest's protocol took around the
+// phases of the measured tests.
+func (e *Estimator) usualOther() int64 {
+	if e.other == notYet {
+		var others []int64
+		for _, s := range e.h.series[testKind] {
+			if newest := &s.samples[0]; !e.foreign[newest.source] {
+				others = append(others, newest.other)
+			}
+		}
+		e.other = guessOther.Microseconds()
+		if len(others) > 0 {
+			e.other = median(others)
+		}
+	}
+	return e.other
+}
+
+// peak returns the highest peak seen, in bytes, 0 where unknown.
+func (e *Estimator) peak(i int) int64 {
+	peak := int64(0)
+	for _, s := range e.preferred(e.h.series[testKind][i].samples) {
+		peak = max(peak, s.peak)
+	}
+	return peak
+}
+
+// Tests returns the estimate of each test, aligned with ids. A test without
+// samples takes the cost of its nearest relative: the median over other
+// parameters of its function, over the tests that look like it in files that
+// are gone, over its class, over its file, over all tests.
+func (e *Estimator) Tests(ids []NodeID) []Estimate {
+	estimates := make([]Estimate, len(ids))
+	tests := e.h.series[testKind]
+	index := make(map[string]int32, len(tests))
+	for i := range tests {
+		index[tests[i].id] = int32(i)
+	}
+	var r *relatives
+	for n, id := range ids {
+		i, ok := index[string(id)]
+		if ok {
+			if w := e.wall(int(i)); w != unknown {
+				estimates[n] = Estimate{Wall: time.Duration(w) * time.Microsecond, Peak: e.peak(int(i)), Rung: Measured}
+				continue
+			}
+		}
+		if r == nil {
+			r = newRelatives(e, ids)
+		}
+		estimates[n] = r.estimate(id)
+		if ok { // crashed: what it took and held until then is a lower bound
+			for _, s := range tests[i].samples {
+				estimates[n].Wall = max(estimates[n].Wall, time.Duration(s.wall())*time.Microsecond)
+			}
+			estimates[n].Peak = max(estimates[n].Peak, e.peak(int(i)))
+		}
+	}
+	return estimates
+}
+
+// relatives finds what stands in for tests without samples. The tests of a
+// file, class or function are neighbours in the sorted history but for a
+// function's own unparametrized test, so no index is needed.
+type relatives struct {
+	e      *Estimator
+	tests  []series
+	groups map[string]*Estimate // by prefix; nil: nothing known
+	files  map[string][2]int
+	gone   map[string][]int // tests in files that were not collected, by what they look like; nil: not built
+	ids    []NodeID
+}
+
+func newRelatives(e *Estimator, ids []NodeID) *relatives {
+	return &relatives{e: e, tests: e.h.series[testKind], groups: map[string]*Estimate{}, files: map[string][2]int{}, ids: ids}
+}
+
+func (r *relatives) estimate(id NodeID) Estimate {
+	for _, rung := range [...]struct {
+		rung Rung
+		of   func(NodeID) *Estimate
+	}{
+		{Sibling, r.siblings}, {Moved, r.moved}, {Class, r.class}, {File, r.file}, {Suite, r.suite},
+	} {
+		if found := rung.of(id); found != nil {
+			return Estimate{Wall: found.Wall, Peak: found.Peak, Rung: rung.rung}
+		}
+	}
+	return Estimate{Wall: guessWall, Rung: Guess}
+}
+
+// fileRange returns the tests of a file as a range of the history.
+func (r *relatives) fileRange(file string) (from, to int) {
+	span, ok := r.files[file]
+	if !ok {
+		span[0], span[1] = r.prefixRange(0, len(r.tests), file+"::")
+		r.files[file] = span
+	}
+	return span[0], span[1]
+}
+
+func (r *relatives) prefixRange(from, to int, prefix string) (int, int) {
+	start := from + sort.Search(to-from, func(i int) bool { return r.tests[from+i].id >= prefix })
+	n := sort.Search(to-start, func(i int) bool { return !strings.HasPrefix(r.tests[start+i].id, prefix) })
+	return start, start + n
+}
+
+// group returns the median wall and the highest peak of the tests, kept under
+// a name.
+func (r *relatives) group(name string, members func() []int) *Estimate {
+	if found, ok := r.groups[name]; ok {
+		return found
+	}
+	var walls []int64
+	var peak int64
+	for _, i := range members() {
+		if w := r.e.wall(i); w != unknown {
+			walls = append(walls, w)
+			peak = max(peak, r.e.peak(i))
+		}
+	}
+	var found *Estimate
+	if len(walls) > 0 {
+		found = &Estimate{Wall: time.Duration(median(walls)) * time.Microsecond, Peak: peak}
+	}
+	r.groups[name] = found
+	return found
+}
+
+func indexes(from, to int) []int {
+	list := make([]int, 0, to-from)
+	for i := from; i < to; i++ {
+		list = append(list, i)
+	}
+	return list
+}
+
+func (r *relatives) siblings(id NodeID) *Estimate {
+	function := id.Function()
+	from, to := r.fileRange(id.File())
+	if from == to {
+		return nil
+	}
+	return r.group(function, func() []int {
+		list := indexes(r.prefixRange(from, to, function+"["))
+		if i, ok := slices.BinarySearchFunc(r.tests[from:to], function, compareID); ok {
+			list = append(list, from+i)
+		}
+		return list
+	})
+}
+
+func (r *relatives) class(id NodeID) *Estimate {
+	class := id.Class()
+	from, to := r.fileRange(id.File())
+	if from == to || class == id.File() {
+		return nil
+	}
+	return r.group(class+"::", func() []int { return indexes(r.prefixRange(from, to, class+"::")) })
+}
+
+func (r *relatives) file(id NodeID) *Estimate {
+	from, to := r.fileRange(id.File())
+	if from == to {
+		return nil
+	}
+	return r.group(id.File(), func() []int { return indexes(from, to) })
+}
+
+func (r *relatives) suite(NodeID) *Estimate {
+	found := r.group("", func() []int { return indexes(0, len(r.tests)) })
+	if found != nil {
+		return &Estimate{Wall: found.Wall} // the highest peak of a whole suite says nothing of one test
+	}
+	return nil
+}
+
+// moved finds the test under its old name: its file was moved to another
+// folder, or renamed.
+func (r *relatives) moved(id NodeID) *Estimate {
+	if r.gone == nil {
+		r.findGone()
+	}
+	if len(r.gone) == 0 {
+		return nil
+	}
+	for _, like := range looks(id) {
+		if list := r.gone[like]; len(list) > 0 {
+			return r.group("moved\x00"+like, func() []int { return list })
+		}
+	}
+	return nil
+}
+
+// looks returns what two tests share that are one before and after a move,
+// the surest first: the file's base name and everything after it, the same
+// without parameters.
+func looks(id NodeID) [2]string {
+	base, file := path.Base(id.File()), len(id.File())
+	return [2]string{base + id.Rest(), base + id.Function()[file:]}
+}
+
+func (r *relatives) findGone() {
+	r.gone = map[string][]int{}
+	collected := map[string]bool{}
+	for _, id := range r.ids {
+		collected[id.File()] = true
+	}
+	for i := 0; i < len(r.tests); {
+		file := NodeID(r.tests[i].id).File()
+		_, to := r.fileRange(file)
+		to = max(to, i+1)
+		for ; i < to; i++ {
+			if collected[file] {
+				continue
+			}
+			like := looks(NodeID(r.tests[i].id))
+			r.gone[like[0]] = append(r.gone[like[0]], i)
+			if like[1] != like[0] {
+				r.gone[like[1]] = append(r.gone[like[1]], i)
+			}
+		}
+	}
+}
+
+// File returns the time that the import of a file takes. For an unknown file
+// it is the median over the known ones.
+func (e *Estimator) File(file string) time.Duration {
+	return e.orRelatives(fileKind, file, func(string) string { return "" }, func(s *sample) int64 { return s.setup })
+}
+
+// Fixture returns the time that one instance of a fixture takes, set-up and
+// teardown. An unknown instance takes the median over the fixtures of the same
+// scope and name in other places or with other parameters, else 0.
+func (e *Estimator) Fixture(id string) time.Duration {
+	return e.orRelatives(fixtureKind, id, fixtureName, func(s *sample) int64 { return s.setup + s.teardown })
+}
+
+// orRelatives returns the median over the samples of id, or else over all that
+// have the same name.
+func (e *Estimator) orRelatives(k kind, id string, name func(string) string, value func(*sample) int64) time.Duration {
+	i, ok := slices.BinarySearchFunc(e.h.series[k], id, compareID)
+	if ok {
+		return time.Duration(e.sharedAt(k, i, value)) * time.Microsecond
+	}
+	if e.medians[k] == nil {
+		all := map[string][]int64{}
+		for i, s := range e.h.series[k] {
+			all[name(s.id)] = append(all[name(s.id)], e.sharedAt(k, i, value))
+		}
+		e.medians[k] = map[string]int64{}
+		for name, values := range all {
+			e.medians[k][name] = median(values)
+		}
+	}
+	return time.Duration(e.medians[k][name(id)]) * time.Microsecond
+}
+
+// fixtureName returns the scope and name of a fixture instance's ID, which is
+// "scope place::name[param]".
+func fixtureName(id string) string {
+	scope, rest, _ := strings.Cut(id, " ")
+	if i := strings.LastIndex(rest, "::"); i >= 0 {
+		rest = rest[i:]
+	}
+	name, _, _ := strings.Cut(rest, "[")
+	return scope + name
+}
+
+// Session returns what a job with so many workers pays besides its tests and
+// imports: the interpreter, plugins, conftest and collection of a worker, and
+// the session's end. It is 0 where nothing is known.
+func (e *Estimator) Session(workers int) time.Duration {
+	all := func(s *sample) int64 { return s.setup + s.call + s.other }
+	known := e.shared(sessionKind, sessionID(workers > 1), all)
+	if known == 0 {
+		known = e.shared(sessionKind, sessionID(workers <= 1), all)
+	}
+	return time.Duration(known) * time.Microsecond
+}

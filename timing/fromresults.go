@@ -1,0 +1,191 @@
+package timing
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// builder gathers samples in any order and makes a History of them.
+type builder struct {
+	runs    []runMark
+	sources map[source]int32
+	series  [kinds]map[string][]sample
+}
+
+func newBuilder() *builder {
+	b := &builder{sources: map[source]int32{}}
+	for k := range b.series {
+		b.series[k] = map[string][]sample{}
+	}
+	return b
+}
+
+// source notes a results file, and returns its number.
+func (b *builder) source(started time.Time, run, runner string) int32 {
+	s := source{started.UnixMilli(), run, runner}
+	b.runs = append(b.runs, runMark{run, s.started})
+	if _, ok := b.sources[s]; !ok {
+		b.sources[s] = int32(len(b.sources))
+	}
+	return b.sources[s]
+}
+
+func (b *builder) add(k kind, id string, s sample) {
+	b.series[k][id] = append(b.series[k][id], s)
+}
+
+func (b *builder) history() *History {
+	h := &History{runs: mergeRuns(b.runs, nil)}
+	for s := range b.sources {
+		h.sources = append(h.sources, s)
+	}
+	slices.SortFunc(h.sources, source.compare)
+	order := make(numbering, len(h.sources))
+	for i, s := range h.sources {
+		order[b.sources[s]] = int32(i)
+	}
+	used := make([]bool, len(h.sources))
+	for k, byID := range b.series {
+		list := make([]series, 0, len(byID))
+		for id, samples := range byID {
+			for i := range samples {
+				samples[i].source = order[samples[i].source]
+				used[samples[i].source] = true
+			}
+			slices.SortFunc(samples, func(a, b sample) int { return a.compare(&b) })
+			list = append(list, series{id, slices.Compact(samples)})
+		}
+		slices.SortFunc(list, func(a, b series) int { return strings.Compare(a.id, b.id) })
+		h.series[k] = list
+	}
+	h.dropUnused(used)
+	return h
+}
+
+// FromResults makes a history of results files. A file without its end still
+// gives the tests that finished.
+func FromResults(results ...*Results) *History {
+	b := newBuilder()
+	for _, r := range results {
+		b.results(r)
+	}
+	return b.history()
+}
+
+func (b *builder) results(r *Results) {
+	src := b.source(r.Header.Started, r.Header.Run, r.Header.Runner)
+	floors := map[string]int64{}
+	for _, w := range r.Workers {
+		floors[w.Worker] = w.Floor
+	}
+	type times struct{ setups, teardowns []int64 }
+	fixtures := map[string]*times{}
+	for _, t := range r.Tests {
+		shared := time.Duration(0)
+		for _, f := range t.Fixtures {
+			shared += f.Setup + f.Teardown
+			known := fixtures[f.ID]
+			if known == nil {
+				known = &times{}
+				fixtures[f.ID] = known
+			}
+			// An instance is set up during one test and torn down during
+			// another, so one of the two is 0 more often than not.
+			if f.Setup > 0 {
+				known.setups = append(known.setups, f.Setup.Microseconds())
+			}
+			if f.Teardown > 0 {
+				known.teardowns = append(known.teardowns, f.Teardown.Microseconds())
+			}
+		}
+		b.add(testKind, string(t.ID), testSample(src, &t, shared, floors[t.Worker]))
+	}
+	for id, t := range fixtures {
+		b.add(fixtureKind, id, sample{source: src, setup: median(t.setups), teardown: median(t.teardowns)})
+	}
+	b.workers(src, r)
+}
+
+func testSample(src int32, t *TestResult, shared time.Duration, floor int64) sample {
+	s := sample{
+		source:   src,
+		outcome:  int8(slices.Index(outcomes, t.Outcome)),
+		setup:    t.Setup.Microseconds(),
+		call:     t.Call.Microseconds(),
+		teardown: t.Teardown.Microseconds(),
+		other:    max(0, t.Wall-t.Setup-t.Call-t.Teardown-shared).Microseconds(),
+		floor:    floor,
+		peak:     t.Peak,
+	}
+	if t.Before > 0 {
+		s.rise = max(0, t.Peak-t.Before)
+		s.kept = max(0, t.After-t.Before)
+	}
+	return s
+}
+
+// workers adds what the workers of one results file paid: one sample for each
+// file and one for the session, the median over the workers, so that a job
+// with many workers does not push out what other jobs saw.
+func (b *builder) workers(src int32, r *Results) {
+	if len(r.Workers) == 0 {
+		return
+	}
+	var startup, collect, tail []int64
+	floor := int64(0)
+	imports := map[string][]int64{}
+	for _, w := range r.Workers {
+		own := w.Collect
+		for file, cost := range w.Imports {
+			imports[file] = append(imports[file], cost.Microseconds())
+			own -= cost
+		}
+		if w.Startup > 0 || w.Collect > 0 {
+			startup = append(startup, w.Startup.Microseconds())
+			collect = append(collect, max(0, own).Microseconds())
+		}
+		if w.Tail > 0 {
+			tail = append(tail, w.Tail.Microseconds())
+		}
+		floor = max(floor, w.Floor)
+	}
+	for file, costs := range imports {
+		b.add(fileKind, file, sample{source: src, setup: median(costs)})
+	}
+	b.add(sessionKind, sessionID(r.Workers[0].Worker != "main"), sample{
+		source:   src,
+		setup:    median(startup),
+		call:     median(collect),
+		teardown: median(tail),
+		other:    outside(r).Microseconds(),
+		floor:    floor,
+	})
+}
+
+// outside returns the wall time of the job that is outside its busiest
+// worker's life up to the end of its last test: the controller's start and the
+// end of the session. It is 0 where that is not known.
+func outside(r *Results) time.Duration {
+	if !r.Ended || len(r.Tests) == 0 {
+		return 0
+	}
+	last := time.Duration(0)
+	for _, t := range r.Tests {
+		last = max(last, t.Start+t.Wall)
+	}
+	return max(0, r.Elapsed-last)
+}
+
+// median returns the middle of the values, rounded down to whole units between
+// two; of two values the smaller, since noise only ever adds; 0 of none. It
+// sorts the values.
+func median[T cmp.Ordered](values []T) T {
+	var zero T
+	if len(values) == 0 {
+		return zero
+	}
+	slices.Sort(values)
+	return values[(len(values)-1)/2]
+}

@@ -1,0 +1,253 @@
+package timing
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// bytesOf returns the history as a file.
+func bytesOf(t interface{ Fatal(...any) }, h *History) string {
+	var b bytes.Buffer
+	if err := h.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func reread(t interface{ Fatal(...any) }, file string) *History {
+	h, err := ReadHistory(strings.NewReader(file), "h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// run makes one results file of tests with the given wall times in
+// milliseconds.
+func run(name string, started int64, tests ...TestResult) *Results {
+	return &Results{
+		Header: ResultsHeader{Run: name, Runner: "linux", Started: time.UnixMilli(started).UTC()},
+		Tests:  tests,
+	}
+}
+
+func passed(id NodeID, ms int) TestResult {
+	return TestResult{ID: id, Worker: "main", Outcome: Passed, Call: time.Duration(ms) * time.Millisecond, Wall: time.Duration(ms) * time.Millisecond}
+}
+
+func TestHistoryFile(t *testing.T) {
+	us := time.Microsecond
+	r := run("gh-1", 1700000000000,
+		TestResult{ID: "a.py::t", Worker: "main", Outcome: Passed, Start: 400 * us, Setup: 10 * us, Call: 20 * us, Teardown: 30 * us, Wall: 100 * us,
+			Fixtures: []FixtureResult{{"session ::db", 5 * us, 0}}, Before: 1000, Peak: 1700, After: 1100},
+		TestResult{ID: "a.py::s", Worker: "main", Outcome: Skipped, Wall: 7 * us, Fixtures: []FixtureResult{{"session ::db", 0, 2 * us}}},
+	)
+	r.Workers = []WorkerResult{{Worker: "main", Startup: 100 * us, Collect: 90 * us, Imports: map[string]time.Duration{"a.py": 80 * us}, Floor: 900, Tail: 3 * us}}
+	r.Ended, r.Elapsed = true, 600*us
+	h := FromResults(r)
+	want := `{"wcshard":"timings","version":1,"columns":["source","outcome","setup_us","call_us","teardown_us","other_us","floor","peak","rise","kept"],` +
+		`"outcomes":["passed","skipped","xfailed","xpassed","failed","error","crashed"],"runs":[["gh-1",1700000000000]],"sources":[[1700000000000,"gh-1","linux"]],"lines":5}
+{"id":"a.py::s","s":[[0,1,0,0,0,5,900]]}
+{"id":"a.py::t","s":[[0,0,10,20,30,35,900,1700,700,100]]}
+{"kind":"file","id":"a.py","s":[[0,0,80]]}
+{"kind":"fixture","id":"session ::db","s":[[0,0,5,0,2]]}
+{"kind":"session","id":"main","s":[[0,0,100,10,3,100,900]]}
+`
+	got := bytesOf(t, h)
+	if got != want {
+		t.Errorf("Write() =\n%s, want\n%s", got, want)
+	}
+	if again := bytesOf(t, reread(t, got)); again != want {
+		t.Errorf("Write(ReadHistory()) =\n%s, want\n%s", again, want)
+	}
+	e := h.Estimator("linux")
+	if got, want := e.Session(1), 210*us; got != want {
+		t.Errorf("Session() = %v, want %v", got, want)
+	}
+	if got, want := e.File("a.py"), 80*us; got != want {
+		t.Errorf("File() = %v, want %v", got, want)
+	}
+	if got, want := e.Fixture("session ::db"), 7*us; got != want {
+		t.Errorf("Fixture() = %v, want %v", got, want)
+	}
+}
+
+func TestReadHistoryErrors(t *testing.T) {
+	good := bytesOf(t, FromResults(run("r1", 1000, passed("a.py::a", 1), passed("b.py::b", 2)), run("r2", 2000, passed("b.py::b", 3))))
+	for _, c := range []struct{ name, old, new, want string }{
+		{"empty", good, "", `h: empty file, want a timings header`},
+		{"newer", `"version":1`, `"version":9`, `h:1: written by a newer wcshard (version 9, this one reads 1)`},
+		{"columns", `"floor",`, ``, `h:1: column 131: columns are`},
+		{"cut between lines", good[strings.Index(good, `{"id":"b`):], "", `h:2: 1 lines after the header, want 2: the file is cut or was edited`},
+		{"cut in a line", `000],[0,0,0,2000]]}` + "\n", "", `h:3: column 30: want ',', got the end of the line`},
+		{"line twice", `{"id":"a.py::a"`, `{"id":"b.py::b"`, `h:3: line is out of order`},
+		{"source", `[[1,0,0,3000]`, `[[2,0,0,3000]`, `h:3: column 34: source 2 of 2`},
+		{"outcome", `[[1,0,0,3000]`, `[[1,7,0,3000]`, `h:3: column 34: outcome 7 of 7`},
+		{"sample order", `[[1,0,0,3000]`, `[[0,0,0,3000]`, `h:3: column 47: sample 2 is out of order`},
+		{"no samples", `[[0,0,0,1000]]`, `[]`, `h:2: column 23: no samples`},
+		{"short", `[[0,0,0,1000]]`, `[[0]]`, `h:2: column 25: a sample of 1 numbers, want at least 2`},
+		{"long", `[[0,0,0,1000]]`, `[[0,0,1,1,1,1,1,1,1,1,1]]`, `h:2: column 43: a sample of more than 10 numbers`},
+		{"zero at the end", `[[0,0,0,1000]]`, `[[0,0,0]]`, `h:2: column 29: a zero at the end of a sample`},
+		{"kind", `{"id":"a.py`, `{"kind":"moon","id":"a.py`, `h:2: column 15: unknown kind "moon"`},
+		{"kind order", `{"id":"a.py`, `{"kind":"file","id":"a.py`, `h:3: column 49: line is out of order`},
+		{"runs order", `["r2",2000],["r1",1000]`, `["r1",1000],["r2",2000]`, `h:1: column 250: run "r2" is out of order`},
+		{"sources order", `[1000,"r1","linux"],`, `[3000,"r1","linux"],`, `h:1: column 302: source 1 is out of order`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := strings.Replace(good, c.old, c.new, 1)
+			if in == good {
+				t.Fatal("nothing replaced")
+			}
+			_, err := ReadHistory(strings.NewReader(in), "h")
+			var syntax *SyntaxError
+			if !errors.As(err, &syntax) || !strings.HasPrefix(syntax.Error(), c.want) {
+				t.Errorf("ReadHistory() = %v, want a syntax error %q", err, c.want)
+			}
+		})
+	}
+}
+
+// Several blocks: lines longer and shorter than a block, IDs in every one.
+func TestHistoryBlocks(t *testing.T) {
+	var tests []TestResult
+	for i := range 30000 {
+		tests = append(tests, passed(NodeID(fmt.Sprintf("tests/test_%03d.py::test[%s%d]", i%200, strings.Repeat("ä", i%90), i)), i))
+	}
+	tests = append(tests, passed(NodeID("tests/long.py::t["+strings.Repeat("x", 3*blockSize)+"]"), 5))
+	file := bytesOf(t, FromResults(run("r", 1, tests...)))
+	if len(file) < 5*blockSize {
+		t.Fatalf("a file of %d bytes is not several blocks", len(file))
+	}
+	if bytesOf(t, reread(t, file)) != file {
+		t.Error("Write(ReadHistory()) is not what was read")
+	}
+	// An error far in has its true line number.
+	lines := strings.SplitAfter(file, "\n")
+	lines[20000] = strings.Replace(lines[20000], "{", "[", 1)
+	_, err := ReadHistory(strings.NewReader(strings.Join(lines, "")), "h")
+	if want := "h:20001: column 1: want '{', got '['"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("ReadHistory() = %v, want %q", err, want)
+	}
+	lines = strings.SplitAfter(file, "\n")
+	lines[20000], lines[20001] = lines[20001], lines[20000]
+	_, err = ReadHistory(strings.NewReader(strings.Join(lines, "")), "h")
+	if want := "h:20002: line is out of order"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("ReadHistory() = %v, want %q", err, want)
+	}
+}
+
+// drawResults draws results files from few runs, runners, times and tests, so
+// that they meet.
+func drawResults(t *rapid.T) []*Results {
+	var list []*Results
+	for range rapid.IntRange(0, 8).Draw(t, "files") {
+		r := &Results{Header: ResultsHeader{
+			Run:     rapid.SampledFrom([]string{"r1", "r2", "r3", "r4", "r5"}).Draw(t, "run"),
+			Runner:  rapid.SampledFrom([]string{"linux", "mac"}).Draw(t, "runner"),
+			Started: time.UnixMilli(rapid.Int64Range(0, 6).Draw(t, "started")).UTC(),
+		}}
+		for range rapid.IntRange(0, 5).Draw(t, "tests") {
+			r.Tests = append(r.Tests, TestResult{
+				ID:      rapid.SampledFrom([]NodeID{"a.py::a", "a.py::b", "b.py::a"}).Draw(t, "id"),
+				Outcome: rapid.SampledFrom(Outcomes()).Draw(t, "outcome"),
+				Call:    time.Duration(rapid.IntRange(0, 3).Draw(t, "call")) * time.Microsecond,
+				Peak:    rapid.Int64Range(0, 2).Draw(t, "peak"),
+			})
+		}
+		if rapid.Bool().Draw(t, "worker") {
+			r.Workers = []WorkerResult{{Worker: "main", Startup: 3, Imports: map[string]time.Duration{"a.py": time.Millisecond}}}
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// The same results give the same bytes in any order, partition and
+// repetition, whether they are pruned at every step or once at the end.
+func TestMergeIsSemilattice(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limits := Limits{Keep: rapid.IntRange(1, 4).Draw(t, "keep"), MaxAge: rapid.IntRange(1, 4).Draw(t, "maxAge")}
+		results := drawResults(t)
+		whole := FromResults(results...)
+		whole.Prune(limits)
+		want := bytesOf(t, whole)
+
+		shuffled := rapid.Permutation(results).Draw(t, "order")
+		if len(results) > 0 {
+			shuffled = append(shuffled, rapid.SliceOfN(rapid.SampledFrom(results), 0, 3).Draw(t, "again")...)
+		}
+		parts := make([]*History, rapid.IntRange(1, 4).Draw(t, "parts"))
+		for i := range parts {
+			parts[i] = &History{}
+		}
+		for _, r := range shuffled {
+			part := parts[rapid.IntRange(0, len(parts)-1).Draw(t, "part")]
+			part.Merge(FromResults(r))
+			if rapid.Bool().Draw(t, "prune") {
+				part.Prune(limits)
+			}
+		}
+		got := &History{}
+		for _, part := range parts {
+			if rapid.Bool().Draw(t, "store") {
+				part = reread(t, bytesOf(t, part))
+			}
+			before := bytesOf(t, part)
+			got.Merge(part)
+			if after := bytesOf(t, part); after != before {
+				t.Fatalf("Merge changed its argument:\n%s\nwas\n%s", after, before)
+			}
+		}
+		got.Prune(limits)
+		if got := bytesOf(t, got); got != want {
+			t.Fatalf("merged in parts:\n%s\nat once:\n%s", got, want)
+		}
+		got.Merge(got)
+		got.Prune(limits)
+		if got := bytesOf(t, got); got != want {
+			t.Fatalf("merged with itself:\n%s\nwant\n%s", got, want)
+		}
+	})
+}
+
+// Prune against the definition: a sample survives iff fewer than MaxAge known
+// runs have a mark newer than its start, and it is among the Keep newest.
+func TestPruneByDefinition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limits := Limits{Keep: rapid.IntRange(1, 4).Draw(t, "keep"), MaxAge: rapid.IntRange(1, 4).Draw(t, "maxAge")}
+		h := FromResults(drawResults(t)...)
+		want := map[NodeID][]Sample{}
+		for _, id := range h.Tests() {
+			for _, s := range h.Samples(id) {
+				newer := 0
+				for _, r := range h.runs {
+					if r.mark > s.Started.UnixMilli() {
+						newer++
+					}
+				}
+				if newer < limits.MaxAge && len(want[id]) < limits.Keep {
+					want[id] = append(want[id], s)
+				}
+			}
+		}
+		h.Prune(limits)
+		if got := h.Tests(); len(got) != len(want) {
+			t.Fatalf("tests left: %q, want %v", got, want)
+		}
+		for _, id := range h.Tests() {
+			if got := h.Samples(id); !slices.Equal(got, want[id]) {
+				t.Fatalf("samples of %q: %v, want %v", id, got, want[id])
+			}
+		}
+		if len(h.Runs()) > limits.MaxAge {
+			t.Fatalf("%d runs are left, want at most %d", len(h.Runs()), limits.MaxAge)
+		}
+	})
+}

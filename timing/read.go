@@ -1,0 +1,462 @@
+package timing
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// maxResultsLine bounds one line of a results file: a thousand node IDs of
+// 10 kB in one "missing" line, and room.
+const maxResultsLine = 32 << 20
+
+// timeFormat is RFC 3339 in UTC to the millisecond.
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// Line returns the header as the first line of a results file, newline
+// included.
+func (h ResultsHeader) Line() []byte {
+	b := []byte(`{"wcshard":"results","version":` + strconv.Itoa(ResultsVersion) + `,"plan":`)
+	b = appendString(b, h.Plan)
+	b = append(b, `,"run":`...)
+	b = appendString(b, h.Run)
+	b = append(b, `,"shards":[`...)
+	for i, s := range h.Shards {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, s)
+	}
+	b = append(b, `],"attempt":`...)
+	b = strconv.AppendInt(b, int64(h.Attempt), 10)
+	b = append(b, `,"runner":`...)
+	b = appendString(b, h.Runner)
+	b = append(b, `,"workers":`...)
+	b = strconv.AppendInt(b, int64(h.Workers), 10)
+	b = append(b, `,"started":`...)
+	b = appendString(b, h.Started.UTC().Format(timeFormat))
+	return append(b, '}', '\n')
+}
+
+// EndLine returns the closing line of a results file, newline included: the
+// exit status of pytest and the wall time of its process.
+func EndLine(exit int, elapsed time.Duration) []byte {
+	return fmt.Appendf(nil, `{"t":"end","exit":%d,"elapsed_us":%d}`+"\n", exit, max(0, elapsed.Microseconds()))
+}
+
+// ReadResults reads a results file; name is the file's name for messages. Bad
+// input is a *SyntaxError, but for a torn last line (the process was killed
+// while it wrote): that is a warning in the results, and everything before it
+// counts.
+func ReadResults(r io.Reader, name string) (*Results, error) {
+	p := resultsReader{
+		res:     &Results{Name: name},
+		open:    map[TestStart]int{},
+		workers: map[string]int{},
+		names:   map[string]string{},
+	}
+	lines := newLineReader(r, name, maxResultsLine)
+	for {
+		line, whole, err := lines.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading results: %w", err)
+		}
+		p.d.reset(line)
+		if lines.line == 1 {
+			p.header()
+		} else {
+			p.event()
+		}
+		if p.d.msg == "" {
+			continue
+		}
+		torn := lines.syntaxError("%s", p.d.msg)
+		if whole || lines.line == 1 || json.Valid(line) {
+			return nil, fmt.Errorf("reading results: %w", torn)
+		}
+		torn.Msg = fmt.Sprintf("torn last line of %d bytes left out", len(line))
+		p.res.Warnings = append(p.res.Warnings, torn)
+	}
+	if lines.line == 0 {
+		return nil, fmt.Errorf("reading results: %w", &SyntaxError{File: name, Msg: "empty file, want a results header"})
+	}
+	p.finish()
+	return p.res, nil
+}
+
+// resultsReader collects what the lines of one results file say.
+type resultsReader struct {
+	d       lineDecoder
+	res     *Results
+	open    map[TestStart]int // started, not finished: the number of the start
+	starts  int
+	workers map[string]int    // index into res.Workers
+	names   map[string]string // one copy of each worker's name, outcome and place
+}
+
+// finish lists the tests that never ended, in the order they started.
+func (p *resultsReader) finish() {
+	for start := range p.open {
+		p.res.Running = append(p.res.Running, start)
+	}
+	slices.SortFunc(p.res.Running, func(a, b TestStart) int { return cmp.Compare(p.open[a], p.open[b]) })
+}
+
+// intern reads a string that comes again and again.
+func (p *resultsReader) intern() string {
+	b := p.d.text()
+	if s, ok := p.names[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if len(p.names) < 1<<16 {
+		p.names[s] = s
+	}
+	return s
+}
+
+func (p *resultsReader) micros() time.Duration {
+	return time.Duration(p.d.number()) * time.Microsecond
+}
+
+// version checks the format's name and version, which stand first in every
+// file of ours, so that a newer file is called newer and not malformed.
+func (d *lineDecoder) version(format string, newest int) {
+	d.expect('{')
+	if k := d.key(); d.msg != "" || string(k) != "wcshard" {
+		d.msg = fmt.Sprintf("want a header {\"wcshard\":%q,…} in the first line", format)
+		return
+	}
+	if got := d.text(); d.msg == "" && string(got) != format {
+		d.msg = fmt.Sprintf("this is a %q file of wcshard, want %q", got, format)
+		return
+	}
+	d.expect(',')
+	if k := d.key(); d.msg == "" && string(k) != "version" {
+		d.failf("want key \"version\", got %q", k)
+	}
+	switch v := d.number(); {
+	case d.msg != "":
+	case v > int64(newest):
+		d.msg = fmt.Sprintf("written by a newer wcshard (version %d, this one reads %d)", v, newest)
+	case v < 1:
+		d.failf("version %d, want at least 1", v)
+	}
+}
+
+var headerKeys = []string{"plan", "run", "shards", "attempt", "runner", "workers", "started"}
+
+func (p *resultsReader) header() {
+	d, h := &p.d, &p.res.Header
+	d.version("results", ResultsVersion)
+	var keys uint32
+	for n := 1; d.more('}', &n); {
+		key := string(d.key())
+		bit := slices.Index(headerKeys, key)
+		if bit < 0 {
+			d.failf("unknown key %q", key)
+			return
+		}
+		d.seen(&keys, bit, key)
+		switch key {
+		case "plan":
+			h.Plan = string(d.text())
+		case "run":
+			h.Run = string(d.text())
+		case "shards":
+			h.Shards = d.strings()
+		case "attempt":
+			h.Attempt = int(d.number())
+		case "runner":
+			h.Runner = string(d.text())
+		case "workers":
+			h.Workers = int(d.number())
+		case "started":
+			h.Started = d.time()
+		}
+	}
+	d.end()
+	for bit, key := range headerKeys {
+		if keys&(1<<bit) == 0 {
+			d.failf("key %q is missing", key)
+		}
+	}
+}
+
+// time reads a time as RFC 3339, from 1970 on, cut to the millisecond.
+func (d *lineDecoder) time() time.Time {
+	s := string(d.text())
+	t, err := time.Parse(time.RFC3339, s)
+	if d.msg == "" && (err != nil || t.Unix() < 0) {
+		d.failf("bad time %q, want one like %q", s, timeFormat)
+	}
+	return t.UTC().Truncate(time.Millisecond)
+}
+
+func (p *resultsReader) event() {
+	d := &p.d
+	if p.res.Ended {
+		d.failf("a line after the end")
+		return
+	}
+	d.expect('{')
+	if k := d.key(); d.msg == "" && string(k) != "t" {
+		d.failf("want key \"t\" first, got %q", k)
+	}
+	kind := d.text()
+	if d.msg != "" {
+		return
+	}
+	switch string(kind) {
+	case "start":
+		p.start()
+	case "test":
+		p.test()
+	case "worker":
+		p.worker()
+	case "tail":
+		p.tail()
+	case "missing":
+		p.res.Missing = p.ids(p.res.Missing)
+	case "extra":
+		p.res.Extra = p.ids(p.res.Extra)
+	case "note":
+		p.note()
+	case "end":
+		p.end()
+	default:
+		d.failf("unknown line %q", kind)
+	}
+	d.end()
+}
+
+// fields reads the rest of an object whose first key is behind us: field reads
+// the value of key number i of names. The keys numbered below required must be
+// there.
+func (d *lineDecoder) fields(names []string, required int, field func(i int)) {
+	var keys uint32
+	next := 0 // our writers keep to the order of names
+	for n := 1; d.more('}', &n); {
+		key := d.key()
+		bit := next
+		if bit >= len(names) || names[bit] != string(key) {
+			bit = slices.IndexFunc(names, func(s string) bool { return s == string(key) })
+		}
+		if bit < 0 {
+			d.failf("unknown key %q", key)
+			return
+		}
+		d.seen(&keys, bit, names[bit])
+		next = bit + 1
+		field(bit)
+	}
+	for bit := range required {
+		if keys&(1<<bit) == 0 {
+			d.failf("key %q is missing", names[bit])
+		}
+	}
+}
+
+var startKeys = []string{"id", "worker"}
+
+func (p *resultsReader) start() {
+	var s TestStart
+	p.d.fields(startKeys, 2, func(i int) {
+		if i == 0 {
+			s.ID = NodeID(p.d.text())
+		} else {
+			s.Worker = p.intern()
+		}
+	})
+	if _, ok := p.open[s]; !ok && p.d.msg == "" {
+		p.open[s] = p.starts
+		p.starts++
+	}
+}
+
+var testKeys = []string{"id", "worker", "outcome", "start_us", "setup_us", "call_us", "teardown_us", "wall_us",
+	"fixtures", "before", "peak", "after", "reruns", "message", "path", "line"}
+
+func (p *resultsReader) test() {
+	d := &p.d
+	var t TestResult
+	d.fields(testKeys, 3, func(i int) {
+		switch i {
+		case 0:
+			t.ID = NodeID(d.text())
+		case 1:
+			t.Worker = p.intern()
+		case 2:
+			t.Outcome = Outcome(p.intern())
+			if d.msg == "" && !slices.Contains(Outcomes(), t.Outcome) {
+				d.failf("unknown outcome %q", t.Outcome)
+			}
+		case 3:
+			t.Start = p.micros()
+		case 4:
+			t.Setup = p.micros()
+		case 5:
+			t.Call = p.micros()
+		case 6:
+			t.Teardown = p.micros()
+		case 7:
+			t.Wall = p.micros()
+		case 8:
+			t.Fixtures = p.fixtures()
+		case 9:
+			t.Before = d.number()
+		case 10:
+			t.Peak = d.number()
+		case 11:
+			t.After = d.number()
+		case 12:
+			t.Reruns = int(d.number())
+		case 13:
+			t.Message = string(d.text())
+		case 14:
+			t.Path = p.intern()
+		case 15:
+			t.Line = int(d.number())
+		}
+	})
+	d.end()
+	if d.msg != "" {
+		return
+	}
+	delete(p.open, TestStart{ID: t.ID, Worker: t.Worker})
+	p.res.Tests = append(p.res.Tests, t)
+}
+
+// fixtures reads [["module tests/test_a.py::model",setup_us,teardown_us],…].
+func (p *resultsReader) fixtures() []FixtureResult {
+	var list []FixtureResult
+	d := &p.d
+	d.expect('[')
+	for n := 0; d.more(']', &n); {
+		var f FixtureResult
+		d.expect('[')
+		f.ID = p.intern()
+		d.expect(',')
+		f.Setup = p.micros()
+		d.expect(',')
+		f.Teardown = p.micros()
+		d.expect(']')
+		list = append(list, f)
+	}
+	return list
+}
+
+var workerKeys = []string{"worker", "startup_us", "collect_us", "floor", "imports_us"}
+
+// worker reads what one worker paid. The plugin spreads the imports of a large
+// suite over several lines.
+func (p *resultsReader) worker() {
+	d := &p.d
+	var w WorkerResult
+	d.fields(workerKeys, 1, func(i int) {
+		switch i {
+		case 0:
+			w.Worker = p.intern()
+		case 1:
+			w.Startup = p.micros()
+		case 2:
+			w.Collect = p.micros()
+		case 3:
+			w.Floor = d.number()
+		case 4:
+			w.Imports = map[string]time.Duration{}
+			d.expect('{')
+			for n := 0; d.more('}', &n); {
+				file := string(d.key())
+				if _, ok := w.Imports[file]; ok {
+					d.failf("key %q twice", file)
+				}
+				w.Imports[file] = p.micros()
+			}
+		}
+	})
+	d.end()
+	if d.msg != "" {
+		return
+	}
+	known := p.workerNamed(w.Worker)
+	known.Startup = max(known.Startup, w.Startup)
+	known.Collect = max(known.Collect, w.Collect)
+	known.Floor = max(known.Floor, w.Floor)
+	if known.Imports == nil {
+		known.Imports = w.Imports
+		return
+	}
+	for file, cost := range w.Imports {
+		known.Imports[file] = max(known.Imports[file], cost)
+	}
+}
+
+func (p *resultsReader) workerNamed(name string) *WorkerResult {
+	i, ok := p.workers[name]
+	if !ok {
+		i = len(p.res.Workers)
+		p.workers[name] = i
+		p.res.Workers = append(p.res.Workers, WorkerResult{Worker: name})
+	}
+	return &p.res.Workers[i]
+}
+
+var tailKeys = []string{"worker", "tail_us"}
+
+func (p *resultsReader) tail() {
+	var worker string
+	var tail time.Duration
+	p.d.fields(tailKeys, 2, func(i int) {
+		if i == 0 {
+			worker = p.intern()
+		} else {
+			tail = p.micros()
+		}
+	})
+	p.d.end()
+	if p.d.msg == "" {
+		p.workerNamed(worker).Tail = tail
+	}
+}
+
+var idsKeys = []string{"ids"}
+
+func (p *resultsReader) ids(list []NodeID) []NodeID {
+	d := &p.d
+	d.fields(idsKeys, 1, func(int) {
+		d.expect('[')
+		for n := 0; d.more(']', &n); {
+			list = append(list, NodeID(d.text()))
+		}
+	})
+	return list
+}
+
+var noteKeys = []string{"text"}
+
+func (p *resultsReader) note() {
+	p.d.fields(noteKeys, 1, func(int) {
+		p.res.Notes = append(p.res.Notes, string(p.d.text()))
+	})
+}
+
+var endKeys = []string{"exit", "elapsed_us"}
+
+func (p *resultsReader) end() {
+	p.d.fields(endKeys, 2, func(i int) {
+		if i == 0 {
+			p.res.Exit = int(p.d.integer())
+		} else {
+			p.res.Elapsed = p.micros()
+		}
+	})
+	p.res.Ended = p.d.msg == ""
+}

@@ -1,0 +1,117 @@
+package timing
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func testHeader() ResultsHeader {
+	return ResultsHeader{
+		Plan: "sha256:abc", Run: "gh-1", Shards: []string{"pool-1", `me"m`}, Attempt: 2, Runner: "local", Workers: 2,
+		Started: time.Date(2026, 11, 23, 11, 0, 0, 123e6, time.UTC),
+	}
+}
+
+const header = `{"wcshard":"results","version":1,"plan":"sha256:abc","run":"gh-1","shards":["pool-1"],"attempt":1,"runner":"local","workers":2,"started":"2026-11-23T11:00:00.123Z"}` + "\n"
+
+func TestReadResults(t *testing.T) {
+	h := testHeader()
+	in := string(h.Line()) +
+		`{"t":"worker","worker":"gw0","startup_us":5,"collect_us":70,"floor":123,"imports_us":{"tests/test_a.py":60}}
+{"t":"worker","worker":"gw0","imports_us":{"tests/test_b.py":61}}
+{"t":"start","id":"tests/test_a.py::test_x[1]","worker":"gw0"}
+{"t":"start","id":"tests/test_a.py::test_hangs","worker":"gw1"}
+{"t":"start","id":"tests/test_a.py::test_hung","worker":"gw0"}
+{"t":"test","id":"tests/test_a.py::test_x[1]","worker":"gw0","start_us":80,"outcome":"failed","setup_us":1,"call_us":2,"teardown_us":3,"wall_us":40,"fixtures":[["module tests/test_a.py::model",10,0],["session ::db",0,4]],"before":1,"peak":9,"after":5,"reruns":1,"message":"assert 1 == 2 \ud83d\ude00","path":"tests/test_a.py","line":12}
+{"t":"missing","ids":["tests/test_a.py::gone","tests/test_a.py::gone2"]}
+{"t":"extra","ids":["tests/test_a.py::new"]}
+{"t":"note","text":"addopts has -x: switched off"}
+{"t":"tail","worker":"gw0","tail_us":800}
+` + string(EndLine(1, 12345*time.Microsecond))
+	got, err := ReadResults(strings.NewReader(in), "r.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	us := time.Microsecond
+	want := &Results{
+		Name: "r.jsonl", Header: h,
+		Tests: []TestResult{{
+			ID: "tests/test_a.py::test_x[1]", Worker: "gw0", Start: 80 * us, Outcome: Failed, Setup: us, Call: 2 * us, Teardown: 3 * us, Wall: 40 * us,
+			Fixtures: []FixtureResult{{"module tests/test_a.py::model", 10 * us, 0}, {"session ::db", 0, 4 * us}},
+			Before:   1, Peak: 9, After: 5, Reruns: 1, Message: "assert 1 == 2 😀", Path: "tests/test_a.py", Line: 12,
+		}},
+		Running: []TestStart{{"tests/test_a.py::test_hangs", "gw1"}, {"tests/test_a.py::test_hung", "gw0"}},
+		Workers: []WorkerResult{{
+			Worker: "gw0", Startup: 5 * us, Collect: 70 * us, Floor: 123, Tail: 800 * us,
+			Imports: map[string]time.Duration{"tests/test_a.py": 60 * us, "tests/test_b.py": 61 * us},
+		}},
+		Missing: []NodeID{"tests/test_a.py::gone", "tests/test_a.py::gone2"},
+		Extra:   []NodeID{"tests/test_a.py::new"},
+		Notes:   []string{"addopts has -x: switched off"},
+		Ended:   true, Exit: 1, Elapsed: 12345 * us,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("ReadResults() =\n%+v, want\n%+v", got, want)
+	}
+}
+
+func TestReadResultsErrors(t *testing.T) {
+	test := `{"t":"test","id":"a.py::t","worker":"main","outcome":"passed"}` + "\n"
+	for _, c := range []struct{ name, in, want string }{
+		{"empty", "", `r: empty file, want a results header`},
+		{"no header", test, `r:1: want a header {"wcshard":"results",…} in the first line`},
+		{"garbage", "\x00\xff", `r:1: want a header {"wcshard":"results",…} in the first line`},
+		{"torn header", header[:45], `r:1: column 46: unfinished string`},
+		{"history", `{"wcshard":"timings","version":1}`, `r:1: this is a "timings" file of wcshard, want "results"`},
+		{"newer", strings.Replace(header, `"version":1`, `"version":2,"x":[1]`, 1), `r:1: written by a newer wcshard (version 2, this one reads 1)`},
+		{"version 0", strings.Replace(header, `"version":1`, `"version":0`, 1), `r:1: column 33: version 0, want at least 1`},
+		{"no version", `{"wcshard":"results","plan":"x"}`, `r:1: column 29: want key "version", got "plan"`},
+		{"missing key", strings.Replace(header, `"attempt":1,`, ``, 1), `r:1: column 153: key "attempt" is missing`},
+		{"unknown header key", strings.Replace(header, `"attempt"`, `"Attempt"`, 1), `r:1: column 97: unknown key "Attempt"`},
+		{"bad time", strings.Replace(header, `2026-11`, `2026-13`, 1), `r:1: column 164: bad time "2026-13-23T11:00:00.123Z", want one like "2006-01-02T15:04:05.000Z"`},
+		{"unknown line", header + `{"t":"tset"}` + "\n", `r:2: column 12: unknown line "tset"`},
+		{"unknown key", header + test + `{"t":"start","id":"x","worker":"w","x":1}` + "\n", `r:3: column 40: unknown key "x"`},
+		{"key twice", header + `{"t":"start","id":"x","id":"w"}` + "\n", `r:2: column 28: key "id" twice`},
+		{"no worker", header + `{"t":"start","id":"x"}` + "\n", `r:2: column 23: key "worker" is missing`},
+		{"t not first", header + `{"id":"x","t":"start","worker":"w"}` + "\n", `r:2: column 7: want key "t" first, got "id"`},
+		{"outcome", header + strings.Replace(test, "passed", "PASSED", 1), `r:2: column 62: unknown outcome "PASSED"`},
+		{"fraction", header + `{"t":"tail","worker":"w","tail_us":1.5}` + "\n", `r:2: column 37: want a whole number, got a fraction or exponent`},
+		{"negative", header + `{"t":"tail","worker":"w","tail_us":-1}` + "\n", `r:2: column 38: negative number -1`},
+		{"huge", header + `{"t":"tail","worker":"w","tail_us":99999999999999999999999}` + "\n", `r:2: column 53: number beyond 1000000000000000`},
+		{"torn middle", header + test[:30] + "\n" + test, `r:2: column 31: unfinished string`},
+		{"blank line", header + "\n" + test, `r:2: column 1: want '{', got the end of the line`},
+		{"two values", header + strings.TrimSpace(test) + test, `r:2: column 63: unexpected '{' after the value`},
+		{"after the end", header + string(EndLine(0, 0)) + test, `r:3: column 1: a line after the end`},
+		{"half surrogate", header + `{"t":"note","text":"\ud83d"}` + "\n", `r:2: column 21: half a surrogate pair in a string`},
+		{"bad UTF-8", header + "{\"t\":\"note\",\"text\":\"\xff\"}\n", `r:2: column 21: invalid UTF-8`},
+		{"valid last line that we don't know", header + `{"t":"new"}`, `r:2: column 11: unknown line "new"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := ReadResults(strings.NewReader(c.in), "r")
+			var syntax *SyntaxError
+			if !errors.As(err, &syntax) || syntax.Error() != c.want {
+				t.Errorf("ReadResults() = %v, want a syntax error %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestReadResultsTornEnd(t *testing.T) {
+	whole := header + `{"t":"start","id":"a.py::t","worker":"main"}` + "\n" + `{"t":"test","id":"a.py::t","worker":"main","outcome":"passed"}`
+	for end := len(header); end <= len(whole); end++ {
+		res, err := ReadResults(strings.NewReader(whole[:end]), "r")
+		if err != nil {
+			t.Fatalf("cut after %d bytes: %v", end, err)
+		}
+		last := whole[strings.LastIndexByte(whole[:end], '\n')+1 : end]
+		if torn := last != "" && !strings.HasSuffix(last, "}"); torn != (len(res.Warnings) == 1) {
+			t.Errorf("cut after %d bytes: warnings %v", end, res.Warnings)
+		}
+		if finished := end == len(whole); finished != (len(res.Tests) == 1) {
+			t.Errorf("cut after %d bytes: tests %v", end, res.Tests)
+		}
+	}
+}
