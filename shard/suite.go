@@ -9,7 +9,7 @@ import (
 // Suite is what there is to run: the collected tests, what they share, and
 // what each job pays before its first test.
 type Suite struct {
-	Tests  []Test        // in pytest's running order
+	Tests  []Test        // in any order: Test.Order says in which they run
 	Setups []Setup       // shared set-ups; Test.Setups indexes them
 	Base   time.Duration // interpreter, plugins, conftest and collection of one job, without the files' imports
 }
@@ -17,6 +17,7 @@ type Suite struct {
 // Test is one collected test.
 type Test struct {
 	ID       timing.NodeID
+	Order    int    // position in pytest's own running order; tests with equal ones, as in a plan from a bare list, run in natural order of their IDs
 	Group    string // the xdist_group mark's name; tests of one group share a worker
 	Memory   bool   // has a memory marker
 	Setups   []int  // the set-ups that it needs, by index into Suite.Setups, ascending; tests may share the slice

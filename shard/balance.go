@@ -1,0 +1,258 @@
+package shard
+
+import (
+	"cmp"
+	"slices"
+)
+
+// How far from the goal balancing goes on, in thousandths: whole items are
+// moved until the longest shard is within fine of the goal; a further file is
+// cut only while it is not within coarse, since a cut costs imports and
+// fixtures that may not be known.
+const (
+	fine   = 1
+	coarse = 5
+)
+
+// effort bounds the refinement: so many parts and blocks are looked at. A
+// budget of work, not of time, makes the same plan on every machine.
+const effort = 30_000_000
+
+// A balance is the division of items over bins.
+type balance struct {
+	*items
+	bins []bin
+	goal int64 // no division has a lower longest load
+	cuts int   // items in more than one bin
+	in   []int // item → bins that have some of it
+	work int
+}
+
+// newBalance divides items over n bins, at most one for each block, so that no
+// bin is empty and the longest load is small.
+//
+// Items above the goal are first cut into runs that are not (fewer than n
+// items can be). Then LPT: each item, heaviest first, to where the load ends up
+// lowest. What is left of imbalance is repaired between the longest bin and a
+// short one: by moving or exchanging whole items, then tests of items that are
+// cut already, at last by cutting one more.
+func newBalance(it *items, n int) *balance {
+	n = min(n, int(it.blocks))
+	b := &balance{items: it, bins: make([]bin, n), in: make([]int, len(it.list)), work: effort}
+	b.goal = it.goal(n)
+	b.spread()
+	b.fillEmpty()
+	b.refine()
+	return b
+}
+
+// goal returns a lower bound for the longest of n loads: a fair share of all
+// tests and of each set-up once, or the longest block with its set-ups.
+func (it *items) goal(n int) int64 {
+	sum, longest := int64(0), int64(0)
+	for i := range it.list {
+		x := &it.list[i]
+		sum += x.cost + x.own
+		for b := x.lo; b < x.hi; b++ {
+			longest = max(longest, it.total(b, b+1))
+		}
+	}
+	for s, o := range it.owner {
+		if o == several {
+			sum += it.setup[s]
+		}
+	}
+	return max((sum+int64(n)-1)/int64(n), longest)
+}
+
+// spread is LPT over whole items and the runs of those above the goal.
+func (b *balance) spread() {
+	var parts []part
+	giants := 0
+	for _, i := range b.heaviest() {
+		x := &b.list[i]
+		if giants < len(b.bins)-1 && x.hi-x.lo > 1 && b.total(x.lo, x.hi) > b.goal {
+			giants++
+			parts = append(parts, b.runs(i)...)
+		} else {
+			parts = append(parts, b.whole(i))
+		}
+	}
+	slices.SortStableFunc(parts, func(p, q part) int {
+		return cmp.Compare(b.alone(&q), b.alone(&p))
+	})
+	b.place(parts)
+	for _, n := range b.in {
+		if n > 1 {
+			b.cuts++
+		}
+	}
+}
+
+// alone returns the load of a bin with nothing but p.
+func (b *balance) alone(p *part) int64 {
+	w := p.weight
+	for _, s := range p.shared {
+		w += b.setup[s]
+	}
+	return w
+}
+
+// runs cuts an item into runs of blocks within the goal, at the end of a class
+// where that leaves a run at least nine tenths full.
+func (b *balance) runs(i int32) []part {
+	x := &b.list[i]
+	var parts []part
+	lo, class := x.lo, x.lo // of the run; after the last class that is whole in it
+	sum, full := int64(0), int64(0)
+	b.epoch++
+	for k := x.lo; k < x.hi; k++ {
+		if k > lo && b.class(k) != b.class(k-1) {
+			class, full = k, sum
+		}
+		w := b.cost[k]
+		b.addSetups(k, k+1, func(s int32) { w += b.setup[s] })
+		if k > lo && sum+w > b.goal {
+			end := k
+			if class > lo && full >= b.goal/10*9 {
+				end = class
+			}
+			parts = append(parts, b.run(i, lo, end))
+			lo, class = end, end
+			k = end - 1
+			sum, full = 0, 0
+			b.epoch++
+			continue
+		}
+		sum += w
+	}
+	return append(parts, b.run(i, lo, x.hi))
+}
+
+func (b *balance) run(i, lo, hi int32) part {
+	blocks := make([]int32, 0, hi-lo)
+	for k := lo; k < hi; k++ {
+		blocks = append(blocks, k)
+	}
+	return b.some(i, blocks)
+}
+
+// place puts each part where the load ends up lowest.
+func (b *balance) place(parts []part) {
+	heap := newLoads(len(b.bins))
+	for _, p := range parts {
+		k := heap.least()
+		if len(p.shared) > 0 {
+			best := b.bins[k].load + b.bins[k].gain(b.items, &p)
+			for j := range b.bins {
+				if to := b.bins[j].load + b.bins[j].gain(b.items, &p); to < best {
+					k, best = j, to
+				}
+			}
+		}
+		b.put(k, p)
+		heap.set(k, b.bins[k].load)
+	}
+}
+
+// put adds a part to a bin that may have another one of the same item.
+func (b *balance) put(k int, p part) {
+	if p.blocks == nil {
+		b.in[p.item]++
+		b.bins[k].add(b.items, p)
+		return
+	}
+	if b.bins[k].find(p.item) < 0 {
+		b.in[p.item]++
+	}
+	b.bins[k].put(b.items, p.item, p.blocks)
+}
+
+// fillEmpty gives each empty bin part of the longest one that can be divided:
+// so many jobs were asked for.
+func (b *balance) fillEmpty() {
+	for e := range b.bins {
+		if len(b.bins[e].parts) > 0 {
+			continue
+		}
+		from, load := -1, int64(-1)
+		for k := range b.bins {
+			if x := &b.bins[k]; x.load > load && (len(x.parts) > 1 || len(x.parts) == 1 && len(b.blocksOf(&x.parts[0])) > 1) {
+				from, load = k, x.load
+			}
+		}
+		b.half(from, e)
+	}
+}
+
+// half moves about half of bin from to the empty bin e.
+func (b *balance) half(from, e int) {
+	x := &b.bins[from]
+	if len(x.parts) > 1 {
+		best, off := 0, int64(-1)
+		for k := range x.parts {
+			if d := abs(x.load - 2*x.parts[k].weight); off < 0 || d < off {
+				best, off = k, d
+			}
+		}
+		b.bins[e].add(b.items, x.remove(b.items, best))
+		return
+	}
+	p := x.parts[0]
+	blocks := b.blocksOf(&p)
+	sum, end := int64(0), 0
+	for end < len(blocks)-1 && (end == 0 || 2*(sum+b.cost[blocks[end]]) <= p.weight) {
+		sum += b.cost[blocks[end]]
+		end++
+	}
+	b.apply(change{from: from, to: e, item: p.item, blocks: slices.Clone(blocks[:end])})
+}
+
+func abs(x int64) int64 { return max(x, -x) }
+
+// loads is a heap of bins by load, then index.
+type loads struct {
+	load []int64
+	heap []int32
+	at   []int32
+}
+
+func newLoads(n int) *loads {
+	l := &loads{load: make([]int64, n), heap: make([]int32, n), at: make([]int32, n)}
+	for k := range n {
+		l.heap[k], l.at[k] = int32(k), int32(k)
+	}
+	return l
+}
+
+func (l *loads) least() int { return int(l.heap[0]) }
+
+func (l *loads) less(i, j int32) bool {
+	a, b := l.heap[i], l.heap[j]
+	return l.load[a] < l.load[b] || l.load[a] == l.load[b] && a < b
+}
+
+func (l *loads) swap(i, j int32) {
+	l.heap[i], l.heap[j] = l.heap[j], l.heap[i]
+	l.at[l.heap[i]], l.at[l.heap[j]] = i, j
+}
+
+// set raises the load of bin k.
+func (l *loads) set(k int, load int64) {
+	l.load[k] = load
+	i, n := l.at[k], int32(len(l.heap))
+	for {
+		c := 2*i + 1
+		if c >= n {
+			return
+		}
+		if c+1 < n && l.less(c+1, c) {
+			c++
+		}
+		if !l.less(c, i) {
+			return
+		}
+		l.swap(i, c)
+		i = c
+	}
+}

@@ -1,0 +1,96 @@
+package shard
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"strings"
+)
+
+// maxName is the longest name of a shard: job and artifact names are made of
+// it.
+const maxName = 60
+
+// memoryNames names memory shards after their first file by name: mem-<stem>,
+// with folders in front where stems are the same. Names differ in more than
+// case, as artifacts may land on a disk that does not tell cases apart. A name
+// depends on the set of files only, so that it stays the same from run to run.
+func (q *sequence) memoryNames(packs [][]int32) []string {
+	paths := make([][]string, len(packs)) // folders and stem
+	more := make([]int, len(packs))
+	whole := make([]string, len(packs))
+	for k, tests := range packs {
+		files := map[int32]bool{}
+		for _, p := range tests {
+			f := q.file[p]
+			files[f] = true
+			if name := q.files[f]; whole[k] == "" || name < whole[k] {
+				whole[k] = name
+			}
+		}
+		more[k] = len(files) - 1
+		paths[k] = strings.Split(strings.TrimSuffix(path.Clean("/" + whole[k])[1:], path.Ext(whole[k])), "/")
+	}
+	depth := make([]int, len(packs))
+	names := make([]string, len(packs))
+	for again := true; again; {
+		again = false
+		count := map[string]int{}
+		for k, parts := range paths {
+			names[k] = memoryName(parts[max(0, len(parts)-1-depth[k]):], more[k])
+			count[strings.ToLower(names[k])]++
+		}
+		for k, parts := range paths {
+			if count[strings.ToLower(names[k])] > 1 && depth[k] < len(parts)-1 {
+				depth[k]++
+				again = true
+			}
+		}
+	}
+	count := map[string]int{}
+	for _, name := range names {
+		count[strings.ToLower(short(name, name))]++
+	}
+	for k, name := range names {
+		names[k] = short(name, name)
+		if count[strings.ToLower(names[k])] > 1 {
+			names[k] = hashed(name, whole[k])
+		}
+	}
+	return names
+}
+
+func memoryName(parts []string, more int) string {
+	name := "mem-" + clean(strings.Join(parts, "-"))
+	if more > 0 {
+		name += fmt.Sprintf("-and-%d", more)
+	}
+	return name
+}
+
+// clean replaces what may not stand in a name.
+func clean(s string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+			return c
+		}
+		return '_'
+	}, s)
+}
+
+// short returns a name within the limit.
+func short(name, identity string) string {
+	if len(name) <= maxName {
+		return name
+	}
+	return hashed(name, identity)
+}
+
+// hashed marks a name with a hash of what it stands for.
+func hashed(name, identity string) string {
+	sum := sha256.Sum256([]byte(identity))
+	tail := "-" + hex.EncodeToString(sum[:4])
+	return name[:min(len(name), maxName-len(tail))] + tail
+}

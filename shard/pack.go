@@ -1,0 +1,225 @@
+package shard
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// ErrNoTests means that a suite has no tests, so that there is nothing to plan.
+var ErrNoTests = errors.New("no tests")
+
+// TooManyRowsError means that a plan would have more jobs than a matrix may.
+type TooManyRowsError struct {
+	Rows   int // jobs the plan would have
+	Memory int // how many of them are memory shards
+}
+
+func (e *TooManyRowsError) Error() string {
+	return fmt.Sprintf("%d jobs, %d of them for memory tests: a matrix has at most %d", e.Rows, e.Memory, MaxRows)
+}
+
+// Pack divides a suite over the jobs of a fleet.
+//
+// The memory tests of one file get a memory shard of their own; with
+// MaxMemoryJobs the lightest of those are put together until there are no
+// more than that. All other tests go to Shards pool shards, or to as many as
+// there are tests that can be parted.
+//
+// A file's tests stay together. A file is cut only where the longest shard
+// would be longer otherwise, and fewer files than there are pool shards are.
+// Tests of one xdist_group stay in one shard, over files; where one of them is
+// a memory test, all of them go to its memory shard. So do tests with the same
+// node ID, which no shard could tell apart.
+//
+// The plan depends on the set of tests, not on their order in the suite, and
+// is the same on every machine. Pack does not change the suite. The plan's
+// Collector is the caller's to fill in.
+//
+// Errors: ErrNoTests, *TooManyRowsError, and values out of range.
+func Pack(suite Suite, fleet Fleet) (*Plan, error) {
+	if len(suite.Tests) == 0 {
+		return nil, ErrNoTests
+	}
+	fleet, err := fleet.normal()
+	if err != nil {
+		return nil, err
+	}
+	q, err := newSequence(&suite)
+	if err != nil {
+		return nil, err
+	}
+	memory := q.memory()
+	heavy := newItems(q, func(p int32) bool { return memory[q.root[p]] })
+	light := newItems(q, func(p int32) bool { return !memory[q.root[p]] })
+	packs := heavy.modules(fleet.MaxMemoryJobs)
+	if rows := len(packs) + min(fleet.Shards, int(light.blocks)); rows > MaxRows {
+		return nil, &TooManyRowsError{Rows: rows, Memory: len(packs)}
+	}
+	b := newBalance(light, fleet.Shards)
+	plan := q.assemble(fleet, packs, b)
+	plan.Bound = duration(max(light.poolBound(fleet), heavy.memoryBound(fleet)))
+	if n := len(b.bins); n < fleet.Shards {
+		plan.Warnings = append(plan.Warnings, fmt.Sprintf("%d pool shards instead of %d: there are no more tests to part", n, fleet.Shards))
+	}
+	return plan, nil
+}
+
+// normal fills in what a fleet leaves out.
+func (f Fleet) normal() (Fleet, error) {
+	switch {
+	case f.Shards < 1:
+		return f, fmt.Errorf("shards is %d, want at least 1", f.Shards)
+	case f.Workers < 0 || f.Workers > maxWorkers:
+		return f, fmt.Errorf("workers is %d, want 0 to %d", f.Workers, maxWorkers)
+	case f.MemoryWorkers < 0 || f.MemoryWorkers > maxWorkers:
+		return f, fmt.Errorf("memory workers is %d, want 1 to %d", f.MemoryWorkers, maxWorkers)
+	case f.CPUs < 0 || f.CPUs > maxWorkers:
+		return f, fmt.Errorf("CPUs is %d, want 0 to %d", f.CPUs, maxWorkers)
+	case f.MaxMemoryJobs < 0:
+		return f, fmt.Errorf("memory jobs is %d, want at least 0", f.MaxMemoryJobs)
+	case f.Memory < 0:
+		return f, fmt.Errorf("a runner's memory is %d, want at least 0", f.Memory)
+	}
+	f.CPUs = max(f.CPUs, 1)
+	f.MemoryWorkers = max(f.MemoryWorkers, 1)
+	if f.Workers == 0 {
+		f.Workers = f.CPUs
+	}
+	return f, nil
+}
+
+// memory marks the roots that have a memory test.
+func (q *sequence) memory() []bool {
+	marked := make([]bool, len(q.root))
+	for p, r := range q.root {
+		if q.test(int32(p)).Memory {
+			marked[r] = true
+		}
+	}
+	return marked
+}
+
+// modules returns the positions of each memory shard's tests: file by file,
+// or files that a group binds together, the two lightest joined until there
+// are at most limit. A limit of 0 is none.
+func (it *items) modules(limit int) [][]int32 {
+	parent := make([]int32, len(it.files))
+	for f := range parent {
+		parent[f] = int32(f)
+	}
+	for _, p := range it.tests {
+		union(parent, it.file[p], it.file[it.root[p]])
+	}
+	byFile := map[int32][]int32{}
+	var packs [][]int32
+	var order []int32
+	for _, p := range slices.Sorted(slices.Values(it.tests)) {
+		f := find(parent, it.file[p])
+		if byFile[f] == nil {
+			order = append(order, f)
+		}
+		byFile[f] = append(byFile[f], p)
+	}
+	for _, f := range order {
+		packs = append(packs, byFile[f])
+	}
+	for limit > 0 && len(packs) > limit {
+		slices.SortFunc(packs, func(a, b []int32) int {
+			return cmp.Or(cmp.Compare(it.load(a), it.load(b)), cmp.Compare(a[0], b[0]))
+		})
+		joined := slices.Concat(packs[0], packs[1])
+		slices.Sort(joined)
+		packs = append(packs[2:], joined)
+	}
+	return packs
+}
+
+// assemble makes the plan's shards of positions.
+func (q *sequence) assemble(fleet Fleet, packs [][]int32, b *balance) *Plan {
+	plan := &Plan{Fleet: fleet}
+	type draft struct {
+		shard Shard
+		first int32
+	}
+	var drafts []draft
+	r := newRunner(q)
+	names := q.memoryNames(packs)
+	cut := q.cutFiles(packs, b)
+	add := func(kind Kind, name, runner string, workers int, tests []int32) {
+		s := r.shard(tests, workers, cut)
+		s.Name, s.Kind, s.Runner = name, kind, runner
+		drafts = append(drafts, draft{s, tests[0]})
+	}
+	for k, tests := range packs {
+		runner := cmp.Or(fleet.MemoryRunner, fleet.Runner)
+		add(Memory, names[k], runner, fleet.MemoryWorkers, tests)
+	}
+	for k := range b.bins {
+		add(Pool, "", fleet.Runner, fleet.Workers, b.testsOf(&b.bins[k]))
+	}
+	slices.SortFunc(drafts, func(x, y draft) int {
+		return cmp.Or(cmp.Compare(y.shard.Wall, x.shard.Wall), cmp.Compare(x.shard.Kind, y.shard.Kind), cmp.Compare(x.first, y.first))
+	})
+	pool := 0
+	for i := range drafts {
+		s := &drafts[i].shard
+		if s.Kind == Pool {
+			pool++
+			s.Name = "pool-" + strconv.Itoa(pool)
+		}
+		plan.Shards = append(plan.Shards, *s)
+	}
+	plan.Makespan = plan.Shards[0].Wall
+	return plan
+}
+
+// testsOf returns the positions of a bin's tests, ascending.
+func (it *items) testsOf(b *bin) []int32 {
+	var tests []int32
+	for k := range b.parts {
+		for _, x := range it.blocksOf(&b.parts[k]) {
+			tests = append(tests, it.tests[it.start[x]:it.start[x+1]]...)
+		}
+	}
+	slices.Sort(tests)
+	return tests
+}
+
+// cutFiles marks the files with tests in several shards of the pool. The
+// memory tests of a file are elsewhere by rule, which cuts nothing.
+func (q *sequence) cutFiles(packs [][]int32, b *balance) []bool {
+	cut := make([]bool, len(q.files))
+	in := make([]int, len(q.files)) // the last shard that had some, from 1
+	for k := range b.bins {
+		last := int32(-1)
+		for _, p := range b.testsOf(&b.bins[k]) {
+			f := q.file[p]
+			if f == last {
+				continue
+			}
+			last = f
+			if in[f] != 0 {
+				cut[f] = true
+			}
+			in[f] = k + 1
+		}
+	}
+	return cut
+}
+
+// count adds a test to the basis.
+func (b *Basis) count(r timing.Rung) {
+	switch r {
+	case timing.Measured:
+		b.Measured++
+	case timing.Guess:
+		b.Guessed++
+	default:
+		b.Relatives++
+	}
+}

@@ -1,0 +1,379 @@
+package shard
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sort"
+)
+
+// A change moves something from bin from to bin to, and perhaps something
+// back: whole parts, or blocks of items.
+type change struct {
+	from, to   int
+	give, take int // parts, or -1
+
+	item   int32 // with blocks: they go from from to to
+	blocks []int32
+	back   int32 // with backs: they go from to to from
+	backs  []int32
+
+	longest int64 // of the two loads afterwards
+}
+
+// refine shortens the longest bin while it can.
+func (b *balance) refine() {
+	for b.work > 0 {
+		from := 0
+		for k := range b.bins {
+			if b.bins[k].load > b.bins[from].load {
+				from = k
+			}
+		}
+		if b.within(b.bins[from].load, fine) {
+			return
+		}
+		c, ok := b.improve(from)
+		if !ok {
+			return
+		}
+		b.apply(c)
+	}
+}
+
+// within reports whether a load is at most so many thousandths over the goal.
+func (b *balance) within(load, thousandths int64) bool {
+	return load-b.goal <= b.goal/1000*thousandths
+}
+
+// tries is how many of the shortest bins are tried as partners of the longest.
+const tries = 12
+
+// improve finds a change that shortens the longest bin: the best with one of
+// the shortest bins, or the first that comes near to levelling the two.
+func (b *balance) improve(from int) (change, bool) {
+	order := make([]int, 0, len(b.bins))
+	for k := range b.bins {
+		if k != from {
+			order = append(order, k)
+		}
+	}
+	slices.SortFunc(order, func(x, y int) int {
+		return cmp.Or(cmp.Compare(b.bins[x].load, b.bins[y].load), cmp.Compare(x, y))
+	})
+	b.work -= len(order)
+	for _, cut := range []bool{false, true} {
+		if cut && b.within(b.bins[from].load, coarse) {
+			break
+		}
+		best := change{longest: b.bins[from].load}
+		for _, to := range order[:min(tries, len(order))] {
+			c := b.pair(from, to, cut)
+			if c.longest < best.longest {
+				best = c
+			}
+			if level := (b.bins[from].load + b.bins[to].load) / 2; b.within(best.longest, fine) || best.longest-level <= (b.bins[from].load-level)/8 {
+				break
+			}
+		}
+		if best.longest < b.bins[from].load {
+			return best, true
+		}
+	}
+	return change{}, false
+}
+
+// pair finds the best change between two bins that cuts no further item, or
+// the best that does.
+func (b *balance) pair(from, to int, cut bool) change {
+	best := change{longest: b.bins[from].load}
+	if cut {
+		if b.cuts < len(b.bins)-1 {
+			b.tryRuns(&best, from, to, true)
+		}
+		return best
+	}
+	b.tryParts(&best, from, to)
+	if level := (b.bins[from].load + b.bins[to].load) / 2; best.longest-level > (b.bins[from].load-level)/16 {
+		b.tryRuns(&best, from, to, false)
+		b.tryBlocks(&best, from, to)
+	}
+	return best
+}
+
+// tryParts considers giving one part away, for nothing or for another one.
+func (b *balance) tryParts(best *change, from, to int) {
+	give := b.byWeight(from)
+	take := append([]choice{{-1, 0}}, b.byWeight(to)...)
+	b.work -= len(give) + len(take)
+	b.nearest(from, to, give, take, func(x, y int) {
+		c := change{from: from, to: to, give: give[x].index, take: take[y].index}
+		c.longest = b.after(c)
+		if c.longest < best.longest {
+			*best = c
+		}
+	})
+}
+
+// A choice is something to move, by its weight.
+type choice struct {
+	index  int
+	weight int64
+}
+
+// byWeight returns the parts of a bin, lightest first.
+func (b *balance) byWeight(k int) []choice {
+	parts := b.bins[k].parts
+	out := make([]choice, len(parts))
+	for i := range parts {
+		out[i] = choice{i, parts[i].weight}
+	}
+	slices.SortFunc(out, func(x, y choice) int {
+		return cmp.Or(cmp.Compare(x.weight, y.weight), cmp.Compare(parts[x.index].item, parts[y.index].item))
+	})
+	return out
+}
+
+// nearest calls f for the few pairs whose exchange comes nearest to levelling
+// the two bins. Both lists are sorted by weight.
+func (b *balance) nearest(from, to int, give, take []choice, f func(x, y int)) {
+	const keep = 4
+	type pair struct {
+		x, y int
+		off  int64
+	}
+	var found [keep + 1]pair
+	n := 0
+	half := (b.bins[from].load - b.bins[to].load) / 2
+	y := 0
+	for x := range give {
+		for y+1 < len(take) && abs(give[x].weight-take[y+1].weight-half) <= abs(give[x].weight-take[y].weight-half) {
+			y++
+		}
+		p := pair{x, y, abs(give[x].weight - take[y].weight - half)}
+		k := n
+		for k > 0 && found[k-1].off > p.off {
+			found[k] = found[k-1]
+			k--
+		}
+		found[k] = p
+		n = min(n+1, keep)
+	}
+	for _, p := range found[:n] {
+		f(p.x, p.y)
+	}
+}
+
+// after returns the longer of the two loads after a change of whole parts,
+// or too much where it would bring two parts of one item together (the runs
+// see to those).
+func (b *balance) after(c change) int64 {
+	x, y := &b.bins[c.from], &b.bins[c.to]
+	p := &x.parts[c.give]
+	if p.blocks != nil && y.find(p.item) >= 0 {
+		return math.MaxInt64
+	}
+	from, to := x.load-x.relief(b.items, p), y.load+y.gain(b.items, p)
+	if c.take >= 0 {
+		q := &y.parts[c.take]
+		if q.blocks != nil && x.find(q.item) >= 0 {
+			return math.MaxInt64
+		}
+		if len(p.shared) > 0 && len(q.shared) > 0 {
+			return b.afterParts(c) // they may need the same
+		}
+		from += x.gain(b.items, q)
+		to -= y.relief(b.items, q)
+	}
+	return max(from, to)
+}
+
+// afterParts is after by trying.
+func (b *balance) afterParts(c change) int64 {
+	x, y := b.bins[c.from].trial(), b.bins[c.to].trial()
+	p, q := x.remove(b.items, c.give), y.remove(b.items, c.take)
+	x.add(b.items, q)
+	y.add(b.items, p)
+	return max(x.load, y.load)
+}
+
+// tryRuns considers moving the first or last blocks of an item: of one that is
+// cut already, or of one that is whole.
+func (b *balance) tryRuns(best *change, from, to int, cut bool) {
+	half := (b.bins[from].load - b.bins[to].load) / 2
+	for k := range b.bins[from].parts {
+		p := &b.bins[from].parts[k]
+		if x := &b.list[p.item]; (b.in[p.item] == 1) != cut || x.hi-x.lo == 1 || cut && p.weight < half/4 {
+			continue
+		}
+		blocks := b.blocksOf(p)
+		b.work -= len(blocks)
+		n := b.prefix(blocks, half)
+		b.tryRun(best, from, to, p, blocks[:n])
+		n = b.suffix(blocks, half)
+		b.tryRun(best, from, to, p, blocks[len(blocks)-n:])
+	}
+}
+
+// prefix returns how many of the first blocks come nearest to the wanted
+// time, preferring the end of a class where it is about as near.
+func (b *balance) prefix(blocks []int32, want int64) int {
+	sum, best, off := int64(0), 0, want
+	for n := 1; n < len(blocks); n++ {
+		sum += b.cost[blocks[n-1]]
+		if d := abs(want-sum) - b.favour(blocks[n-1], blocks[n]); d < off {
+			best, off = n, d
+		}
+		if sum > 2*want {
+			break
+		}
+	}
+	return best
+}
+
+func (b *balance) suffix(blocks []int32, want int64) int {
+	sum, best, off := int64(0), 0, want
+	for n := 1; n < len(blocks); n++ {
+		sum += b.cost[blocks[len(blocks)-n]]
+		if d := abs(want-sum) - b.favour(blocks[len(blocks)-n-1], blocks[len(blocks)-n]); d < off {
+			best, off = n, d
+		}
+		if sum > 2*want {
+			break
+		}
+	}
+	return best
+}
+
+// favour is the imbalance that a cut between two classes is worth.
+func (b *balance) favour(x, y int32) int64 {
+	if b.class(x) != b.class(y) {
+		return b.goal / 1000 * fine
+	}
+	return 0
+}
+
+func (b *balance) tryRun(best *change, from, to int, p *part, blocks []int32) {
+	if len(blocks) == 0 {
+		return
+	}
+	c := change{from: from, to: to, give: -1, take: -1, item: p.item, blocks: blocks}
+	c.longest = b.afterBlocks(c)
+	if c.longest < best.longest {
+		c.blocks = slices.Clone(blocks)
+		*best = c
+	}
+}
+
+// tryBlocks considers giving one block of a cut item away, for nothing or for
+// another one.
+func (b *balance) tryBlocks(best *change, from, to int) {
+	give := b.loose(from)
+	take := append([]choice{{-1, 0}}, b.loose(to)...)
+	b.work -= 8 * (len(give) + len(take))
+	b.nearest(from, to, give, take, func(x, y int) {
+		g := int32(give[x].index)
+		c := change{from: from, to: to, give: -1, take: -1, item: b.itemOf(g), blocks: []int32{g}}
+		if t := int32(take[y].index); t >= 0 {
+			c.back, c.backs = b.itemOf(t), []int32{t}
+		}
+		c.longest = b.afterBlocks(c)
+		if c.longest < best.longest {
+			*best = c
+		}
+	})
+}
+
+// loose returns the blocks of a bin's cut items, shortest first.
+func (b *balance) loose(k int) []choice {
+	var out []choice
+	for i := range b.bins[k].parts {
+		p := &b.bins[k].parts[i]
+		if b.in[p.item] == 1 {
+			continue
+		}
+		for _, x := range b.blocksOf(p) {
+			out = append(out, choice{int(x), b.cost[x]})
+		}
+	}
+	slices.SortFunc(out, func(x, y choice) int {
+		return cmp.Or(cmp.Compare(x.weight, y.weight), cmp.Compare(x.index, y.index))
+	})
+	return out
+}
+
+// itemOf returns the item that a block is of.
+func (b *balance) itemOf(block int32) int32 {
+	return int32(sort.Search(len(b.list), func(i int) bool { return b.list[i].hi > block }))
+}
+
+// afterBlocks returns the longer of the two loads after a change of blocks.
+func (b *balance) afterBlocks(c change) int64 {
+	x, y := b.bins[c.from].trial(), b.bins[c.to].trial()
+	b.move(&x, &y, c)
+	return max(x.load, y.load)
+}
+
+// trial returns a copy of the bin to try a change on.
+func (b *bin) trial() bin {
+	c := *b
+	c.parts = slices.Clone(b.parts)
+	if b.needed != nil {
+		c.needed = make(map[int32]int, len(b.needed))
+		for s, n := range b.needed {
+			c.needed[s] = n
+		}
+	}
+	return c
+}
+
+// move makes a change of blocks.
+func (b *balance) move(from, to *bin, c change) {
+	from.take(b.items, c.item, c.blocks)
+	if len(c.backs) > 0 {
+		to.take(b.items, c.back, c.backs)
+		from.put(b.items, c.back, c.backs)
+	}
+	to.put(b.items, c.item, c.blocks)
+}
+
+// apply makes a change and counts the cuts again.
+func (b *balance) apply(c change) {
+	from, to := &b.bins[c.from], &b.bins[c.to]
+	if len(c.blocks) == 0 {
+		p := from.remove(b.items, c.give)
+		if c.take >= 0 {
+			from.add(b.items, to.remove(b.items, c.take))
+		}
+		to.add(b.items, p)
+		return
+	}
+	before := b.count(from, to, c)
+	b.move(from, to, c)
+	after := b.count(from, to, c)
+	for k, i := range []int32{c.item, c.back} {
+		if k == 1 && (len(c.backs) == 0 || c.back == c.item) {
+			break
+		}
+		old := b.in[i]
+		b.in[i] += after[k] - before[k]
+		if old == 1 && b.in[i] > 1 {
+			b.cuts++
+		}
+		if old > 1 && b.in[i] == 1 {
+			b.cuts--
+		}
+	}
+}
+
+// count returns how many of two bins have some of a change's two items.
+func (b *balance) count(from, to *bin, c change) (n [2]int) {
+	for k, i := range []int32{c.item, c.back} {
+		for _, x := range []*bin{from, to} {
+			if x.find(i) >= 0 {
+				n[k]++
+			}
+		}
+	}
+	return n
+}

@@ -1,0 +1,552 @@
+package shard
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// Verdict is what became of a plan: whether each planned test ran exactly
+// once, and how.
+type Verdict struct {
+	Plan    string // digest
+	Planned int    // tests of the plan
+	Ran     int    // how many of them finished
+
+	Outcomes map[timing.Outcome]int // of planned tests; one that finished twice counts twice
+	Shards   []ShardVerdict         // in the plan's order
+	Failures []Failure              // tests that failed, in the plan's order
+
+	Missing   []Missing     // planned and not finished, in the plan's order
+	Doubled   []Doubled     // finished too often, in the plan's order
+	Unplanned []Unplanned   // finished, or collected and left alone, and in no shard of the plan
+	Refused   []RefusedFile // results that do not count
+	Torn      []string      // doubts in reading the results, from Results.Warnings
+}
+
+// ShardVerdict is what became of one shard.
+type ShardVerdict struct {
+	Name      string
+	Kind      Kind
+	Planned   int
+	Ran       int                    // as in Verdict
+	Outcomes  map[timing.Outcome]int // as in Verdict
+	Reported  bool                   // there are results of it
+	Ended     bool                   // to the end, with Exit
+	Exit      int                    // pytest's exit status
+	Attempt   int                    // the one that counts
+	File      string                 // its results
+	Running   []timing.NodeID        // tests that had started when it ended early
+	Predicted time.Duration
+	Real      time.Duration // wall time of the session
+	Together  bool          // Real is of a session that ran other shards too
+	Peak      int64         // sum over workers of each one's highest peak, bytes; 0 where unknown
+	Runner    string
+	Workers   int
+}
+
+// Failure is a planned test that failed.
+type Failure struct {
+	ID      timing.NodeID  `json:"id"`
+	Shard   string         `json:"shard"`
+	Outcome timing.Outcome `json:"outcome"`
+	Message string         `json:"message"`
+	Path    string         `json:"path"`
+	Line    int            `json:"line"`
+}
+
+// Why a planned test is missing.
+type Reason string
+
+// The reasons, from the one that says most.
+const (
+	NotFound    Reason = "not found"    // pytest did not collect it
+	WasRunning  Reason = "was running"  // it had started when its shard ended early
+	NotReached  Reason = "not reached"  // its shard ended before its turn
+	NotReported Reason = "not reported" // there are no results of its shard
+	NotRun      Reason = "not run"      // its shard ended in order without it
+)
+
+// Missing is a planned test that did not finish.
+type Missing struct {
+	ID     timing.NodeID `json:"id"`
+	Shard  string        `json:"shard"`
+	Reason Reason        `json:"reason"`
+}
+
+// Doubled is a test that finished more often than planned.
+type Doubled struct {
+	ID     timing.NodeID `json:"id"`
+	Times  int           `json:"times"`
+	Shards []string      `json:"shards"` // where, each once, in order
+}
+
+// Unplanned is a test that no shard of the plan has.
+type Unplanned struct {
+	ID    timing.NodeID `json:"id"`
+	Shard string        `json:"shard"`
+	Ran   bool          `json:"ran"` // or was only collected
+}
+
+// RefusedFile is a results file that does not count, and why.
+type RefusedFile struct {
+	File   string `json:"file"`
+	Reason string `json:"reason"`
+}
+
+// Complete reports whether each planned test ran exactly once and nothing else
+// did, with every shard's session ended and all results counted.
+func (v *Verdict) Complete() bool {
+	if len(v.Missing)+len(v.Doubled)+len(v.Unplanned)+len(v.Refused) > 0 || v.Ran != v.Planned {
+		return false
+	}
+	for i := range v.Shards {
+		if !v.Shards[i].Ended {
+			return false
+		}
+	}
+	return true
+}
+
+// Green reports whether no planned test failed and every session that ended
+// did so with status 0: pytest also reports what is no test's fault, such as
+// too little coverage.
+func (v *Verdict) Green() bool {
+	for o, n := range v.Outcomes {
+		if o.Bad() && n > 0 {
+			return false
+		}
+	}
+	for i := range v.Shards {
+		if s := &v.Shards[i]; s.Ended && s.Exit != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Verify compares what ran with what was planned.
+//
+// Of each shard the results of the newest attempt count. One file may hold
+// several shards; what a later attempt ran again of them no longer counts in
+// it. The verdict does not depend on the order of results.
+func Verify(plan *Plan, results []*timing.Results) *Verdict {
+	c := newCheck(plan)
+	c.openShards()
+	c.choose(results)
+	c.count()
+	c.listFailures()
+	c.listMissing()
+	c.listDoubled()
+	c.listUnplanned()
+	c.closeShards()
+	return c.verdict
+}
+
+// A check is a verdict in the making.
+type check struct {
+	plan    *Plan
+	verdict *Verdict
+	shards  map[string]int
+
+	tests []planned // in the plan's order
+	files map[string]int32
+	index map[testKey]int32
+
+	counted []*timing.Results // files that count for some shard, in order of name
+	chosen  []*timing.Results // by shard; nil where there are none
+	strange []Unplanned       // as they come
+	failed  []failed
+	again   map[int32][]string // doubled test → shards of its runs
+}
+
+type planned struct {
+	file, rest string
+	shard      int32
+	want, got  int32
+}
+
+func (p *planned) id() timing.NodeID { return timing.NodeID(p.file + p.rest) }
+
+// A testKey is a node ID in two parts, as the plan has it, so that a million
+// tests need no strings of their own.
+type testKey struct {
+	file int32
+	rest string
+}
+
+type failed struct {
+	test   int32
+	result *timing.TestResult
+}
+
+func newCheck(plan *Plan) *check {
+	n := 0
+	for i := range plan.Shards {
+		n += plan.Shards[i].Len()
+	}
+	c := &check{
+		plan:    plan,
+		verdict: &Verdict{Plan: plan.Digest, Planned: n, Outcomes: map[timing.Outcome]int{}},
+		shards:  map[string]int{},
+		tests:   make([]planned, 0, n),
+		files:   map[string]int32{},
+		index:   make(map[testKey]int32, n),
+		chosen:  make([]*timing.Results, len(plan.Shards)),
+		again:   map[int32][]string{},
+	}
+	for i := range plan.Shards {
+		s := &plan.Shards[i]
+		c.shards[s.Name] = i
+		for _, p := range s.Pieces {
+			f, ok := c.files[p.File]
+			if !ok {
+				f = int32(len(c.files))
+				c.files[p.File] = f
+			}
+			for _, rest := range p.Tests {
+				key := testKey{f, rest}
+				if t, ok := c.index[key]; ok {
+					c.tests[t].want++
+					continue
+				}
+				c.index[key] = int32(len(c.tests))
+				c.tests = append(c.tests, planned{file: p.File, rest: rest, shard: int32(i), want: 1})
+			}
+		}
+	}
+	return c
+}
+
+// find returns the planned test with this ID, or -1.
+func (c *check) find(id timing.NodeID) int32 {
+	if f, ok := c.files[id.File()]; ok {
+		if t, ok := c.index[testKey{f, id.Rest()}]; ok {
+			return t
+		}
+	}
+	return -1
+}
+
+func (c *check) refuse(r *timing.Results, format string, args ...any) {
+	c.verdict.Refused = append(c.verdict.Refused, RefusedFile{r.Name, fmt.Sprintf(format, args...)})
+}
+
+// choose finds the results that count for each shard.
+func (c *check) choose(results []*timing.Results) {
+	sorted := slices.Clone(results)
+	slices.SortStableFunc(sorted, compareResults)
+	for _, r := range sorted {
+		for _, w := range r.Warnings {
+			c.verdict.Torn = append(c.verdict.Torn, w.Error())
+		}
+		if r.Header.Plan != c.plan.Digest {
+			c.refuse(r, "it is of plan %s, want %s", r.Header.Plan, c.plan.Digest)
+			continue
+		}
+		if k := slices.IndexFunc(r.Header.Shards, func(name string) bool { _, ok := c.shards[name]; return !ok }); k >= 0 {
+			c.refuse(r, "the plan has no shard %q", r.Header.Shards[k])
+			continue
+		}
+		c.consider(r)
+	}
+	for _, r := range c.chosen {
+		if r != nil && !slices.Contains(c.counted, r) {
+			c.counted = append(c.counted, r)
+		}
+	}
+}
+
+// consider chooses r for the shards of which it is the newest attempt.
+func (c *check) consider(r *timing.Results) {
+	for _, name := range r.Header.Shards {
+		at := &c.chosen[c.shards[name]]
+		switch {
+		case *at == nil || r.Header.Attempt > (*at).Header.Attempt:
+			*at = r
+		case r.Header.Attempt == (*at).Header.Attempt && *at != r && !same(r, *at):
+			c.refuse(r, "attempt %d of shard %s is also in %s, with other results", r.Header.Attempt, name, (*at).Name)
+			return
+		}
+	}
+}
+
+// compareResults orders results by name, then by what tells them apart, so
+// that of two files with the same claim always the same one counts.
+func compareResults(a, b *timing.Results) int {
+	return cmp.Or(
+		cmp.Compare(a.Header.Attempt, b.Header.Attempt),
+		cmp.Compare(a.Name, b.Name),
+		a.Header.Started.Compare(b.Header.Started),
+		cmp.Compare(len(b.Tests), len(a.Tests)),
+	)
+}
+
+// same reports whether two results are one file read twice.
+func same(a, b *timing.Results) bool {
+	return a.Header.Run == b.Header.Run && a.Header.Started.Equal(b.Header.Started) &&
+		slices.Equal(a.Header.Shards, b.Header.Shards) &&
+		a.Ended == b.Ended && a.Exit == b.Exit && a.Elapsed == b.Elapsed &&
+		slices.Equal(a.Running, b.Running) && slices.Equal(a.Missing, b.Missing) && slices.Equal(a.Extra, b.Extra) &&
+		slices.EqualFunc(a.Tests, b.Tests, func(x, y timing.TestResult) bool {
+			return x.ID == y.ID && x.Outcome == y.Outcome && x.Worker == y.Worker && x.Start == y.Start && x.Wall == y.Wall
+		})
+}
+
+// place returns the name of the shard for which r ran test t, which may be -1,
+// or false where a later attempt took its place.
+func (c *check) place(r *timing.Results, t int32) (string, bool) {
+	if t >= 0 {
+		s := c.tests[t].shard
+		if name := c.plan.Shards[s].Name; slices.Contains(r.Header.Shards, name) {
+			return name, c.chosen[s] == r
+		}
+	}
+	for _, name := range r.Header.Shards {
+		if c.chosen[c.shards[name]] == r {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// count counts how often each planned test finished.
+func (c *check) count() {
+	for _, r := range c.counted {
+		for i := range r.Tests {
+			x := &r.Tests[i]
+			t := c.find(x.ID)
+			name, ok := c.place(r, t)
+			if !ok {
+				continue
+			}
+			if t < 0 {
+				c.strange = append(c.strange, Unplanned{ID: x.ID, Shard: name, Ran: true})
+				continue
+			}
+			test := &c.tests[t]
+			test.got++
+			c.record(x, t)
+			if test.got > test.want {
+				c.again[t] = nil
+			}
+		}
+	}
+	if len(c.again) == 0 {
+		return
+	}
+	for _, r := range c.counted {
+		for i := range r.Tests {
+			t := c.find(r.Tests[i].ID)
+			if _, twice := c.again[t]; twice {
+				if name, ok := c.place(r, t); ok && !slices.Contains(c.again[t], name) {
+					c.again[t] = append(c.again[t], name)
+				}
+			}
+		}
+	}
+}
+
+// record takes one result of planned test t into account.
+func (c *check) record(x *timing.TestResult, t int32) {
+	c.verdict.Outcomes[x.Outcome]++
+	c.verdict.Shards[c.tests[t].shard].Outcomes[x.Outcome]++
+	if x.Outcome.Bad() {
+		c.failed = append(c.failed, failed{t, x})
+	}
+}
+
+func (c *check) openShards() {
+	for i := range c.plan.Shards {
+		s := &c.plan.Shards[i]
+		c.verdict.Shards = append(c.verdict.Shards, ShardVerdict{
+			Name: s.Name, Kind: s.Kind, Planned: s.Len(), Predicted: s.Wall, Outcomes: map[timing.Outcome]int{},
+		})
+	}
+}
+
+func (c *check) listFailures() {
+	slices.SortStableFunc(c.failed, func(a, b failed) int { return cmp.Compare(a.test, b.test) })
+	for _, f := range c.failed {
+		x, t := f.result, &c.tests[f.test]
+		c.verdict.Failures = append(c.verdict.Failures, Failure{
+			ID: x.ID, Shard: c.plan.Shards[t.shard].Name, Outcome: x.Outcome, Message: x.Message, Path: x.Path, Line: x.Line,
+		})
+	}
+}
+
+// listMissing lists the tests that did not finish, and counts those that did.
+func (c *check) listMissing() {
+	notFound, running := map[timing.NodeID]bool{}, map[timing.NodeID]bool{}
+	for _, r := range c.counted {
+		for _, id := range r.Missing {
+			notFound[id] = true
+		}
+		for _, s := range r.Running {
+			running[s.ID] = true
+		}
+	}
+	for i := range c.tests {
+		t := &c.tests[i]
+		ran := int(min(t.got, t.want))
+		c.verdict.Ran += ran
+		c.verdict.Shards[t.shard].Ran += ran
+		if ran == int(t.want) {
+			continue
+		}
+		id, reason := t.id(), NotRun
+		switch r := c.chosen[t.shard]; {
+		case r == nil:
+			reason = NotReported
+		case notFound[id]:
+			reason = NotFound
+		case running[id]:
+			reason = WasRunning
+		case !r.Ended || r.Exit > 1: // 0 and 1 are pytest's for a session that went all the way
+			reason = NotReached
+		}
+		for range int(t.want) - ran {
+			c.verdict.Missing = append(c.verdict.Missing, Missing{ID: id, Shard: c.plan.Shards[t.shard].Name, Reason: reason})
+		}
+	}
+}
+
+func (c *check) listDoubled() {
+	for _, i := range slices.Sorted(maps.Keys(c.again)) {
+		c.verdict.Doubled = append(c.verdict.Doubled, Doubled{ID: c.tests[i].id(), Times: int(c.tests[i].got), Shards: c.again[i]})
+	}
+}
+
+// listUnplanned lists each test once: every shard that has some of a file
+// collects what nobody planned of it.
+func (c *check) listUnplanned() {
+	for _, r := range c.counted {
+		for _, id := range r.Extra {
+			if name, ok := c.place(r, -1); ok && c.find(id) < 0 {
+				c.strange = append(c.strange, Unplanned{ID: id, Shard: name})
+			}
+		}
+	}
+	slices.SortStableFunc(c.strange, func(a, b Unplanned) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), -compareBool(a.Ran, b.Ran), cmp.Compare(c.shards[a.Shard], c.shards[b.Shard]))
+	})
+	c.verdict.Unplanned = slices.CompactFunc(c.strange, func(a, b Unplanned) bool { return a.ID == b.ID })
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// closeShards says how the session of each shard went.
+func (c *check) closeShards() {
+	for i, r := range c.chosen {
+		if r == nil {
+			continue
+		}
+		s := &c.verdict.Shards[i]
+		s.Reported, s.Attempt, s.File = true, r.Header.Attempt, r.Name
+		s.Ended, s.Exit, s.Real = r.Ended, r.Exit, r.Elapsed
+		s.Together = len(r.Header.Shards) > 1
+		s.Runner, s.Workers = r.Header.Runner, r.Header.Workers
+		if !r.Ended {
+			for _, x := range r.Running {
+				if name, ok := c.place(r, c.find(x.ID)); ok && name == s.Name {
+					s.Running = append(s.Running, x.ID)
+				}
+			}
+		}
+	}
+	for _, r := range c.counted {
+		c.addPeaks(r)
+	}
+}
+
+// addPeaks adds the highest peak of each worker to the shards that r ran.
+func (c *check) addPeaks(r *timing.Results) {
+	peaks := map[string]map[string]int64{}
+	for i := range r.Tests {
+		x := &r.Tests[i]
+		if x.Peak == 0 {
+			continue
+		}
+		if name, ok := c.place(r, c.find(x.ID)); ok {
+			if peaks[name] == nil {
+				peaks[name] = map[string]int64{}
+			}
+			peaks[name][x.Worker] = max(peaks[name][x.Worker], x.Peak)
+		}
+	}
+	for name, workers := range peaks {
+		for _, peak := range workers {
+			c.verdict.Shards[c.shards[name]].Peak += peak
+		}
+	}
+}
+
+// MarshalJSON writes the verdict with stable lower-case keys, its two
+// judgements among them.
+func (v *Verdict) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Plan      string                 `json:"plan"`
+		Complete  bool                   `json:"complete"`
+		Green     bool                   `json:"green"`
+		Planned   int                    `json:"planned"`
+		Ran       int                    `json:"ran"`
+		Outcomes  map[timing.Outcome]int `json:"outcomes"`
+		Shards    []ShardVerdict         `json:"shards"`
+		Failures  []Failure              `json:"failures"`
+		Missing   []Missing              `json:"missing"`
+		Doubled   []Doubled              `json:"doubled"`
+		Unplanned []Unplanned            `json:"unplanned"`
+		Refused   []RefusedFile          `json:"refused"`
+		Torn      []string               `json:"torn"`
+	}{
+		v.Plan, v.Complete(), v.Green(), v.Planned, v.Ran, v.Outcomes, list(v.Shards), list(v.Failures),
+		list(v.Missing), list(v.Doubled), list(v.Unplanned), list(v.Refused), list(v.Torn),
+	})
+}
+
+// list makes a nil slice an empty one, which is [] in JSON.
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+// MarshalJSON writes times in whole microseconds and memory in bytes.
+func (s ShardVerdict) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Name      string                 `json:"name"`
+		Kind      Kind                   `json:"kind"`
+		Planned   int                    `json:"planned"`
+		Ran       int                    `json:"ran"`
+		Outcomes  map[timing.Outcome]int `json:"outcomes"`
+		Reported  bool                   `json:"reported"`
+		Ended     bool                   `json:"ended"`
+		Exit      int                    `json:"exit"`
+		Attempt   int                    `json:"attempt"`
+		File      string                 `json:"file"`
+		Running   []timing.NodeID        `json:"running"`
+		Predicted int64                  `json:"predicted_us"`
+		Real      int64                  `json:"real_us"`
+		Together  bool                   `json:"together"`
+		Peak      int64                  `json:"peak_bytes"`
+		Runner    string                 `json:"runner"`
+		Workers   int                    `json:"workers"`
+	}{
+		s.Name, s.Kind, s.Planned, s.Ran, s.Outcomes, s.Reported, s.Ended, s.Exit, s.Attempt, s.File,
+		list(s.Running), micros(s.Predicted), micros(s.Real), s.Together, s.Peak, s.Runner, s.Workers,
+	})
+}

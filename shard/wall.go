@@ -1,0 +1,394 @@
+package shard
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// maxWorkers bounds the workers of a job, in a fleet and in a plan file.
+const maxWorkers = 4096
+
+// A runner foresees how a shard runs.
+type runner struct {
+	*sequence
+	spans []bool
+	seen  []uint32 // by worker and set-up: the last run that had it there
+	epoch uint32
+}
+
+func newRunner(q *sequence) *runner {
+	return &runner{sequence: q, spans: q.spanning()}
+}
+
+// A stretch is a piece in the making.
+type stretch struct {
+	file  int32
+	cut   bool
+	tests []int32
+	load  int64 // on one worker
+	top   int64 // the longest part that stays on one worker
+}
+
+// shard orders the tests of one job, foresees its wall time, and drops the
+// workers that would have nothing to do.
+func (r *runner) shard(tests []int32, workers int, cut []bool) Shard {
+	pieces := r.stretches(tests, cut)
+	workers = min(workers, r.units(pieces, true))
+	wall := r.settle(pieces, workers)
+	if n := r.units(pieces, false); n < workers {
+		workers = n
+		wall = r.settle(pieces, workers)
+	}
+	s := Shard{Workers: workers, Wall: duration(r.base + wall)}
+	peaks := make([]int64, 0, len(tests))
+	for _, p := range tests {
+		e := r.test(p).Estimate
+		s.Basis.count(e.Rung)
+		peaks = append(peaks, e.Peak)
+	}
+	slices.Sort(peaks)
+	for _, peak := range peaks[max(0, len(peaks)-workers):] {
+		s.Peak += peak
+	}
+	for _, x := range pieces {
+		piece := Piece{File: r.files[x.file], Cut: x.cut, Tests: make([]string, len(x.tests))}
+		for i, p := range x.tests {
+			piece.Tests[i] = r.test(p).ID.Rest()
+		}
+		s.Pieces = append(s.Pieces, piece)
+	}
+	s.Timeout = timeout(s.Wall, s.Basis)
+	return s
+}
+
+// stretches divides positions, ascending, by file.
+func (r *runner) stretches(tests []int32, cut []bool) []stretch {
+	var out []stretch
+	for len(tests) > 0 {
+		f := r.file[tests[0]]
+		n := 1
+		for n < len(tests) && r.file[tests[n]] == f {
+			n++
+		}
+		out = append(out, stretch{file: f, cut: cut[f], tests: slices.Clone(tests[:n]), load: r.load(tests[:n])})
+		tests = tests[n:]
+	}
+	return out
+}
+
+// unit names what stays on one worker with position p: its whole piece, or,
+// in a cut one and across files, its block.
+func (r *runner) unit(x *stretch, p int32) int32 {
+	if x.cut || r.spans[r.root[p]] {
+		return r.root[p]
+	}
+	return x.tests[0]
+}
+
+// units counts what different workers can do; with loose, as if all pieces
+// were cut.
+func (r *runner) units(pieces []stretch, loose bool) int {
+	seen := map[int32]bool{}
+	for i := range pieces {
+		x := &pieces[i]
+		if !x.cut && !loose {
+			seen[x.tests[0]] = true
+			continue
+		}
+		for _, p := range x.tests {
+			seen[r.root[p]] = true
+			if len(seen) == maxWorkers {
+				return maxWorkers
+			}
+		}
+	}
+	return len(seen)
+}
+
+// settle orders the pieces for so many workers, cuts those that are too long
+// for one of them, and returns the time until the last worker is done.
+//
+// One worker keeps definition order. Several take the slowest first, so that
+// no long test starts last: a whole piece counts by its load, a cut one by its
+// longest test.
+func (r *runner) settle(pieces []stretch, workers int) int64 {
+	if workers <= 1 {
+		slices.SortFunc(pieces, func(x, y stretch) int { return cmp.Compare(x.file, y.file) })
+		var all []int32
+		for i := range pieces {
+			slices.Sort(pieces[i].tests)
+			all = append(all, pieces[i].tests...)
+		}
+		return r.load(all)
+	}
+	for i := range pieces {
+		r.order(&pieces[i])
+	}
+	sortPieces(pieces)
+	wall, last := r.run(pieces, workers)
+	// Each try spreads the piece that ends last; one that does not help ends it.
+	for last >= 0 && !pieces[last].cut && len(pieces[last].tests) > 1 {
+		trial := slices.Clone(pieces)
+		trial[last].cut = true
+		trial[last].tests = slices.Clone(trial[last].tests)
+		r.order(&trial[last])
+		sortPieces(trial)
+		shorter, next := r.run(trial, workers)
+		if shorter >= wall {
+			break
+		}
+		copy(pieces, trial)
+		wall, last = shorter, next
+	}
+	return wall
+}
+
+func sortPieces(pieces []stretch) {
+	slices.SortFunc(pieces, func(x, y stretch) int {
+		return cmp.Or(cmp.Compare(y.top, x.top), cmp.Compare(x.file, y.file))
+	})
+}
+
+// order sorts the tests of a piece for several workers and sets its top.
+//
+// The tests of a whole piece keep definition order, as they all run on one
+// worker. Those of a cut piece run slowest first, bound ones together; tests
+// that share a set-up which costs more than their longest test stay next to
+// each other, since a worker that leaves it for a moment pays for it again.
+func (r *runner) order(x *stretch) {
+	slices.Sort(x.tests)
+	x.top = x.load
+	if !x.cut {
+		return
+	}
+	type rank struct {
+		cluster  int64 // longest block of the tests with the same costly set-up
+		leader   int32 // first test of those
+		block    int64
+		root     int32
+		position int32
+	}
+	block := map[int32]int64{}
+	for _, p := range x.tests {
+		block[r.root[p]] += r.cost[p]
+	}
+	costly := r.costly(x.tests)
+	lead := map[int]rank{}
+	ranks := make([]rank, len(x.tests))
+	for i, p := range x.tests {
+		root := r.root[p]
+		ranks[i] = rank{cluster: block[root], leader: root, block: block[root], root: root, position: p}
+		if s := costly[i]; s >= 0 {
+			l, ok := lead[s]
+			if !ok {
+				l = ranks[i]
+			}
+			l.cluster = max(l.cluster, block[root])
+			lead[s] = l
+		}
+	}
+	x.top = 0
+	for i := range ranks {
+		if s := costly[i]; s >= 0 {
+			ranks[i].cluster, ranks[i].leader = lead[s].cluster, lead[s].leader
+		}
+		x.top = max(x.top, ranks[i].block)
+	}
+	slices.SortFunc(ranks, func(a, b rank) int {
+		return cmp.Or(
+			cmp.Compare(b.cluster, a.cluster), cmp.Compare(a.leader, b.leader),
+			cmp.Compare(b.block, a.block), cmp.Compare(a.root, b.root),
+			cmp.Compare(a.position, b.position))
+	})
+	for i := range ranks {
+		x.tests[i] = ranks[i].position
+	}
+}
+
+// costly returns for each test the dearest of the set-ups that some but not
+// all of the tests need and that costs more than the longest of those, or -1.
+func (r *runner) costly(tests []int32) []int {
+	need, longest := map[int]int{}, map[int]int64{}
+	for _, p := range tests {
+		for _, s := range r.test(p).Setups {
+			need[s]++
+			longest[s] = max(longest[s], r.cost[p])
+		}
+	}
+	out := make([]int, len(tests))
+	for i, p := range tests {
+		out[i] = -1
+		for _, s := range r.test(p).Setups {
+			if need[s] < 2 || need[s] == len(tests) || r.setup[s] <= longest[s] {
+				continue
+			}
+			if o := out[i]; o < 0 || cmp.Or(cmp.Compare(r.setup[s], r.setup[o]), cmp.Compare(r.suite.Setups[o].ID, r.suite.Setups[s].ID)) > 0 {
+				out[i] = s
+			}
+		}
+	}
+	return out
+}
+
+// run gives each unit in turn to the worker that is free first, and returns
+// when the last one ends and which piece that is of.
+func (r *runner) run(pieces []stretch, workers int) (wall int64, last int) {
+	if n := workers * len(r.setup); len(r.seen) < n {
+		r.seen = make([]uint32, n)
+		r.epoch = 0
+	}
+	r.epoch++
+	free := make([]int64, workers)
+	where := map[int32]int{} // of units over several pieces
+	last = -1
+	for i := range pieces {
+		x := &pieces[i]
+		unit, w := int32(-1), 0
+		for _, p := range x.tests {
+			if u := r.unit(x, p); u != unit {
+				unit = u
+				old, ok := where[u]
+				if ok && r.spans[r.root[p]] {
+					w = old
+				} else {
+					w = 0
+					for k := range free {
+						if free[k] < free[w] {
+							w = k
+						}
+					}
+					if r.spans[r.root[p]] {
+						where[u] = w
+					}
+				}
+			}
+			free[w] += r.cost[p]
+			for _, s := range r.test(p).Setups {
+				if at := &r.seen[w*len(r.setup)+s]; *at != r.epoch {
+					*at = r.epoch
+					free[w] += r.setup[s]
+				}
+			}
+			if free[w] > wall {
+				wall, last = free[w], i
+			}
+		}
+	}
+	return wall, last
+}
+
+// load returns the time that one worker takes for some tests.
+func (q *sequence) load(tests []int32) int64 {
+	sum := int64(0)
+	seen := map[int]bool{}
+	var last []int
+	for _, p := range tests {
+		sum += q.cost[p]
+		needs := q.test(p).Setups
+		if len(needs) == 0 || len(last) == len(needs) && &last[0] == &needs[0] {
+			continue
+		}
+		last = needs
+		for _, s := range needs {
+			if !seen[s] {
+				seen[s] = true
+				sum += q.setup[s]
+			}
+		}
+	}
+	return sum
+}
+
+// poolBound returns a time below which no division of the tests over the pool
+// comes, in microseconds, the base included.
+//
+// It is the bound of McNaughton (1959) and Graham (1969) for parallel
+// machines, each worker being one, with set-ups: all tests and each set-up
+// once, shared evenly; or the longest block with all that it needs. The third
+// is Graham's pigeonhole: of k·m + 1 blocks some machine gets k + 1, which
+// take at least as long as the k + 1 shortest of them.
+func (it *items) poolBound(fleet Fleet) int64 {
+	if it.blocks == 0 {
+		return 0
+	}
+	return it.base + it.bound(int64(min(fleet.Shards, int(it.blocks))*fleet.Workers))
+}
+
+// memoryBound is poolBound for the memory shards: each of them has a job of
+// its own, so the longest sets it.
+func (it *items) memoryBound(fleet Fleet) int64 {
+	if it.blocks == 0 {
+		return 0
+	}
+	longest := int64(0)
+	for _, tests := range it.modules(0) {
+		top := int64(0)
+		block := map[int32][]int32{}
+		for _, p := range tests {
+			block[it.root[p]] = append(block[it.root[p]], p)
+		}
+		for _, tests := range block {
+			top = max(top, it.load(tests))
+		}
+		w := int64(fleet.MemoryWorkers)
+		longest = max(longest, top, (it.load(tests)+w-1)/w)
+	}
+	if fleet.MaxMemoryJobs > 0 {
+		longest = max(longest, it.bound(int64(fleet.MaxMemoryJobs*fleet.MemoryWorkers)))
+	}
+	return it.base + longest
+}
+
+// bound is poolBound for m machines, without the base.
+func (it *items) bound(m int64) int64 {
+	share := int64(0)
+	for i := range it.list {
+		share += it.list[i].cost + it.list[i].own
+	}
+	for s, o := range it.owner {
+		if o == several {
+			share += it.setup[s]
+		}
+	}
+	bound := (share + m - 1) / m
+	for b := range it.blocks {
+		bound = max(bound, it.total(b, b+1))
+	}
+	// A block below an eighth of it cannot be among the few that matter.
+	var long []int64
+	for _, c := range it.cost {
+		if c > bound/8 {
+			long = append(long, c)
+		}
+	}
+	slices.SortFunc(long, func(x, y int64) int { return cmp.Compare(y, x) })
+	for k := int64(1); k*m < int64(len(long)); k++ {
+		sum := int64(0)
+		for _, c := range long[k*m-k : k*m+1] {
+			sum += c
+		}
+		bound = max(bound, sum)
+	}
+	return bound
+}
+
+// A shard's timeout is TimeoutFactor times its expected wall time and
+// TimeoutMargin (checkout, installation, a slow runner), at least TimeoutFloor,
+// and at least TimeoutUnknown to the degree that nothing is known: a test
+// whose estimate is a guess counts whole, one that rests on relatives half.
+const (
+	TimeoutFactor  = 2
+	TimeoutMargin  = 5 * time.Minute
+	TimeoutFloor   = 10 * time.Minute
+	TimeoutUnknown = 60 * time.Minute
+)
+
+// timeout returns whole minutes, rounded up.
+func timeout(wall time.Duration, b Basis) int {
+	halves := time.Duration(2*b.Guessed + b.Relatives)
+	tests := time.Duration(max(1, b.Measured+b.Relatives+b.Guessed))
+	floor := TimeoutFloor + (TimeoutUnknown-TimeoutFloor)*halves/(2*tests)
+	limit := max(floor, TimeoutFactor*wall+TimeoutMargin)
+	return int((limit + time.Minute - 1) / time.Minute)
+}
