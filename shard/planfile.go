@@ -129,15 +129,11 @@ const (
 // appendHeader appends the lines before the first shard: the header's keys one
 // a line.
 func (p *Plan) appendHeader(b []byte) []byte {
-	f := p.Fleet
 	b = append(b, '{', '\n')
 	h := planHeader{
 		Wcshard: "plan", Version: PlanVersion,
 		Collector: planCollector(p.Collector),
-		Fleet: planFleet{
-			Shards: f.Shards, Workers: f.Workers, MemoryWorkers: f.MemoryWorkers, MaxMemoryJobs: f.MaxMemoryJobs,
-			CPUs: f.CPUs, Memory: f.Memory, Runner: f.Runner, MemoryRunner: f.MemoryRunner,
-		},
+		Fleet: planFleet(p.Fleet),
 		Makespan: micros(p.Makespan), Bound: micros(p.Bound),
 	}
 	if h.Collector.Args == nil {
@@ -519,11 +515,7 @@ func (r *planReader) header(p *Plan) error {
 	if len(p.Collector.Args) == 0 {
 		p.Collector.Args = nil
 	}
-	f := h.Fleet
-	p.Fleet = Fleet{
-		Shards: f.Shards, Workers: f.Workers, MemoryWorkers: f.MemoryWorkers, MaxMemoryJobs: f.MaxMemoryJobs,
-		CPUs: f.CPUs, Memory: f.Memory, Runner: f.Runner, MemoryRunner: f.MemoryRunner,
-	}
+	p.Fleet = Fleet(h.Fleet)
 	p.Makespan, p.Bound = duration(h.Makespan), duration(h.Bound)
 	if err := r.want(shardsLine); err != nil {
 		return err

@@ -60,7 +60,7 @@ type Failure struct {
 	Line    int            `json:"line"`
 }
 
-// Why a planned test is missing.
+// Reason is why a planned test is missing.
 type Reason string
 
 // The reasons, from the one that says most.
@@ -136,7 +136,7 @@ func (v *Verdict) Green() bool {
 // several shards; what a later attempt ran again of them no longer counts in
 // it. The verdict does not depend on the order of results.
 func Verify(plan *Plan, results []*timing.Results) *Verdict {
-	c := newCheck(plan)
+	c := newTally(plan)
 	c.openShards()
 	c.choose(results)
 	c.count()
@@ -148,8 +148,8 @@ func Verify(plan *Plan, results []*timing.Results) *Verdict {
 	return c.verdict
 }
 
-// A check is a verdict in the making.
-type check struct {
+// A tally is a verdict in the making.
+type tally struct {
 	plan    *Plan
 	verdict *Verdict
 	shards  map[string]int
@@ -185,12 +185,12 @@ type failed struct {
 	result *timing.TestResult
 }
 
-func newCheck(plan *Plan) *check {
+func newTally(plan *Plan) *tally {
 	n := 0
 	for i := range plan.Shards {
 		n += plan.Shards[i].Len()
 	}
-	c := &check{
+	c := &tally{
 		plan:    plan,
 		verdict: &Verdict{Plan: plan.Digest, Planned: n, Outcomes: map[timing.Outcome]int{}},
 		shards:  map[string]int{},
@@ -224,7 +224,7 @@ func newCheck(plan *Plan) *check {
 }
 
 // find returns the planned test with this ID, or -1.
-func (c *check) find(id timing.NodeID) int32 {
+func (c *tally) find(id timing.NodeID) int32 {
 	if f, ok := c.files[id.File()]; ok {
 		if t, ok := c.index[testKey{f, id.Rest()}]; ok {
 			return t
@@ -233,12 +233,12 @@ func (c *check) find(id timing.NodeID) int32 {
 	return -1
 }
 
-func (c *check) refuse(r *timing.Results, format string, args ...any) {
+func (c *tally) refuse(r *timing.Results, format string, args ...any) {
 	c.verdict.Refused = append(c.verdict.Refused, RefusedFile{r.Name, fmt.Sprintf(format, args...)})
 }
 
 // choose finds the results that count for each shard.
-func (c *check) choose(results []*timing.Results) {
+func (c *tally) choose(results []*timing.Results) {
 	sorted := slices.Clone(results)
 	slices.SortStableFunc(sorted, compareResults)
 	for _, r := range sorted {
@@ -263,7 +263,7 @@ func (c *check) choose(results []*timing.Results) {
 }
 
 // consider chooses r for the shards of which it is the newest attempt.
-func (c *check) consider(r *timing.Results) {
+func (c *tally) consider(r *timing.Results) {
 	for _, name := range r.Header.Shards {
 		at := &c.chosen[c.shards[name]]
 		switch {
@@ -300,7 +300,7 @@ func same(a, b *timing.Results) bool {
 
 // place returns the name of the shard for which r ran test t, which may be -1,
 // or false where a later attempt took its place.
-func (c *check) place(r *timing.Results, t int32) (string, bool) {
+func (c *tally) place(r *timing.Results, t int32) (string, bool) {
 	if t >= 0 {
 		s := c.tests[t].shard
 		if name := c.plan.Shards[s].Name; slices.Contains(r.Header.Shards, name) {
@@ -316,7 +316,7 @@ func (c *check) place(r *timing.Results, t int32) (string, bool) {
 }
 
 // count counts how often each planned test finished.
-func (c *check) count() {
+func (c *tally) count() {
 	for _, r := range c.counted {
 		for i := range r.Tests {
 			x := &r.Tests[i]
@@ -353,7 +353,7 @@ func (c *check) count() {
 }
 
 // record takes one result of planned test t into account.
-func (c *check) record(x *timing.TestResult, t int32) {
+func (c *tally) record(x *timing.TestResult, t int32) {
 	c.verdict.Outcomes[x.Outcome]++
 	c.verdict.Shards[c.tests[t].shard].Outcomes[x.Outcome]++
 	if x.Outcome.Bad() {
@@ -361,7 +361,7 @@ func (c *check) record(x *timing.TestResult, t int32) {
 	}
 }
 
-func (c *check) openShards() {
+func (c *tally) openShards() {
 	for i := range c.plan.Shards {
 		s := &c.plan.Shards[i]
 		c.verdict.Shards = append(c.verdict.Shards, ShardVerdict{
@@ -370,7 +370,7 @@ func (c *check) openShards() {
 	}
 }
 
-func (c *check) listFailures() {
+func (c *tally) listFailures() {
 	slices.SortStableFunc(c.failed, func(a, b failed) int { return cmp.Compare(a.test, b.test) })
 	for _, f := range c.failed {
 		x, t := f.result, &c.tests[f.test]
@@ -381,7 +381,7 @@ func (c *check) listFailures() {
 }
 
 // listMissing lists the tests that did not finish, and counts those that did.
-func (c *check) listMissing() {
+func (c *tally) listMissing() {
 	notFound, running := map[timing.NodeID]bool{}, map[timing.NodeID]bool{}
 	for _, r := range c.counted {
 		for _, id := range r.Missing {
@@ -416,7 +416,7 @@ func (c *check) listMissing() {
 	}
 }
 
-func (c *check) listDoubled() {
+func (c *tally) listDoubled() {
 	for _, i := range slices.Sorted(maps.Keys(c.again)) {
 		c.verdict.Doubled = append(c.verdict.Doubled, Doubled{ID: c.tests[i].id(), Times: int(c.tests[i].got), Shards: c.again[i]})
 	}
@@ -424,7 +424,7 @@ func (c *check) listDoubled() {
 
 // listUnplanned lists each test once: every shard that has some of a file
 // collects what nobody planned of it.
-func (c *check) listUnplanned() {
+func (c *tally) listUnplanned() {
 	for _, r := range c.counted {
 		for _, id := range r.Extra {
 			if name, ok := c.place(r, -1); ok && c.find(id) < 0 {
@@ -449,7 +449,7 @@ func compareBool(a, b bool) int {
 }
 
 // closeShards says how the session of each shard went.
-func (c *check) closeShards() {
+func (c *tally) closeShards() {
 	for i, r := range c.chosen {
 		if r == nil {
 			continue
@@ -473,7 +473,7 @@ func (c *check) closeShards() {
 }
 
 // addPeaks adds the highest peak of each worker to the shards that r ran.
-func (c *check) addPeaks(r *timing.Results) {
+func (c *tally) addPeaks(r *timing.Results) {
 	peaks := map[string]map[string]int64{}
 	for i := range r.Tests {
 		x := &r.Tests[i]
