@@ -39,6 +39,9 @@ type balance struct {
 func newBalance(it *items, n int) *balance {
 	n = min(n, int(it.blocks))
 	b := &balance{items: it, bins: make([]bin, n), in: make([]int, len(it.list)), work: effort}
+	if n == 0 {
+		return b
+	}
 	b.goal = it.goal(n)
 	b.spread()
 	b.fillEmpty()

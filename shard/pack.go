@@ -63,7 +63,7 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	b := newBalance(light, fleet.Shards)
 	plan := q.assemble(fleet, packs, b)
 	plan.Bound = duration(max(light.poolBound(fleet), heavy.memoryBound(fleet)))
-	if n := len(b.bins); n < fleet.Shards {
+	if n := len(b.bins); 0 < n && n < fleet.Shards {
 		plan.Warnings = append(plan.Warnings, fmt.Sprintf("%d pool shards instead of %d: there are no more tests to part", n, fleet.Shards))
 	}
 	return plan, nil

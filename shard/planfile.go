@@ -133,8 +133,8 @@ func (p *Plan) appendHeader(b []byte) []byte {
 	h := planHeader{
 		Wcshard: "plan", Version: PlanVersion,
 		Collector: planCollector(p.Collector),
-		Fleet: planFleet(p.Fleet),
-		Makespan: micros(p.Makespan), Bound: micros(p.Bound),
+		Fleet:     planFleet(p.Fleet),
+		Makespan:  micros(p.Makespan), Bound: micros(p.Bound),
 	}
 	if h.Collector.Args == nil {
 		h.Collector.Args = []string{}
@@ -315,7 +315,7 @@ func (c *planChecker) piece(s *Shard, p *Piece) error {
 	}
 	c.files[p.File] = s.Name
 	for _, t := range p.Tests {
-		if p.File+t == "" || t != "" && !strings.HasPrefix(t, "::") || !utf8.ValidString(t) {
+		if p.File == "" && t == "" || t != "" && !strings.HasPrefix(t, "::") || !utf8.ValidString(t) {
 			return fmt.Errorf("shard %s: test %q of %q does not start with \"::\" or is not UTF-8", s.Name, t, p.File)
 		}
 	}

@@ -158,7 +158,8 @@ type tally struct {
 	files map[string]int32
 	index map[testKey]int32
 
-	counted []*timing.Results // files that count for some shard, in order of name
+	counted []*timing.Results // files that count for some shard, in the plan's order
+	which   [][]int32         // counted file, test in it → planned test, or -1
 	chosen  []*timing.Results // by shard; nil where there are none
 	strange []Unplanned       // as they come
 	failed  []failed
@@ -317,10 +318,12 @@ func (c *tally) place(r *timing.Results, t int32) (string, bool) {
 
 // count counts how often each planned test finished.
 func (c *tally) count() {
-	for _, r := range c.counted {
+	for k, r := range c.counted {
+		c.which = append(c.which, make([]int32, len(r.Tests)))
 		for i := range r.Tests {
 			x := &r.Tests[i]
 			t := c.find(x.ID)
+			c.which[k][i] = t
 			name, ok := c.place(r, t)
 			if !ok {
 				continue
@@ -340,9 +343,8 @@ func (c *tally) count() {
 	if len(c.again) == 0 {
 		return
 	}
-	for _, r := range c.counted {
-		for i := range r.Tests {
-			t := c.find(r.Tests[i].ID)
+	for k, r := range c.counted {
+		for _, t := range c.which[k] {
 			if _, twice := c.again[t]; twice {
 				if name, ok := c.place(r, t); ok && !slices.Contains(c.again[t], name) {
 					c.again[t] = append(c.again[t], name)
@@ -467,30 +469,29 @@ func (c *tally) closeShards() {
 			}
 		}
 	}
-	for _, r := range c.counted {
-		c.addPeaks(r)
+	for k := range c.counted {
+		c.addPeaks(k)
 	}
 }
 
-// addPeaks adds the highest peak of each worker to the shards that r ran.
-func (c *tally) addPeaks(r *timing.Results) {
-	peaks := map[string]map[string]int64{}
+// addPeaks adds the highest peak of each worker to the shards that a counted
+// file ran.
+func (c *tally) addPeaks(k int) {
+	type place struct{ shard, worker string }
+	peaks := map[place]int64{}
+	r := c.counted[k]
 	for i := range r.Tests {
 		x := &r.Tests[i]
 		if x.Peak == 0 {
 			continue
 		}
-		if name, ok := c.place(r, c.find(x.ID)); ok {
-			if peaks[name] == nil {
-				peaks[name] = map[string]int64{}
-			}
-			peaks[name][x.Worker] = max(peaks[name][x.Worker], x.Peak)
+		if name, ok := c.place(r, c.which[k][i]); ok {
+			at := place{name, x.Worker}
+			peaks[at] = max(peaks[at], x.Peak)
 		}
 	}
-	for name, workers := range peaks {
-		for _, peak := range workers {
-			c.verdict.Shards[c.shards[name]].Peak += peak
-		}
+	for at, peak := range peaks {
+		c.verdict.Shards[c.shards[at.shard]].Peak += peak
 	}
 }
 
