@@ -1,0 +1,226 @@
+package pytest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What pytest's own exit statuses mean.
+const (
+	ExitOK          = 0
+	ExitFailed      = 1 // tests failed
+	ExitInterrupted = 2 // by the user, or by errors while collecting
+	ExitInternal    = 3
+	ExitUsage       = 4
+	ExitNoTests     = 5 // nothing was collected
+)
+
+// ExitError is a pytest that ended with a status other than it should.
+type ExitError struct {
+	Status int
+	Output string // the last of what it printed
+}
+
+func (e *ExitError) Error() string {
+	return fmt.Sprintf("pytest ended with exit status %d (%s)", e.Status, statusText(e.Status))
+}
+
+func statusText(status int) string {
+	switch status {
+	case ExitOK:
+		return "all well"
+	case ExitFailed:
+		return "tests failed"
+	case ExitInterrupted:
+		return "interrupted, or errors while collecting"
+	case ExitInternal:
+		return "internal error"
+	case ExitUsage:
+		return "usage error"
+	case ExitNoTests:
+		return "no tests collected"
+	}
+	if status > 128 {
+		return fmt.Sprintf("killed by signal %d", status-128)
+	}
+	return "not one of pytest's own"
+}
+
+// CollectOptions is one collection.
+type CollectOptions struct {
+	Dir      string          // working directory; "" for the current one
+	Args     []string        // the user's pytest arguments
+	Env      []string        // environment; nil for this process's own
+	Stderr   io.Writer       // what pytest prints on its standard error, as it comes; nil for nowhere
+	Progress func(files int) // called now and then with the number of files collected so far; nil for nobody
+}
+
+// outputTail is how much of pytest's output an [*ExitError] keeps.
+const outputTail = 64 << 10
+
+// Collect collects tests with pytest and returns them in running order. A
+// suite without tests is a Collection without tests. The error is or wraps an
+// [*ExitError] when pytest ended badly, such as for a file that cannot be
+// imported.
+func Collect(ctx context.Context, command Command, opts CollectOptions) (*Collection, error) {
+	p, err := newPlugin()
+	if err != nil {
+		return nil, err
+	}
+	defer p.remove()
+	out := filepath.Join(p.dir, "collection.jsonl")
+	config := pluginConfig{Mode: "collect", Out: out, Given: UserOptions(opts.Args).given(), Seed: new(int64(DefaultSeed))}
+	if err := p.configure(config); err != nil {
+		return nil, err
+	}
+	var output tail
+	cmd := exec.CommandContext(ctx, command.Argv[0], command.Argv[1:]...)
+	cmd.Args = append(cmd.Args, "-p"+pluginName, "--collect-only")
+	cmd.Args = append(cmd.Args, opts.Args...)
+	cmd.Dir, cmd.Env = opts.Dir, p.env(opts.Env)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if opts.Stderr != nil {
+		cmd.Stderr = io.MultiWriter(opts.Stderr, &output)
+	}
+	cmd.Cancel = func() error { return interrupt(ctx, cmd.Process, false) }
+	cmd.WaitDelay = DefaultGrace
+
+	stop := watch(out, opts.Progress)
+	err = cmd.Run()
+	stop()
+	status, err := exitStatus(command, err, cmd.ProcessState)
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if status != ExitOK && status != ExitNoTests {
+		return nil, explainExit(command, &ExitError{status, output.String()})
+	}
+	return readCollected(out, status, opts.Args, &output)
+}
+
+// readCollected reads the file that the plugin wrote.
+func readCollected(out string, status int, args []string, output *tail) (*Collection, error) {
+	file, err := os.Open(out)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &HintError{
+			fmt.Errorf("pytest has not loaded wcshard's plugin: %w", &ExitError{status, output.String()}),
+			"is the program that --pytest names really pytest?",
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the collection: %w", err)
+	}
+	defer file.Close()
+	collection, err := readCollection("pytest's collection", file)
+	if err != nil {
+		return nil, err
+	}
+	collection.Collector.Args = args
+	return collection, nil
+}
+
+// explainExit adds what to do about the commonest misfortunes.
+func explainExit(command Command, exit *ExitError) error {
+	switch {
+	case strings.Contains(exit.Output, "No module named pytest"):
+		return &HintError{
+			fmt.Errorf("calling %q (%s): there is no pytest: %w", command, command.Source, exit),
+			"install pytest there, or name another one: --pytest \"uv run pytest\"",
+		}
+	case exit.Status == ExitInterrupted:
+		return &HintError{exit, "the suite must be collected without errors: try pytest --collect-only"}
+	}
+	return exit
+}
+
+// watch reports how many files the plugin has written so far, until the
+// returned function is called.
+func watch(out string, progress func(files int)) (stop func()) {
+	if progress == nil {
+		return func() {}
+	}
+	done, finished := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(finished)
+		counter := fileCounter{path: out}
+		ticker := time.NewTicker(200 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				if counter.more() {
+					progress(counter.files)
+				}
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-finished
+	}
+}
+
+// fileCounter counts the files in a collection that grows.
+type fileCounter struct {
+	path   string
+	offset int64
+	files  int
+}
+
+// more reports whether there are new ones.
+func (c *fileCounter) more() bool {
+	file, err := os.Open(c.path)
+	if err != nil {
+		return false // not there yet
+	}
+	defer file.Close()
+	if _, err := file.Seek(c.offset, io.SeekStart); err != nil {
+		return false
+	}
+	data, err := io.ReadAll(io.LimitReader(file, 1<<20))
+	if err != nil {
+		return false
+	}
+	end := bytes.LastIndexByte(data, '\n') + 1
+	c.offset += int64(end)
+	found := bytes.Count(data[:end], []byte(`{"t":"file"`))
+	c.files += found
+	return found > 0
+}
+
+// tail keeps the last of what is written to it, by pytest's standard output
+// and error at once.
+type tail struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.data = append(t.data, p...)
+	if len(t.data) > 2*outputTail {
+		t.data = append(t.data[:0], t.data[len(t.data)-outputTail:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.data[max(0, len(t.data)-outputTail):])
+}

@@ -1,0 +1,161 @@
+package pytest
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+//go:embed plugin.py
+var pluginSource []byte
+
+const (
+	pluginName = "wcshard_plugin"
+	configEnv  = "WCSHARD_PLUGIN_CONFIG"
+)
+
+// DefaultSeed is the seed of random-order plugins that have none of their own,
+// so that every shard and the collection have the same.
+const DefaultSeed = 1
+
+// pluginConfig is the file that tells the plugin what to do.
+type pluginConfig struct {
+	Mode      string                  `json:"mode"` // "collect" or "run"
+	Out       string                  `json:"out"`  // the stream that the plugin writes
+	Given     []string                `json:"given"`
+	Seed      *int64                  `json:"seed"`
+	Workers   int                     `json:"workers"`
+	Pieces    []pluginPiece           `json:"pieces"`
+	Elsewhere []timing.NodeID         `json:"elsewhere"`
+	Turns     map[timing.NodeID][]int `json:"turns"`
+}
+
+type pluginPiece struct {
+	File  string   `json:"file"`
+	Cut   bool     `json:"cut"`
+	Tests []string `json:"tests"`
+}
+
+// plugin is the plugin as one call of pytest finds it: a directory with its
+// source and its configuration.
+type plugin struct {
+	dir string
+}
+
+func newPlugin() (*plugin, error) {
+	dir, err := os.MkdirTemp("", "wcshard-plugin-")
+	if err != nil {
+		return nil, fmt.Errorf("placing the pytest plugin: %w", err)
+	}
+	p := &plugin{dir}
+	if err := os.WriteFile(filepath.Join(dir, pluginName+".py"), pluginSource, 0o600); err != nil {
+		p.remove()
+		return nil, fmt.Errorf("placing the pytest plugin: %w", err)
+	}
+	return p, nil
+}
+
+func (p *plugin) remove() { _ = os.RemoveAll(p.dir) }
+
+func (p *plugin) configure(config pluginConfig) error {
+	data, err := json.Marshal(config)
+	if err == nil {
+		err = os.WriteFile(p.config(), data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("configuring the pytest plugin: %w", err)
+	}
+	return nil
+}
+
+func (p *plugin) config() string { return filepath.Join(p.dir, "config.json") }
+
+// env returns the environment with which pytest finds the plugin.
+func (p *plugin) env(env []string) []string {
+	if env == nil {
+		env = os.Environ()
+	}
+	path := p.dir
+	env = slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
+		value, found := strings.CutPrefix(entry, "PYTHONPATH=")
+		if found && value != "" {
+			path = p.dir + string(os.PathListSeparator) + value
+		}
+		return found || strings.HasPrefix(entry, configEnv+"=")
+	})
+	return append(env, "PYTHONPATH="+path, configEnv+"="+p.config())
+}
+
+// Selection is the tests that one session of pytest shall run.
+type Selection struct {
+	Pieces    []shard.Piece           // in running order
+	Elsewhere []timing.NodeID         // tests of the same files that other shards run
+	Turns     map[timing.NodeID][]int // for names that several tests of the plan share: which of the namesakes, from 0, in running order
+}
+
+// Select returns the tests of the named shards of a plan, in the order named.
+// The error says which shards there are when a name is none of them.
+func Select(plan *shard.Plan, names ...string) (Selection, error) {
+	chosen := make([]int, 0, len(names))
+	for _, name := range names {
+		i := slices.IndexFunc(plan.Shards, func(s shard.Shard) bool { return s.Name == name })
+		if i < 0 {
+			return Selection{}, fmt.Errorf("selecting shard %q: the plan has %s", name, shardNames(plan))
+		}
+		if slices.Contains(chosen, i) {
+			return Selection{}, fmt.Errorf("selecting shard %q: it is named twice", name)
+		}
+		chosen = append(chosen, i)
+	}
+	sel := Selection{Turns: map[timing.NodeID][]int{}}
+	files := map[string]bool{}
+	for _, i := range chosen {
+		for _, piece := range plan.Shards[i].Pieces {
+			sel.Pieces = append(sel.Pieces, piece)
+			files[piece.File] = true
+		}
+	}
+	// Namesakes take their turns in the order of the plan.
+	seen := map[timing.NodeID]int{}
+	turns := make([]map[timing.NodeID][]int, len(plan.Shards))
+	for i, s := range plan.Shards {
+		turns[i] = map[timing.NodeID][]int{}
+		mine := slices.Contains(chosen, i)
+		for _, piece := range s.Pieces {
+			if !files[piece.File] {
+				continue
+			}
+			for _, rest := range piece.Tests {
+				id := timing.NodeID(piece.File + rest)
+				turns[i][id] = append(turns[i][id], seen[id])
+				seen[id]++
+				if !mine {
+					sel.Elsewhere = append(sel.Elsewhere, id)
+				}
+			}
+		}
+	}
+	for _, i := range chosen {
+		for id, places := range turns[i] {
+			if seen[id] > 1 {
+				sel.Turns[id] = append(sel.Turns[id], places...)
+			}
+		}
+	}
+	return sel, nil
+}
+
+func shardNames(plan *shard.Plan) string {
+	names := make([]string, 0, len(plan.Shards))
+	for _, s := range plan.Shards {
+		names = append(names, s.Name)
+	}
+	return strings.Join(names, ", ")
+}

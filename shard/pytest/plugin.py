@@ -1,0 +1,1015 @@
+"""wcshard's plugin for pytest. PYTEST_DONT_REWRITE
+
+It reports and obeys; what to run, and where, was decided before. Loaded with
+"-p wcshard_plugin" and configured by the JSON file that the environment
+variable WCSHARD_PLUGIN_CONFIG names. In "collect" mode it writes what pytest
+collected; in "run" mode it keeps exactly the planned tests, in planned order,
+and writes what each of them cost. Costs are measured where the test runs and
+written by the process that owns the terminal. It prints nothing.
+
+For Python 3.9 and later, pytest 7.0 and later, with xdist 3.0 and later or
+without it.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import platform
+import sys
+import time
+from typing import Any, Deque, Generator, Iterable
+
+import pytest
+
+VERSION = 1
+IDS_A_LINE = 1000  # long lists are split, so that no line of the results grows without bound
+MESSAGE_LENGTH = 500
+
+encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def clean(text: str) -> str:
+    """Return text as valid Unicode: lone surrogates, as in the names of files
+    that are not UTF-8, stand as backslash escapes."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def microseconds(seconds: float) -> int:
+    return max(0, round(seconds * 1e6))
+
+
+def file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
+
+def xdist_group(item: pytest.Item) -> str:
+    """Return the name that xdist gives the test's group, "" for none."""
+    names = set()
+    for mark in item.iter_markers("xdist_group"):
+        names.add(str(mark.args[0] if mark.args else mark.kwargs.get("name", "default")))
+    return "_".join(sorted(names))
+
+
+class Stream:
+    """A file of JSON lines. Each line is one write in append mode, so that a
+    kill at any moment leaves whole lines."""
+
+    def __init__(self, path: str) -> None:
+        self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def write(self, record: dict[str, Any]) -> None:
+        os.write(self.fd, encode(record).encode() + b"\n")
+
+    def write_ids(self, kind: str, ids: list[str]) -> None:
+        for i in range(0, len(ids), IDS_A_LINE):
+            self.write({"t": kind, "ids": ids[i : i + IDS_A_LINE]})
+
+
+class Memory:
+    """Resident memory of this process, in bytes; zeros where the system does
+    not tell (only Linux has a peak that can be reset)."""
+
+    def __init__(self) -> None:
+        self.status = self.refs = -1
+        self.open()
+        if self.status >= 0:
+            # The descriptors name the process that opened them: a forked
+            # child, as under pytest-forked, must look at itself.
+            os.register_at_fork(after_in_child=self.open)
+
+    def open(self) -> None:
+        for fd in (self.status, self.refs):
+            if fd >= 0:
+                os.close(fd)
+        self.status = self.refs = -1
+        try:
+            self.status = os.open("/proc/self/status", os.O_RDONLY)
+            self.refs = os.open("/proc/self/clear_refs", os.O_WRONLY)
+            os.write(self.refs, b"5")
+        except OSError:
+            self.refs = -1
+
+    def reset(self) -> None:
+        """Start a new peak."""
+        if self.refs >= 0:
+            os.write(self.refs, b"5")
+
+    def read(self) -> tuple[int, int]:
+        """Return the peak since the last reset, and what is resident now."""
+        if self.refs < 0:
+            return 0, 0
+        text = os.pread(self.status, 4096, 0)
+        return self.field(text, b"\nVmHWM:"), self.field(text, b"\nVmRSS:")
+
+    @staticmethod
+    def field(text: bytes, name: bytes) -> int:
+        start = text.find(name)
+        if start < 0:
+            return 0
+        start += len(name)
+        return int(text[start : text.index(b"kB", start)]) << 10
+
+
+def process_start() -> float:
+    """Return when this process started, on the clock of time.perf_counter."""
+    now = time.perf_counter()
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+        if 0 <= age < 3600:
+            return now - age
+    except (OSError, ValueError, IndexError, AttributeError):
+        pass
+    return now - time.process_time()  # start-up is nearly all computing
+
+
+class Fixtures:
+    """Self times of the fixtures that tests share: those of a scope above
+    function. What one takes inside another is not the other's."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, list[int]] = {}  # by ID: set-up and teardown, of the current test
+        self.total = 0.0  # seconds, of the current test
+        self.stack: list[float] = []  # what ran inside each fixture that is being set up or torn down
+        self.ids: dict[tuple[Any, ...], str] = {}
+
+    def begin(self) -> None:
+        self.times = {}
+        self.total = 0.0
+        self.stack.clear()
+
+    @staticmethod
+    def place(scope: str, fixturedef: Any, node: pytest.Item | pytest.Collector) -> str | None:
+        """Say which of the fixture's instances node uses; None for one of its own."""
+        if scope == "session":
+            return ""
+        if scope == "package":
+            # What pytest looks up to find the package, so it tells packages
+            # apart even where it falls back to the session.
+            base = str(fixturedef.baseid)
+            return base[: -len("/__init__.py")] if base.endswith("/__init__.py") else base
+        if scope == "module":
+            return file_of(node.nodeid)
+        if scope == "class":
+            owner = node.getparent(pytest.Class)
+            return owner.nodeid if owner is not None else None
+        return None
+
+    def identify(self, fixturedef: Any, request: Any) -> str | None:
+        scope = fixturedef.scope
+        place = self.place(scope, fixturedef, request.node)
+        if place is None or is_parameter(fixturedef):
+            return None
+        index = f"[{request.param_index}]" if hasattr(request, "param") else ""
+        return clean(f"{scope} {place}::{fixturedef.argname}{index}")
+
+    def setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, None]:
+        name = self.identify(fixturedef, request)
+        if name is None:
+            yield
+            return
+        # Finalizers run last in, first out: the one added now runs when the
+        # fixture is gone, the one added after its set-up before it goes.
+        clock = [0.0]
+        fixturedef.addfinalizer(lambda: self.leave(name, 1, clock[0]) if clock[0] else None)
+        start = self.enter()
+        try:
+            yield
+        finally:
+            self.leave(name, 0, start)
+
+            def enter() -> None:
+                clock[0] = self.enter()
+
+            fixturedef.addfinalizer(enter)
+
+    def enter(self) -> float:
+        self.stack.append(0.0)
+        return time.perf_counter()
+
+    def leave(self, name: str, phase: int, start: float) -> None:
+        elapsed = time.perf_counter() - start
+        inside = self.stack.pop() if self.stack else 0.0
+        if self.stack:
+            self.stack[-1] += elapsed
+        own = max(0.0, elapsed - inside)
+        self.total += own
+        self.times.setdefault(name, [0, 0])[phase] += microseconds(own)
+
+    def wire(self) -> list[list[Any]]:
+        return [[name, *times] for name, times in self.times.items()]
+
+
+def is_parameter(fixturedef: Any) -> bool:
+    """Report whether this is pytest's stand-in for a parametrized argument."""
+    return getattr(fixturedef.func, "__name__", "") == "get_direct_param_fixture_func"
+
+
+def shared_fixtures(item: pytest.Item) -> list[str]:
+    """Return the IDs of the shared fixtures that a collected test is known to need."""
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    indices = getattr(getattr(item, "callspec", None), "indices", {})
+    names = []
+    for argname, fixturedefs in definitions.items():
+        # The last one hides the others, unless it asks for what it hides.
+        for fixturedef in reversed(fixturedefs):
+            place = Fixtures.place(fixturedef.scope, fixturedef, item)
+            if place is not None and not is_parameter(fixturedef):
+                index = f"[{indices[argname]}]" if argname in indices else ""
+                names.append(clean(f"{fixturedef.scope} {place}::{argname}{index}"))
+            if argname not in fixturedef.argnames:
+                break
+    return sorted(set(names))
+
+
+class Common:
+    """What collecting and running have in common."""
+
+    def __init__(self, config: pytest.Config, settings: dict[str, Any]) -> None:
+        self.config = config
+        self.settings = settings
+        self.notes: list[str] = []
+        self.born = process_start()
+        self.collection_start = time.perf_counter()
+        self.collection_end = self.collection_start
+        self.imports: dict[str, float] = {}
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def option(self, name: str) -> Any:
+        return getattr(self.config.option, name, None)
+
+    def switch_off(self) -> None:
+        """Switch off what would make pytest run something else than all of its tests."""
+        given = self.settings["given"]
+        if self.option("maxfail") and "maxfail" not in given:
+            self.config.option.maxfail = 0
+            self.note("-x or --maxfail is on: switched off, a shard runs all its tests")
+        for name, flag in (
+            ("lf", "--lf"),
+            ("failedfirst", "--ff"),
+            ("newfirst", "--nf"),
+            ("stepwise", "--sw"),
+            ("stepwise_skip", "--sw-skip"),
+            ("stepwise_reset", "--sw-reset"),
+        ):
+            if self.option(name) and name not in given:
+                setattr(self.config.option, name, False)
+                self.note(f"{flag} is on: switched off, the plan says what runs")
+
+    def seed(self) -> tuple[str, int | None]:
+        """Give random-order plugins the planned seed where they have none.
+        Return the plugin that orders the tests, "" for none, and the seed."""
+        given = self.settings["seed"]
+        option = self.config.option
+        order, seed = "", None
+        if self.option("randomly_seed") is not None:  # pytest-randomly
+            if option.randomly_seed in ("default", "last"):
+                option.randomly_reorganize = False
+                if given is not None:
+                    option.randomly_seed = seed = given
+                    self.note(f"pytest-randomly has no seed of its own: tests keep their order, and its seed is {given}")
+            else:
+                seed = option.randomly_seed
+                if option.randomly_reorganize:
+                    order = "pytest-randomly"
+        value = self.option("random_order_seed")  # pytest-random-order
+        if value is not None:
+            bucket = self.option("random_order_bucket") or ""
+            on = self.option("random_order_enabled") or not bucket.startswith("default:")
+            if not value.startswith("default:"):
+                order = "pytest-random-order" if bucket != "none" else order
+                seed = int(value) if value.lstrip("-").isdigit() else seed
+            elif on and bucket != "none":
+                option.random_order_bucket = "none"
+                self.note("pytest-random-order has no seed: switched off, tests keep their order")
+        return order, seed
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, Any, None]:
+        self.collection_start = time.perf_counter()
+        yield
+        self.collection_end = time.perf_counter()
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:
+        # A file's own collector and those of its classes. None of them
+        # collects inside another, so these are self times.
+        own = "::" in collector.nodeid or (
+            isinstance(collector, pytest.File) and not isinstance(collector, pytest.Package)
+        )
+        start = time.perf_counter()
+        yield
+        if own:
+            name = clean(file_of(collector.nodeid))
+            self.imports[name] = self.imports.get(name, 0.0) + time.perf_counter() - start
+
+
+class Collecting(Common):
+    """Collect mode: writes what was collected."""
+
+    def __init__(self, config: pytest.Config, settings: dict[str, Any]) -> None:
+        super().__init__(config, settings)
+        self.stream = Stream(settings["out"])
+        self.order: str = ""
+        self.planned_seed: int | None = None
+        self.file = ""  # being collected
+
+    def configure(self) -> None:
+        self.switch_off()
+        self.order, self.planned_seed = self.seed()
+        self.config.option.verbose = -3  # a million names need no printing
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, Any, None]:
+        config = self.config
+        self.stream.write(
+            {
+                "wcshard": "collection",
+                "version": VERSION,
+                "pytest": pytest.__version__,
+                "python": platform.python_version(),
+                "xdist": xdist_version(config),
+                "root": relative(str(config.rootpath), str(config.invocation_params.dir)),
+                "order": self.order or "definition",
+                "seed": self.planned_seed,
+            }
+        )
+        yield from super().pytest_collection()
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:
+        yield from super().pytest_make_collect_report(collector)
+        if isinstance(collector, pytest.File):
+            # A file's classes are collected after it: its time is complete
+            # when the next file's turn comes.
+            self.write_file()
+            self.file = clean(file_of(collector.nodeid))
+
+    def write_file(self) -> None:
+        if self.file in self.imports:
+            seconds = self.imports.pop(self.file)
+            self.stream.write({"t": "file", "file": self.file, "import_us": microseconds(seconds)})
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, Any, None]:
+        yield  # every other plugin has had its say
+        end = time.perf_counter()
+        for self.file in list(self.imports):
+            self.write_file()
+        for i in range(0, len(items), 1000):
+            lines = [encode(self.describe(item)) + "\n" for item in items[i : i + 1000]]
+            os.write(self.stream.fd, "".join(lines).encode())
+        for text in self.notes:
+            self.stream.write({"t": "note", "text": text})
+        self.stream.write(
+            {
+                "t": "end",
+                "collect_us": microseconds(end - self.collection_start),
+                "startup_us": microseconds(self.collection_start - self.born),
+            }
+        )
+
+    @staticmethod
+    def describe(item: pytest.Item) -> dict[str, Any]:
+        line = item.location[1]
+        return {
+            "t": "test",
+            "id": clean(item.nodeid),
+            "line": 0 if line is None else line + 1,
+            "markers": sorted({clean(mark.name) for mark in item.iter_markers()}),
+            "group": clean(xdist_group(item)),
+            "fixtures": shared_fixtures(item),
+        }
+
+
+class Running(Common):
+    """Run mode: keeps the planned tests, measures them where they run, and
+    writes the results in the process that owns the terminal."""
+
+    def __init__(self, config: pytest.Config, settings: dict[str, Any], exchange: str) -> None:
+        super().__init__(config, settings)
+        self.exchange = exchange  # where workers leave what they collected for the controller
+        self.worker: str = getattr(config, "workerinput", {}).get("workerid", "main")
+        self.is_worker = hasattr(config, "workerinput")
+        self.stream: Stream | None = None if self.is_worker else Stream(settings["out"])
+        self.planned: list[str] = [p["file"] + rest for p in settings["pieces"] for rest in p["tests"]]
+        self.known = set(self.planned) | set(settings["elsewhere"])
+        self.files = {piece["file"] for piece in settings["pieces"]}
+        self.directories: set[str] | None = None  # that hold the files; None where that is not known
+        self.extra: list[str] = []
+        self.missing: list[str] = []
+        self.groups: dict[str, str] = {}
+        # Measuring, where tests run.
+        self.memory = Memory()
+        self.fixtures = Fixtures()
+        self.resident = 0
+        self.floor = 0
+        self.started = 0.0
+        self.ended = 0.0
+        self.shared_setup = self.shared_call = 0.0
+        self.tail = 0.0
+        self.tests = 0
+        # Writing, where the terminal is.
+        self.tries: dict[str, Try] = {}  # by worker
+        self.starting: Any = None  # the node whose test is about to start
+        self.running: dict[str, str | None] = {}  # by worker: the test, None when all its reports are in
+        self.collected = False
+
+    def write(self, record: dict[str, Any]) -> None:
+        if self.stream is not None:
+            self.stream.write(record)
+
+    def plain(self, nodeid: str) -> str:
+        """Return the ID as it is planned: valid Unicode, without xdist's "@group"."""
+        nodeid = clean(nodeid)
+        if nodeid not in self.known:
+            bare = nodeid.rpartition("@")[0]
+            if bare in self.known:
+                return bare
+        return nodeid
+
+    # Configuring.
+
+    def configure(self) -> None:
+        self.switch_off()
+        self.seed()
+        if self.is_worker:
+            if "dist" not in self.settings["given"]:
+                self.config.option.loadgroup = False  # no "@group" in the names
+        else:
+            self.set_workers()
+        for text in self.notes:
+            self.write({"t": "note", "text": text})
+
+    def set_workers(self) -> None:
+        given, workers = self.settings["given"], self.settings["workers"]
+        option = self.config.option
+        if not hasattr(option, "numprocesses"):
+            if workers > 1:
+                self.note(f"pytest-xdist is not there: {workers} workers were planned, the tests run in one process")
+            return
+        if "workers" not in given:
+            if workers > 1 and self.option("usepdb"):
+                self.note("--pdb is on: the tests run in one process")
+                workers = 0
+            option.numprocesses = workers if workers > 1 else 0
+            if hasattr(option, "maxprocesses"):
+                option.maxprocesses = None
+            if "dist" not in given:
+                option.dist = "load" if workers > 1 else "no"
+                option.distload = False
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        self.watch_starts()
+        if "dist" in self.settings["given"]:
+            return None
+        return Scheduler(config, self)
+
+    def watch_starts(self) -> None:
+        """Learn which worker a test starts on: xdist knows, but its hook does
+        not say."""
+        session = self.config.pluginmanager.getplugin("dsession")
+        announce = getattr(session, "worker_logstart", None)
+        if announce is None:
+            return
+
+        def worker_logstart(node: Any, nodeid: str, location: Any) -> None:
+            self.starting = node
+            announce(node, nodeid, location)
+
+        session.worker_logstart = worker_logstart
+
+    # Collecting: only the shard's files, then only its tests.
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, Any, None]:
+        self.find_directories()
+        self.drop_arguments()
+        yield from super().pytest_collection()
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection_finish(self) -> Generator[None, Any, None]:
+        self.collection_end = time.perf_counter()
+        self.memory.reset()
+        self.resident = self.floor = self.memory.read()[1]
+        self.report_collection()
+        yield  # here xdist sends the names
+
+    def find_directories(self) -> None:
+        root = str(self.config.rootpath)
+        if all(os.path.isfile(os.path.join(root, file)) for file in self.files):
+            self.directories = {root}
+            for file in self.files:
+                path = os.path.dirname(os.path.join(root, file))
+                while path not in self.directories and len(path) > len(root):
+                    self.directories.add(path)
+                    path = os.path.dirname(path)
+
+    def drop_arguments(self) -> None:
+        """Drop the arguments that name files of other shards, which pytest
+        would import to find out that nothing of them is wanted."""
+        config = self.config
+        kept = []
+        for arg in config.args:
+            path = os.path.abspath(os.path.join(str(config.invocation_params.dir), arg.partition("::")[0]))
+            name = relative(path, str(config.rootpath))
+            if not os.path.isfile(path) or os.path.basename(path) == "__init__.py" or name in self.files:
+                kept.append(arg)
+        if kept and self.directories is not None:
+            config.args[:] = kept
+
+    @pytest.hookimpl
+    def pytest_ignore_collect(self, collection_path: Any) -> bool | None:
+        if self.directories is not None:
+            path = str(collection_path)
+            root = str(self.config.rootpath)
+            if path not in self.directories and path.startswith(root + os.sep) and os.path.isdir(path):
+                return True
+        return None
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collect_file(self, file_path: Any, parent: Any) -> Generator[None, Any, None]:
+        outcome = yield
+        if parent.session.isinitpath(file_path):
+            return  # pytest insists on finding what its arguments name
+        outcome.force_result(
+            [
+                collector
+                for collector in outcome.get_result()
+                if isinstance(collector, pytest.Package) or clean(file_of(collector.nodeid)) in self.files
+            ]
+        )
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, Any, None]:
+        yield  # every other plugin has had its say
+        found: dict[str, list[pytest.Item]] = collections.defaultdict(list)
+        for item in items:
+            found[self.plain(item.nodeid)].append(item)
+        # Tests may share a name: each shard has its turns among them.
+        turns = {nodeid: collections.deque(places) for nodeid, places in self.settings["turns"].items()}
+        kept = []
+        for nodeid in self.planned:
+            namesakes = found.get(nodeid, [])
+            place = turns[nodeid].popleft() if nodeid in turns else 0
+            if place < len(namesakes):
+                kept.append(namesakes[place])
+            else:
+                self.missing.append(nodeid)
+        expected = collections.Counter(self.planned)
+        expected.update(self.settings["elsewhere"])
+        for item in items:
+            nodeid = self.plain(item.nodeid)
+            if expected[nodeid] > 0:
+                expected[nodeid] -= 1
+            elif file_of(nodeid) in self.files:
+                self.extra.append(nodeid)
+        chosen = {id(item) for item in kept}
+        dropped = [item for item in items if id(item) not in chosen]
+        items[:] = kept
+        if dropped:
+            self.config.hook.pytest_deselected(items=dropped)
+        for item in kept:
+            if group := xdist_group(item):
+                self.groups[self.plain(item.nodeid)] = group
+
+    def report_collection(self) -> None:
+        report = {
+            "worker": self.worker,
+            "startup_us": microseconds(self.collection_start - self.born),
+            "collect_us": microseconds(self.collection_end - self.collection_start),
+            "floor": self.floor,
+            "imports_us": {file: microseconds(s) for file, s in self.imports.items()},
+            "missing": self.missing,
+            "extra": self.extra,
+            "groups": self.groups,
+        }
+        if self.is_worker:
+            # xdist carries nothing but names after collection, so the rest
+            # goes by a file, which is whole before xdist sends them.
+            with open(self.exchange_file(self.worker), "w", encoding="utf-8") as file:
+                json.dump(report, file)
+        else:
+            self.write_collection(report)
+
+    def exchange_file(self, worker: str) -> str:
+        return os.path.join(self.exchange, f"collected-{worker}.json")
+
+    def write_collection(self, report: dict[str, Any]) -> None:
+        imports = list(report["imports_us"].items())
+        head = {key: report[key] for key in ("worker", "startup_us", "collect_us", "floor")}
+        for i in range(0, max(1, len(imports)), IDS_A_LINE):
+            self.write({"t": "worker", **head, "imports_us": dict(imports[i : i + IDS_A_LINE])})
+        if self.stream is not None and not self.collected:  # all workers find the same
+            self.collected = True
+            self.stream.write_ids("missing", report["missing"])
+            self.stream.write_ids("extra", report["extra"])
+
+    # Measuring, in the process that runs the test.
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self) -> Generator[None, Any, None]:
+        self.started = time.perf_counter()
+        self.ended = 0.0
+        self.fixtures.begin()
+        yield
+        if self.ended:
+            self.tail += time.perf_counter() - self.ended
+            self.tests += 1
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, None]:
+        if fixturedef.scope == "function":
+            yield
+        else:
+            yield from self.fixtures.setup(fixturedef, request)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, call: Any) -> Generator[None, Any, None]:
+        outcome = yield
+        if call.when == "setup":
+            self.shared_setup, self.shared_call = self.fixtures.total, 0.0
+        elif call.when == "call":
+            # Subtests report within the call: the call's own report is the last.
+            self.shared_call = self.fixtures.total - self.shared_setup
+        else:
+            self.ended = time.perf_counter()
+            peak, resident = self.memory.read()
+            shared = self.fixtures.total - self.shared_setup - self.shared_call
+            outcome.get_result().wcshard = {
+                "start_us": microseconds(self.started - self.born),
+                "wall_us": microseconds(self.ended - self.started),
+                "shared": [self.shared_setup, self.shared_call, shared],
+                "fixtures": self.fixtures.wire(),
+                "memory": [self.resident, peak, resident],
+            }
+            self.memory.reset()
+            self.resident = resident
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, Any, None]:
+        tail = microseconds(self.tail / self.tests) if self.tests else 0
+        if self.is_worker:
+            self.config.workeroutput["wcshard_tail_us"] = tail  # type: ignore[attr-defined]
+        elif self.tests:
+            self.write({"t": "tail", "worker": self.worker, "tail_us": tail})
+        yield
+
+    # Writing, in the process that owns the terminal.
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any) -> None:
+        try:
+            with open(self.exchange_file(node.gateway.id), encoding="utf-8") as file:
+                report = json.load(file)
+        except FileNotFoundError:
+            return  # a worker on another machine
+        self.groups.update(report["groups"])
+        self.write_collection(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        output = getattr(node, "workeroutput", None) or {}
+        if output.get("wcshard_tail_us"):
+            self.write({"t": "tail", "worker": node.gateway.id, "tail_us": output["wcshard_tail_us"]})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if self.stream is None:
+            return
+        worker, node = self.worker, self.starting
+        if node is not None:
+            worker = node.gateway.id
+        self.running[worker] = nodeid
+        self.stream.write({"t": "start", "id": self.plain(nodeid), "worker": worker})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if self.stream is None:
+            return
+        node = getattr(report, "node", None)
+        worker = node.gateway.id if node is not None else self.worker
+        if report.when == "???":
+            self.tries.pop(worker, None)
+            self.write_crash(worker, report)
+            return
+        current = self.tries.get(worker)
+        if current is None or current.nodeid != report.nodeid:
+            current = self.tries[worker] = Try(report.nodeid)
+        current.add(report)
+        measured = report.__dict__.pop("wcshard", None)
+        if report.outcome == "rerun":
+            current.again()
+        elif report.when == "teardown":
+            del self.tries[worker]
+            self.running[worker] = None
+            self.write_test(worker, current, measured or EMPTY)
+
+    def write_crash(self, worker: str, report: Any) -> None:
+        self.write(
+            {
+                "t": "test",
+                "id": self.plain(report.nodeid),
+                "worker": worker,
+                "start_us": 0,
+                "outcome": "crashed",
+                "setup_us": 0,
+                "call_us": 0,
+                "teardown_us": 0,
+                "wall_us": 0,
+                "message": first_line(str(report.longrepr)),
+            }
+        )
+
+    def write_test(self, worker: str, done: Try, measured: dict[str, Any]) -> None:
+        own = [microseconds(d - s) for d, s in zip(done.durations, measured["shared"])]
+        before, peak, after = measured["memory"]
+        record = {
+            "t": "test",
+            "id": self.plain(done.nodeid),
+            "worker": worker,
+            "start_us": measured["start_us"],
+            "outcome": done.outcome,
+            "setup_us": own[0],
+            "call_us": own[1],
+            "teardown_us": own[2],
+            "wall_us": measured["wall_us"],
+        }
+        if measured["fixtures"]:
+            record["fixtures"] = measured["fixtures"]
+        if peak:
+            record.update(before=before, peak=peak, after=after)
+        if done.reruns:
+            record["reruns"] = done.reruns
+        if done.message:
+            record["message"] = done.message
+        if done.path:
+            record["path"] = clean(relative(done.path, str(self.config.invocation_params.dir)))
+            record["line"] = done.line
+        self.write(record)
+
+
+EMPTY: dict[str, Any] = {
+    "start_us": 0,
+    "wall_us": 0,
+    "shared": [0.0, 0.0, 0.0],
+    "fixtures": [],
+    "memory": [0, 0, 0],
+}
+PHASES = {"setup": 0, "call": 1, "teardown": 2}
+
+
+class Try:
+    """What the reports of one try of a test say."""
+
+    def __init__(self, nodeid: str) -> None:
+        self.nodeid = nodeid
+        self.reruns = 0
+        self.clear()
+
+    def clear(self) -> None:
+        self.outcome = "passed"
+        self.durations = [0.0, 0.0, 0.0]
+        self.message = self.path = ""
+        self.line = 0
+
+    def again(self) -> None:
+        self.reruns += 1
+        self.clear()
+
+    def add(self, report: Any) -> None:
+        subtest = hasattr(report, "context")
+        if not subtest:
+            self.durations[PHASES[report.when]] = report.duration
+        expected = hasattr(report, "wasxfail")
+        if report.outcome == "failed":
+            if self.outcome == "failed":
+                return  # its first failure says most
+            self.outcome = "failed" if report.when == "call" else "error"
+            self.explain(report)
+        elif subtest or self.outcome in ("failed", "error"):
+            return
+        elif report.outcome == "skipped":
+            self.outcome = "xfailed" if expected else "skipped"
+            if expected:
+                self.message = first_line(report.wasxfail)
+            else:
+                self.explain(report)
+        elif report.outcome == "passed" and expected:
+            self.outcome = "xpassed"
+            self.message = first_line(report.wasxfail)
+
+    def explain(self, report: Any) -> None:
+        longrepr = report.longrepr
+        crash = getattr(longrepr, "reprcrash", None)
+        if crash is not None:
+            self.message = first_line(crash.message)
+            # The place that pytest shows; it hides unittest's own frames.
+            entries = getattr(getattr(longrepr, "reprtraceback", None), "reprentries", None)
+            place = getattr(entries[-1], "reprfileloc", None) if entries else None
+            place = place or crash
+            self.path, self.line = str(place.path), place.lineno
+        elif isinstance(longrepr, tuple) and len(longrepr) == 3:
+            path, line, reason = longrepr
+            self.message = first_line(str(reason).partition("Skipped: ")[2] or str(reason))
+            self.path, self.line = str(path), line or 0
+        elif longrepr is not None:
+            self.message = first_line(str(longrepr))
+
+
+class Scheduler:
+    """Hands the planned tests to xdist's workers, in planned order.
+
+    The tests of one xdist_group, and those of a file that was not cut, go to
+    one worker in one piece; those of a cut file go one by one. Work goes by
+    position, not by name, since tests may share a name, and each step costs
+    the same however many tests there are; xdist's own LoadScopeScheduling
+    does neither, and runs a test that killed its worker again and again.
+
+    A worker starts a test only when it knows the next one or that there is
+    none: whoever has one test left gets more work, or leave to finish.
+    """
+
+    def __init__(self, config: pytest.Config, plugin: Running) -> None:
+        self.config = config
+        self.plugin = plugin
+        self.expected = len(config.getvalue("tx"))
+        self.collection: list[str] | None = None  # the same for all workers
+        self.registered: dict[Any, list[str]] = {}
+        self.pending: dict[Any, Deque[int]] = {}  # sent to a worker and not complete
+        self.queue: Deque[list[int]] = collections.deque()  # not sent
+
+    # What xdist asks.
+
+    @property
+    def nodes(self) -> list[Any]:
+        return list(self.pending)
+
+    @property
+    def collection_is_completed(self) -> bool:
+        return self.collection is not None or len(self.registered) >= self.expected
+
+    @property
+    def tests_finished(self) -> bool:
+        return self.collection_is_completed and not self.queue and all(len(p) < 2 for p in self.pending.values())
+
+    @property
+    def has_pending(self) -> bool:
+        return bool(self.queue) or any(self.pending.values())
+
+    # What xdist tells.
+
+    def add_node(self, node: Any) -> None:
+        self.pending[node] = collections.deque()
+
+    def add_node_collection(self, node: Any, collection: Iterable[str]) -> None:
+        self.registered[node] = list(collection)
+
+    def schedule(self) -> None:
+        if self.collection is None and not self.agree():
+            return
+        waiting = [node for node in self.by_number() if node in self.registered and not self.pending[node]]
+        for node in waiting:
+            if self.registered[node] != self.collection:
+                self.plugin.write({"t": "note", "text": f"{node.gateway.id} collected other tests: it runs none"})
+                node.shutdown()
+            else:
+                self.feed(node, 1)
+        # Slow tests come first, so the last worker is the first to be free.
+        for node in reversed(waiting):
+            self.feed(node, 2)
+
+    def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+        pending = self.pending[node]
+        if pending and pending[0] == item_index:
+            pending.popleft()
+        else:
+            pending.remove(item_index)
+        self.plugin.running.pop(node.gateway.id, None)
+        self.feed(node, 2)
+
+    def mark_test_pending(self, item: str) -> None:
+        """Queue a test again, as plugins do that want a crashed test repeated."""
+        if self.collection is not None:
+            self.queue.appendleft([self.collection.index(item)])
+            for node in self.by_number():
+                self.feed(node, 2)
+
+    def remove_pending_tests_from_node(self, node: Any, indices: Iterable[int]) -> None:
+        raise NotImplementedError("tests are never taken back from a worker that lives")
+
+    def remove_node(self, node: Any) -> str | None:
+        """Take back what a worker has not run. Return the test that killed it."""
+        pending = self.pending.pop(node)
+        self.registered.pop(node, None)
+        if not pending or self.collection is None:
+            return None
+        crashed = None
+        if node.gateway.id in self.plugin.running:
+            index = pending.popleft()
+            if self.plugin.running.pop(node.gateway.id) is not None:
+                crashed = self.collection[index]
+        if pending:
+            self.queue.appendleft(list(pending))
+        for other in self.by_number():
+            self.feed(other, 2)
+        return crashed
+
+    # How it decides.
+
+    def by_number(self) -> list[Any]:
+        def number(node: Any) -> tuple[int, str]:
+            name = node.gateway.id
+            return len(name), name
+
+        return sorted(self.pending, key=number)
+
+    def agree(self) -> bool:
+        """Take the collection that all workers found, and queue its tests."""
+        from xdist.report import report_collection_diff
+
+        (first, collection), *others = self.registered.items()
+        for node, other in others:
+            message = report_collection_diff(collection, other, first.gateway.id, node.gateway.id)
+            if message:
+                report = pytest.CollectReport(nodeid=node.gateway.id, outcome="failed", longrepr=message, result=[])
+                self.config.hook.pytest_collectreport(report=report)
+                self.collection = []
+                return False
+        self.collection = collection
+        self.queue.extend(self.units(collection))
+        return True
+
+    def units(self, collection: list[str]) -> list[list[int]]:
+        plugin = self.plugin
+        cut = {piece["file"] for piece in plugin.settings["pieces"] if piece["cut"]}
+        units: dict[Any, list[int]] = {}
+        for index, name in enumerate(collection):
+            nodeid = plugin.plain(name)
+            file, group = file_of(nodeid), plugin.groups.get(nodeid)
+            scope = ("group", group) if group else ("test", index) if file in cut else ("file", file)
+            units.setdefault(scope, []).append(index)
+        return list(units.values())
+
+    def feed(self, node: Any, wanted: int) -> None:
+        """See that a worker has the wanted number of tests ahead, or knows
+        that no more will come."""
+        if node.shutting_down or self.registered.get(node) != self.collection:
+            return
+        pending = self.pending[node]
+        while len(pending) < wanted and self.queue:
+            unit = self.queue.popleft()
+            pending.extend(unit)
+            node.send_runtest_some(unit)
+        if len(pending) < wanted and wanted > 1:
+            node.shutdown()
+
+
+def relative(path: str, base: str) -> str:
+    """Return path relative to base with forward slashes, where that is shorter
+    than the path itself; a path that is relative already as it is."""
+    if os.path.isabs(path):
+        try:
+            short = os.path.relpath(path, base)
+        except ValueError:  # another drive
+            short = path
+        path = short if len(short) < len(path) else path
+    return path.replace(os.sep, "/")
+
+
+def first_line(text: str) -> str:
+    return clean(text.strip().partition("\n")[0][:MESSAGE_LENGTH])
+
+
+def xdist_version(config: pytest.Config) -> str:
+    """Return the version of xdist, "" where it is not active."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return ""
+    import xdist
+
+    return str(getattr(xdist, "__version__", "unknown"))
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, None]:
+    # The first moment that options are parsed and a worker knows that it is
+    # one, and the last before plugins act on their options.
+    path = os.environ["WCSHARD_PLUGIN_CONFIG"]
+    with open(path, encoding="utf-8") as file:
+        settings = json.load(file)
+    plugin: Collecting | Running
+    if settings["mode"] == "collect":
+        plugin = Collecting(config, settings)
+    else:
+        plugin = Running(config, settings, os.path.dirname(path))
+    plugin.configure()
+    config.pluginmanager.register(plugin, "wcshard")
+    yield

@@ -1,0 +1,132 @@
+package pytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// DefaultGrace is how long an interrupted pytest may take to finish its
+// teardown. GitHub gives a cancelled job 7.5 s.
+const DefaultGrace = 7 * time.Second
+
+// RunOptions is one session of pytest.
+type RunOptions struct {
+	Dir  string   // working directory; "" for the current one
+	Env  []string // environment; nil for this process's own
+	Args []string // as at collection: they decide the root directory and so the node IDs
+	// Extra arguments of the run's own line, after Args. What they say of
+	// workers, distribution and stopping early goes before the plan.
+	Extra     []string
+	Root      string // pytest's root directory as collected, relative to Dir; "" where unknown
+	Selection Selection
+	Workers   int    // planned workers; 1 runs in one process
+	Seed      *int64 // for random-order plugins without a seed of their own; nil for [DefaultSeed]
+	Results   string // the results file, to which the plugin appends
+
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Terminal       bool          // the terminal's Ctrl-C reaches pytest by itself, so an interrupt need not be sent on
+	Grace          time.Duration // from interrupt to kill; 0 for [DefaultGrace]
+}
+
+// Run runs the selected tests and returns pytest's exit status; 128 and the
+// signal's number where one killed it. When the context ends, pytest is
+// interrupted and, after a grace, killed. The error says why pytest could not
+// be run at all.
+func Run(ctx context.Context, command Command, opts RunOptions) (status int, err error) {
+	results, err := filepath.Abs(opts.Results)
+	if err != nil {
+		return 0, fmt.Errorf("placing results: %w", err)
+	}
+	p, err := newPlugin()
+	if err != nil {
+		return 0, err
+	}
+	defer p.remove()
+	if err := p.configure(opts.config(results)); err != nil {
+		return 0, err
+	}
+	args := []string{"-p" + pluginName}
+	if opts.Root != "" {
+		args = append(args, "--rootdir="+opts.Root)
+	}
+	args = append(append(args, opts.Args...), opts.Extra...)
+	cmd := exec.CommandContext(ctx, command.Argv[0], append(command.Argv[1:len(command.Argv):len(command.Argv)], args...)...)
+	cmd.Dir, cmd.Env = opts.Dir, p.env(opts.Env)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
+	cmd.Cancel = func() error { return interrupt(ctx, cmd.Process, opts.Terminal) }
+	cmd.WaitDelay = opts.Grace
+	if cmd.WaitDelay == 0 {
+		cmd.WaitDelay = DefaultGrace
+	}
+	return exitStatus(command, cmd.Run(), cmd.ProcessState)
+}
+
+func (opts RunOptions) config(results string) pluginConfig {
+	config := pluginConfig{
+		Mode:      "run",
+		Out:       results,
+		Given:     UserOptions(opts.Extra).given(),
+		Seed:      opts.Seed,
+		Workers:   opts.Workers,
+		Pieces:    []pluginPiece{}, // never null, which Python would not take for empty
+		Elsewhere: append([]timing.NodeID{}, opts.Selection.Elsewhere...),
+		Turns:     opts.Selection.Turns,
+	}
+	if config.Turns == nil {
+		config.Turns = map[timing.NodeID][]int{}
+	}
+	if config.Seed == nil {
+		config.Seed = new(int64(DefaultSeed))
+	}
+	for _, piece := range opts.Selection.Pieces {
+		config.Pieces = append(config.Pieces, pluginPiece{piece.File, piece.Cut, piece.Tests})
+	}
+	return config
+}
+
+// interrupt asks pytest to stop as Ctrl-C does. A second interrupt would cut
+// its teardown short, so none is sent where the terminal has sent one already.
+func interrupt(ctx context.Context, process *os.Process, terminal bool) error {
+	if terminal && isInterrupt(context.Cause(ctx)) {
+		return nil
+	}
+	if err := process.Signal(os.Interrupt); err != nil {
+		return process.Kill() // as on Windows, which cannot interrupt
+	}
+	return nil
+}
+
+// isInterrupt reports whether the cause is Ctrl-C, as signal.NotifyContext
+// says it.
+func isInterrupt(cause error) bool {
+	return cause != nil && cause.Error() == os.Interrupt.String()+" signal received"
+}
+
+// exitStatus tells pytest's own exit status from not having run it.
+func exitStatus(command Command, err error, state *os.ProcessState) (int, error) {
+	if state == nil {
+		return 0, startError(command, err)
+	}
+	if wait, ok := state.Sys().(syscall.WaitStatus); ok && wait.Signaled() {
+		return 128 + int(wait.Signal()), nil
+	}
+	return state.ExitCode(), nil
+}
+
+func startError(command Command, err error) error {
+	err = fmt.Errorf("starting %q (%s): %w", command.Argv[0], command.Source, err)
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+		return &HintError{err, "name a pytest that exists: --pytest \"python -m pytest\""}
+	}
+	return err
+}

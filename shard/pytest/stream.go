@@ -1,0 +1,229 @@
+package pytest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unicode/utf8"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// collectionVersion is the version of the stream that the plugin writes when
+// it collects: both are of the same wcshard, so no other one is ever right.
+const collectionVersion = 1
+
+// maxLine bounds a line of the stream: a node ID may have parameters of many
+// kilobytes.
+const maxLine = 16 << 20
+
+// Collection is what pytest collected.
+type Collection struct {
+	Tests     []CollectedTest          // in running order
+	Files     map[string]time.Duration // time to import and collect each file, whole microseconds
+	Collector shard.Collector          // Args is what the caller passed
+	Startup   time.Duration            // interpreter, plugins and conftest, before collection
+	Collect   time.Duration            // the whole collection, Files included
+	Notes     []string                 // what the user should know, such as an option that was switched off
+}
+
+// CollectedTest is one collected test. Tests with the same markers or fixtures
+// share the slices.
+type CollectedTest struct {
+	ID       timing.NodeID
+	Line     int      // in its file, from 1; 0 where unknown
+	Markers  []string // sorted
+	Group    string   // xdist_group
+	Fixtures []string // IDs of the shared fixtures it is known to need, sorted: "module tests/test_a.py::model"
+}
+
+// header is the first line of a collection stream.
+type header struct {
+	Wcshard string `json:"wcshard"`
+	Version int    `json:"version"`
+	Pytest  string `json:"pytest"`
+	Python  string `json:"python"`
+	Xdist   string `json:"xdist"`
+	Root    string `json:"root"`
+	Order   string `json:"order"`
+	Seed    *int64 `json:"seed"`
+}
+
+// event is any later line.
+type event struct {
+	T         string          `json:"t"`
+	File      string          `json:"file"`
+	ImportUS  int64           `json:"import_us"`
+	ID        string          `json:"id"`
+	Line      int             `json:"line"`
+	Markers   json.RawMessage `json:"markers"`
+	Group     string          `json:"group"`
+	Fixtures  json.RawMessage `json:"fixtures"`
+	Text      string          `json:"text"`
+	CollectUS int64           `json:"collect_us"`
+	StartupUS int64           `json:"startup_us"`
+}
+
+// errNoEnd tells a stream that stops before its end.
+var errNoEnd = errors.New("the collection has no end")
+
+// readCollection reads a collection stream. Errors are [*timing.SyntaxError]
+// under the given name, or wrap errNoEnd for a stream that stops.
+func readCollection(name string, r io.Reader) (*Collection, error) {
+	p := parser{name: name, collection: &Collection{Files: map[string]time.Duration{}}, lists: map[string][]string{}}
+	lines := bufio.NewReaderSize(r, 1<<16)
+	for {
+		line, err := readLine(lines)
+		if err == io.EOF {
+			break
+		}
+		p.line++
+		if err != nil {
+			return nil, p.fail(err)
+		}
+		if err := p.read(line); err != nil {
+			return nil, p.fail(err)
+		}
+	}
+	if !p.ended {
+		return nil, fmt.Errorf("reading %s after line %d: %w", name, p.line, errNoEnd)
+	}
+	return p.collection, nil
+}
+
+// readLine returns the next line without its end; io.EOF after the last. The
+// bytes are good until the next call.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	line, err := r.ReadSlice('\n')
+	if err == nil {
+		return line[:len(line)-1], nil
+	}
+	long := bytes.Clone(line)
+	for err == bufio.ErrBufferFull && len(long) <= maxLine {
+		line, err = r.ReadSlice('\n')
+		long = append(long, line...)
+	}
+	switch {
+	case len(long) > maxLine:
+		return nil, fmt.Errorf("the line is longer than %d bytes", maxLine)
+	case err == nil:
+		return long[:len(long)-1], nil
+	case err == io.EOF && len(long) > 0:
+		return nil, errors.New("the line has no end")
+	}
+	return nil, err
+}
+
+type parser struct {
+	name       string
+	line       int
+	collection *Collection
+	ended      bool
+	lists      map[string][]string // lists by their JSON: a million tests have few different ones
+}
+
+func (p *parser) fail(err error) error {
+	return &timing.SyntaxError{File: p.name, Line: p.line, Msg: err.Error()}
+}
+
+func (p *parser) read(line []byte) error {
+	if !utf8.Valid(line) {
+		return errors.New("not valid UTF-8")
+	}
+	if p.line == 1 {
+		return p.readHeader(line)
+	}
+	if p.ended {
+		return errors.New("a line after the end")
+	}
+	var e event
+	if err := unmarshal(line, &e); err != nil {
+		return err
+	}
+	c := p.collection
+	switch e.T {
+	case "file":
+		c.Files[e.File] += microseconds(e.ImportUS)
+	case "test":
+		return p.readTest(e)
+	case "note":
+		c.Notes = append(c.Notes, e.Text)
+	case "end":
+		c.Collect, c.Startup = microseconds(e.CollectUS), microseconds(e.StartupUS)
+		p.ended = true
+	default:
+		return fmt.Errorf("a line of type %q, want file, test, note or end", e.T)
+	}
+	return nil
+}
+
+func (p *parser) readHeader(line []byte) error {
+	var h header
+	if err := unmarshal(line, &h); err != nil {
+		return err
+	}
+	if h.Wcshard != "collection" || h.Version != collectionVersion {
+		return fmt.Errorf("this is %q version %d, want \"collection\" version %d", h.Wcshard, h.Version, collectionVersion)
+	}
+	p.collection.Collector = shard.Collector{
+		Pytest: h.Pytest, Python: h.Python, Xdist: h.Xdist, Root: h.Root, Order: h.Order, Seed: h.Seed,
+	}
+	return nil
+}
+
+func (p *parser) readTest(e event) error {
+	if e.ID == "" || e.Line < 0 {
+		return fmt.Errorf("a test with ID %q at line %d", e.ID, e.Line)
+	}
+	markers, err := p.list(e.Markers)
+	if err != nil {
+		return err
+	}
+	fixtures, err := p.list(e.Fixtures)
+	if err != nil {
+		return err
+	}
+	p.collection.Tests = append(p.collection.Tests, CollectedTest{
+		ID: timing.NodeID(e.ID), Line: e.Line, Markers: markers, Group: e.Group, Fixtures: fixtures,
+	})
+	return nil
+}
+
+func (p *parser) list(raw json.RawMessage) ([]string, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	if list, ok := p.lists[string(raw)]; ok {
+		return list, nil
+	}
+	var list []string
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, err
+	}
+	p.lists[string(raw)] = list
+	return list, nil
+}
+
+func unmarshal(line []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if decoder.More() {
+		return errors.New("more than one JSON value on a line")
+	}
+	return nil
+}
+
+// microseconds takes what the plugin wrote for a duration; nonsense, such as a
+// clock that was set back, for nothing.
+func microseconds(us int64) time.Duration {
+	const most = int64(1<<63-1) / int64(time.Microsecond)
+	return time.Duration(min(max(us, 0), most)) * time.Microsecond
+}
