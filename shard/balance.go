@@ -46,6 +46,7 @@ func newBalance(it *items, n int) *balance {
 	b.spread()
 	b.fillEmpty()
 	b.refine()
+	b.search()
 	return b
 }
 

@@ -90,13 +90,14 @@ func (b *balance) pair(from, to int, cut bool) change {
 	if cut {
 		if b.cuts < len(b.bins)-1 {
 			b.tryRuns(&best, from, to, true)
+			b.tryBlocks(&best, from, to, true)
 		}
 		return best
 	}
 	b.tryParts(&best, from, to)
 	if level := (b.bins[from].load + b.bins[to].load) / 2; best.longest-level > (b.bins[from].load-level)/16 {
 		b.tryRuns(&best, from, to, false)
-		b.tryBlocks(&best, from, to)
+		b.tryBlocks(&best, from, to, false)
 	}
 	return best
 }
@@ -265,17 +266,20 @@ func (b *balance) tryRun(best *change, from, to int, p *part, blocks []int32) {
 	}
 }
 
-// tryBlocks considers giving one block of a cut item away, for nothing or for
-// another one.
-func (b *balance) tryBlocks(best *change, from, to int) {
-	give := b.loose(from)
-	take := append([]choice{{-1, 0}}, b.loose(to)...)
+// tryBlocks considers giving one block away, for nothing or for another one:
+// blocks of items that are cut already, or of any with cut.
+func (b *balance) tryBlocks(best *change, from, to int, cut bool) {
+	give := b.loose(from, cut)
+	take := append([]choice{{-1, 0}}, b.loose(to, cut)...)
 	b.work -= 8 * (len(give) + len(take))
 	b.nearest(from, to, give, take, func(x, y int) {
 		g := int32(give[x].index)
 		c := change{from: from, to: to, give: -1, take: -1, item: b.itemOf(g), blocks: []int32{g}}
 		if t := int32(take[y].index); t >= 0 {
 			c.back, c.backs = b.itemOf(t), []int32{t}
+		}
+		if cut && b.cuts+b.newCuts(c) >= len(b.bins) {
+			return
 		}
 		c.longest = b.afterBlocks(c)
 		if c.longest < best.longest {
@@ -284,12 +288,30 @@ func (b *balance) tryBlocks(best *change, from, to int) {
 	})
 }
 
-// loose returns the blocks of a bin's cut items, shortest first.
-func (b *balance) loose(k int) []choice {
+// newCuts counts the whole items that a change of blocks cuts.
+func (b *balance) newCuts(c change) int {
+	n := 0
+	if b.cuttable(c.item) {
+		n++
+	}
+	if len(c.backs) > 0 && c.back != c.item && b.cuttable(c.back) {
+		n++
+	}
+	return n
+}
+
+// cuttable reports whether an item is whole and of several blocks.
+func (b *balance) cuttable(i int32) bool {
+	return b.in[i] == 1 && b.list[i].hi-b.list[i].lo > 1
+}
+
+// loose returns the blocks of a bin's cut items, or of all of them, shortest
+// first.
+func (b *balance) loose(k int, all bool) []choice {
 	var out []choice
 	for i := range b.bins[k].parts {
 		p := &b.bins[k].parts[i]
-		if b.in[p.item] == 1 {
+		if b.in[p.item] == 1 && !all {
 			continue
 		}
 		for _, x := range b.blocksOf(p) {
