@@ -55,9 +55,6 @@ func (h *History) Estimator(runner string) *Estimator {
 	return e
 }
 
-// importPrefix begins the run of samples that another tool recorded.
-const importPrefix = "import:"
-
 // preferred returns the samples of the estimator's runner class, or all where
 // there are none.
 func (e *Estimator) preferred(samples []sample) []sample {

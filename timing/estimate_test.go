@@ -1,0 +1,198 @@
+package timing
+
+import (
+	"testing"
+	"time"
+)
+
+// times makes a history of one test with one sample a run, oldest first.
+func sampled(id NodeID, samples ...TestResult) *History {
+	h := &History{}
+	for i, s := range samples {
+		s.ID, s.Worker = id, "main"
+		h.Merge(FromResults(run(string(rune('a'+i)), int64(i+1), s)))
+	}
+	return h
+}
+
+func took(outcome Outcome, ms int) TestResult {
+	d := time.Duration(ms) * time.Millisecond
+	return TestResult{Outcome: outcome, Call: d, Wall: d}
+}
+
+func TestEstimateMeasured(t *testing.T) {
+	crashed := took(Crashed, 0)
+	for _, c := range []struct {
+		name    string
+		samples []TestResult // oldest first
+		want    int          // ms
+	}{
+		{"one", []TestResult{took(Passed, 5)}, 5},
+		{"two: the smaller", []TestResult{took(Passed, 500), took(Passed, 5)}, 5},
+		{"an outlier above", []TestResult{took(Passed, 5), took(Passed, 6), took(Passed, 300)}, 6},
+		{"an outlier below", []TestResult{took(Passed, 50), took(Passed, 2), took(Passed, 52)}, 50},
+		{"four", []TestResult{took(Passed, 8), took(Passed, 5), took(Passed, 6), took(Passed, 300)}, 6},
+		{"skips don't count as fast", []TestResult{took(Passed, 90), took(Skipped, 1), took(Skipped, 1)}, 90},
+		{"skipped for good", []TestResult{took(Passed, 90), took(Skipped, 1), took(Skipped, 2), took(Skipped, 2)}, 2},
+		{"always skipped", []TestResult{took(Skipped, 3)}, 3},
+		{"failed early", []TestResult{took(Passed, 90), took(Failed, 1), took(Error, 1), took(Failed, 1)}, 90},
+		{"only failed", []TestResult{took(Failed, 7), took(Error, 8), took(Failed, 9)}, 8},
+		{"failed and skipped", []TestResult{took(Failed, 7), took(Skipped, 1), took(Skipped, 1)}, 7},
+		{"xfailed and xpassed count", []TestResult{took(XFailed, 7), took(XPassed, 8), took(XFailed, 9)}, 8},
+		{"crashed is not fast", []TestResult{took(Passed, 90), crashed, crashed, crashed}, 90},
+		{"a week of zeros", []TestResult{took(Passed, 90), took(Passed, 0), took(Passed, 0)}, 90},
+		{"nothing is free", []TestResult{took(Passed, 0)}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := sampled("a.py::t", c.samples...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0]
+			if want := (Estimate{Wall: time.Duration(c.want) * time.Millisecond, Rung: Measured}); got != want {
+				t.Errorf("Tests() = %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestEstimateRunner(t *testing.T) {
+	sample := func(runner string, started int64, result TestResult) *Results {
+		r := run(runner, started, result)
+		r.Header.Runner = runner
+		r.Workers = []WorkerResult{{Worker: "main", Startup: time.Duration(started) * time.Second, Tail: time.Millisecond}}
+		return r
+	}
+	result := func(outcome Outcome, ms int, peak int64) TestResult {
+		r := took(outcome, ms)
+		r.ID, r.Peak = "a.py::t", peak
+		return r
+	}
+	h := FromResults(
+		sample("linux", 1, result(Passed, 10, 100)), sample("linux", 2, result(Passed, 12, 300)), sample("linux", 3, result(Passed, 11, 200)),
+		sample("mac", 4, result(Passed, 50, 900)), sample("windows", 5, result(Skipped, 2, 50)), sample("arm", 6, result(Failed, 3, 50)),
+	)
+	for _, c := range []struct {
+		runner  string
+		want    Estimate
+		session time.Duration
+	}{
+		{"linux", Estimate{Wall: 12 * time.Millisecond, Peak: 300}, 2 * time.Second},
+		{"mac", Estimate{Wall: 51 * time.Millisecond, Peak: 900}, 4 * time.Second},
+		{"windows", Estimate{Wall: 3 * time.Millisecond, Peak: 50}, 5 * time.Second}, // skipped there
+		{"arm", Estimate{Wall: 12 * time.Millisecond, Peak: 50}, 6 * time.Second},    // failed there: the others' median
+		{"solaris", Estimate{Wall: 12 * time.Millisecond, Peak: 900}, 3 * time.Second},
+	} {
+		e := h.Estimator(c.runner)
+		if got := e.Tests([]NodeID{"a.py::t"})[0]; got != c.want {
+			t.Errorf("on %s: Tests() = %v, want %v", c.runner, got, c.want)
+		}
+		if got := e.Session(1); got != c.session {
+			t.Errorf("on %s: Session() = %v, want %v", c.runner, got, c.session)
+		}
+	}
+}
+
+func TestEstimateRungs(t *testing.T) {
+	crash := took(Crashed, 3000)
+	crash.ID = "tests/test_a.py::test_crash"
+	slow := passed("tests/test_a.py::test_f[b]", 30)
+	slow.Peak = 77
+	h := FromResults(run("r", 1,
+		passed("tests/test_a.py::test_f", 10), passed("tests/test_a.py::test_f[a]", 20), slow, passed("tests/test_a.py::test_fa[a]", 9000),
+		passed("tests/test_a.py::TestC::test_m", 500), passed("tests/test_a.py::TestC::test_n[x]", 700), passed("tests/test_a.py::TestC::test_o", 600),
+		passed("tests/test_a.py::TestCC::test_o", 1),
+		passed("old/test_b.py::TestB::test_p[1]", 41), passed("old/test_b.py::TestB::test_p[2]", 43), passed("old/test_b.py::TestB::test_p[3]", 48),
+		passed("tests/test_c.py::test_q", 2000), crash,
+	))
+	ids := []NodeID{
+		"tests/test_a.py::test_f[b]",
+		"tests/test_a.py::test_f[new]", // 10, 20, 30
+		"tests/test_a.py::TestC::test_n",
+		"new/test_b.py::TestB::test_p[3]",
+		"new/test_b.py::TestB::test_p[4]",
+		"tests/test_a.py::TestC::test_new", // 500, 600, 700
+		"tests/test_a.py::TestNew::test_x", // 1, 10, 20, 30, 500, 600, 700, 9000
+		"tests/test_a.py::TestC",
+		"tests/test_new.py::test_new",
+		"tests/test_crash.py",
+		"tests/test_a.py::test_crash", // the file's median is less than what it took to crash
+		"tests/test_c.py::TestB::test_p[3]",
+		"test_c.py::test_q", // collected under its old name as well: not moved
+	}
+	ms := func(n int, rung Rung) Estimate { return Estimate{Wall: time.Duration(n) * time.Millisecond, Rung: rung} }
+	want := []Estimate{
+		{30 * time.Millisecond, 77, Measured},
+		{20 * time.Millisecond, 77, Sibling},
+		ms(700, Sibling),
+		ms(48, Moved),
+		ms(43, Moved),
+		ms(600, Class),
+		{30 * time.Millisecond, 77, File},
+		{30 * time.Millisecond, 77, File},
+		ms(43, Suite),
+		ms(43, Suite),
+		{3000 * time.Millisecond, 77, File},
+		ms(2000, File),
+		ms(43, Suite),
+	}
+	got := h.Estimator("linux").Tests(ids)
+	for i := range ids {
+		if got[i] != want[i] {
+			t.Errorf("%s: %v, want %v", ids[i], got[i], want[i])
+		}
+	}
+	for _, e := range (&History{}).Estimator("linux").Tests(ids) {
+		if want := ms(100, Guess); e != want {
+			t.Errorf("without history: %v, want %v", e, want)
+		}
+	}
+}
+
+func TestEstimateShared(t *testing.T) {
+	ms := time.Millisecond
+	r := run("r", 1, TestResult{ID: "a.py::t", Worker: "gw0", Outcome: Passed, Start: 100 * ms, Wall: 50 * ms, Fixtures: []FixtureResult{
+		{"module a.py::model", 10 * ms, 2 * ms}, {"module b.py::model", 30 * ms, 0}, {"module c.py::model[1]", 21 * ms, 0}, {"session ::model", 70 * ms, 0},
+	}})
+	r.Workers = []WorkerResult{
+		{Worker: "gw0", Startup: 40 * ms, Collect: 50 * ms, Imports: map[string]time.Duration{"a.py": 30 * ms, "b.py": 10 * ms}, Tail: 3 * ms},
+		{Worker: "gw1", Startup: 41 * ms, Collect: 51 * ms, Imports: map[string]time.Duration{"a.py": 35 * ms, "b.py": 11 * ms}},
+	}
+	r.Ended, r.Elapsed = true, 350*ms
+	e := FromResults(r).Estimator("linux")
+	for _, c := range []struct {
+		what      string
+		got, want time.Duration
+	}{
+		{"import", e.File("a.py"), 30 * ms},
+		{"unknown import: the median", e.File("new.py"), 10 * ms},
+		{"fixture", e.Fixture("module a.py::model"), 12 * ms},
+		{"fixture elsewhere: the median of 12, 21, 30", e.Fixture("module d.py::model[2]"), 21 * ms},
+		{"unknown fixture", e.Fixture("class a.py::TestC::model"), 0},
+		{"session", e.Session(2), 40*ms + 5*ms + 200*ms},
+		{"session in the main process: the other kind", e.Session(1), 245 * ms},
+		{"nothing known", (&History{}).Estimator("linux").Session(1), 0},
+		{"nothing known", (&History{}).Estimator("linux").File("a.py"), 0},
+		{"nothing known", (&History{}).Estimator("linux").Fixture("session ::x"), 0},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, c.got, c.want)
+		}
+	}
+}
+
+// Imported samples hold nothing of pytest's own time around the phases: the
+// suite's usual one is added.
+func TestEstimateImported(t *testing.T) {
+	h := FromResults(run("r", 1000,
+		TestResult{ID: "a.py::a", Outcome: Passed, Call: time.Millisecond, Wall: 4 * time.Millisecond},
+		TestResult{ID: "a.py::b", Outcome: Passed, Call: time.Millisecond, Wall: 5 * time.Millisecond},
+		TestResult{ID: "a.py::c", Outcome: Passed, Call: time.Millisecond, Wall: 6 * time.Millisecond},
+	))
+	b := newBuilder()
+	b.add(testKind, "a.py::d", sample{source: b.source(time.UnixMilli(0), importPrefix+"x", ""), call: 10000})
+	foreign := b.history()
+	if got, want := foreign.Estimator("linux").Tests([]NodeID{"a.py::d"})[0].Wall, 12*time.Millisecond; got != want {
+		t.Errorf("with nothing measured: %v, want %v", got, want)
+	}
+	h.Merge(foreign)
+	if got, want := h.Estimator("linux").Tests([]NodeID{"a.py::d"})[0].Wall, 14*time.Millisecond; got != want {
+		t.Errorf("with measured tests: %v, want %v", got, want)
+	}
+}
