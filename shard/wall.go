@@ -2,6 +2,7 @@ package shard
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 )
@@ -83,7 +84,7 @@ func (r *runner) unit(x *stretch, p int32) int32 {
 	if x.cut || r.spans[r.root[p]] {
 		return r.root[p]
 	}
-	return x.tests[0]
+	return -1 - x.file
 }
 
 // units counts what different workers can do; with loose, as if all pieces
@@ -93,7 +94,7 @@ func (r *runner) units(pieces []stretch, loose bool) int {
 	for i := range pieces {
 		x := &pieces[i]
 		if !x.cut && !loose {
-			seen[x.tests[0]] = true
+			seen[-1-x.file] = true
 			continue
 		}
 		for _, p := range x.tests {
@@ -240,27 +241,24 @@ func (r *runner) run(pieces []stretch, workers int) (wall int64, last int) {
 	}
 	r.epoch++
 	free := make([]int64, workers)
-	where := map[int32]int{} // of units over several pieces
+	where := map[int32]int{}
 	last = -1
 	for i := range pieces {
 		x := &pieces[i]
-		unit, w := int32(-1), 0
+		unit, w := int32(math.MinInt32), 0
 		for _, p := range x.tests {
 			if u := r.unit(x, p); u != unit {
 				unit = u
-				old, ok := where[u]
-				if ok && r.spans[r.root[p]] {
-					w = old
-				} else {
-					w = 0
+				var begun bool
+				if w, begun = where[u]; !begun {
 					for k := range free {
 						if free[k] < free[w] {
 							w = k
 						}
 					}
-					if r.spans[r.root[p]] {
-						where[u] = w
-					}
+				}
+				if u < 0 || r.spans[u] { // others are not interrupted
+					where[u] = w
 				}
 			}
 			free[w] += r.cost[p]
