@@ -362,19 +362,19 @@ func (c *planChecker) apart(p *Plan) error {
 // in it, that was changed after it was written, that comes from a newer
 // version, or that is larger than MaxPlanBytes is a *timing.SyntaxError.
 func ReadPlan(r io.Reader, name string) (*Plan, error) {
-	in := &planReader{r: bufio.NewReaderSize(r, 64<<10), name: name, hash: sha256.New(), check: newPlanChecker()}
-	p, err := in.plan()
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+	return readPlan(r, name, MaxPlanBytes)
+}
+
+func readPlan(r io.Reader, name string, most int64) (*Plan, error) {
+	in := &planReader{r: bufio.NewReaderSize(r, 64<<10), name: name, left: most, hash: sha256.New(), check: newPlanChecker()}
+	return in.plan()
 }
 
 type planReader struct {
 	r     *bufio.Reader
 	name  string
 	n     int    // lines read
-	bytes int64  // read
+	left  int64  // bytes that may still come
 	raw   []byte // the last line, with its line feed, until it is hashed
 	hash  hash.Hash
 	check *planChecker
@@ -392,9 +392,9 @@ func (r *planReader) line() ([]byte, error) {
 	for {
 		part, err := r.r.ReadSlice('\n')
 		r.raw = append(r.raw, part...)
-		if r.bytes += int64(len(part)); r.bytes > MaxPlanBytes {
+		if r.left -= int64(len(part)); r.left < 0 {
 			r.n++
-			return nil, r.errorf("a plan is at most %d bytes", MaxPlanBytes)
+			return nil, r.errorf("the plan is too large, want at most %d bytes", MaxPlanBytes)
 		}
 		if err == bufio.ErrBufferFull {
 			continue

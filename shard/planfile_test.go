@@ -1,0 +1,276 @@
+package shard
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf16"
+
+	"pgregory.net/rapid"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// samplePlan is a small plan with something of everything, and nasty IDs.
+func samplePlan(t testing.TB) *Plan {
+	s := Suite{
+		Base:   1200 * time.Millisecond,
+		Setups: []Setup{{"tests/test_a.py", 30 * time.Millisecond}},
+		Tests: []Test{
+			{ID: "tests/test_a.py::test_x[a::b]", Setups: []int{0}, Estimate: timing.Estimate{Wall: 10 * time.Millisecond}},
+			{ID: "tests/test_a.py::TestC::test_y[ ]\"\\\n\t<&>]", Setups: []int{0}, Estimate: timing.Estimate{Wall: 20 * time.Millisecond, Rung: timing.Sibling}},
+			{ID: "tests/test_b.py::test_é[😀\u2028\u0085\x1b[31m]", Estimate: timing.Estimate{Wall: 70 * time.Millisecond, Peak: 1 << 30}},
+			{ID: "tests/test_b.py::test_%0A::error::", Memory: true, Estimate: timing.Estimate{Wall: 2 * time.Second, Peak: 3 << 30}},
+			{ID: "docs/guide.rst::guide.rst", Estimate: timing.Estimate{Wall: 3 * time.Millisecond, Rung: timing.Guess}},
+			{ID: "README.txt", Estimate: timing.Estimate{Wall: 3 * time.Millisecond, Rung: timing.Guess}},
+		},
+	}
+	p := mustPack(t, s, Fleet{Shards: 2, CPUs: 2, Memory: 16 << 30, Runner: "ubuntu-latest", MemoryRunner: "large <8>"})
+	seed := int64(-5)
+	p.Collector = Collector{Args: []string{"-k", "a & b", "tests"}, Pytest: "9.2.0", Python: "3.13.0", Root: ".", Seed: &seed, Order: "definition"}
+	return p
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("got\n%s\nwant %s:\n%s", got, name, want)
+	}
+}
+
+// The golden file holds the format still: plans outlive the wcshard that made
+// them. It is JSON as others read it, too.
+func TestPlanGolden(t *testing.T) {
+	p := samplePlan(t)
+	text := planBytes(t, p)
+	golden(t, "testdata/plan.json", text)
+	golden(t, "testdata/matrix.json", append(p.Matrix(), '\n'))
+	var v struct {
+		Digest string
+		Shards []struct {
+			Name   string
+			Pieces []struct {
+				File  string
+				Tests []string
+			}
+		}
+	}
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatalf("the plan is not JSON: %v", err)
+	}
+	if v.Digest != p.Digest || len(v.Shards) != len(p.Shards) {
+		t.Errorf("digest %s and %d shards, want %s and %d", v.Digest, len(v.Shards), p.Digest, len(p.Shards))
+	}
+	for i := range v.Shards {
+		for k, piece := range v.Shards[i].Pieces {
+			if want := p.Shards[i].Pieces[k]; piece.File != want.File || !reflect.DeepEqual(piece.Tests, want.Tests) {
+				t.Errorf("JSON has %v, want %v", piece, want)
+			}
+		}
+	}
+	back, err := ReadPlan(bytes.NewReader(text), "plan.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(back, p) {
+		t.Errorf("read %+v, want %+v", back, p)
+	}
+}
+
+func TestPlanStrings(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.String().Draw(t, "s")
+		text := string(appendString(nil, s))
+		var std string
+		if err := json.Unmarshal([]byte(text), &std); err != nil || std != s {
+			t.Errorf("%q is written %s, which JSON reads as %q, %v", s, text, std, err)
+		}
+		in := &pieceScanner{text: text}
+		if got := in.str(); in.bad || in.text != "" || got != s {
+			t.Errorf("%s is read as %q, want %q", text, got, s)
+		}
+		for _, c := range text {
+			if c < 0x20 || 0x7f <= c && c < 0xa0 {
+				t.Errorf("%q holds a control character", text)
+			}
+		}
+	})
+}
+
+// sealed puts the right digest under a plan's text without one.
+func sealed(body string) string {
+	sum := sha256.Sum256([]byte(body))
+	return body + `"digest":"sha256:` + hex.EncodeToString(sum[:]) + "\"}\n"
+}
+
+func TestReadPlanRefuses(t *testing.T) {
+	good := string(planBytes(t, samplePlan(t)))
+	body := good[:strings.LastIndex(good, `"digest"`)]
+	// edit is a plan that somebody changed and sealed again.
+	edit := func(old, new string) string {
+		if !strings.Contains(body, old) {
+			t.Fatalf("the sample plan has no %s", old)
+		}
+		return sealed(strings.Replace(body, old, new, 1))
+	}
+	lines := strings.SplitAfter(body, "\n")
+	for _, c := range []struct {
+		name, text, want string
+	}{
+		{"empty", "", "p: the file is empty, want a plan"},
+		{"garbage", "\x00\xff\n", `p:1: got "\x00\xff", want {`},
+		{"another JSON file", "{\n\"a\": 1,\n", `p:2: got "\"a\": 1,", want "wcshard": of a plan`},
+		{"a results file", "{\n\"wcshard\":\"results\",\"version\":1,\n", `p:2: it is "results", want "plan"`},
+		{"a newer version", edit(`"version":1`, `"version":2`), "p:2: written by a newer wcshard (version 2, this one reads 1)"},
+		{"version 0", edit(`"version":1`, `"version":0`), "p:2: version is 0, want 1"},
+		{"an unknown key", edit(`"root":"."`, `"root":".","x":1`), `p:3: reading the header: json: unknown field "x"`},
+		{"a key spelt otherwise", edit(`"root":"."`, `"Root":"."`), "p:6: the header is not as wcshard writes it"},
+		{"a fleet spelt otherwise", edit(`"cpus":2`, `"cpus": 2`), "p:6: the header is not as wcshard writes it"},
+		{"a torn file", strings.Join(lines[:9], "") + `{"file":"tests/test_b.py","te`, "p:10: the file ends early"},
+		{"no digest", body, "p:19: the file ends early"},
+		{"changed", strings.Replace(good, "test_x", "test_z", 1), "p:19: the plan has been changed since it was written: its digest is not sha256:"},
+		{"more after it", good + "{}", "p:20: there is more after the plan"},
+		{"CRLF", strings.ReplaceAll(good, "\n", "\r\n"), `p:1: got "{\r", want {`},
+		{"two shards of one name", edit(`"name":"pool-2"`, `"name":"POOL-1"`), `two shards are named "POOL-1"`},
+		{"a name that leaves the folder", edit(`"name":"pool-2"`, `"name":".."`), `shard name "..": want 1 to 60`},
+		{"a kind", edit(`"kind":"pool"`, `"kind":"x"`), `is of kind "x", want "pool" or "memory"`},
+		{"hostile workers", edit(`"workers":1,"wall_us"`, `"workers":1000000000,"wall_us"`), "has 1000000000 workers, want 1 to 4096"},
+		{"a number out of range", edit(`"timeout_minutes":10`, `"timeout_minutes":99999999999999999999`), "cannot unmarshal number"},
+		{"no timeout", edit(`"timeout_minutes":10`, `"timeout_minutes":0`), "has a timeout of 0 minutes"},
+		{"a wrong basis", edit(`"measured":1`, `"measured":7`), "tests and estimates of"},
+		{"an empty piece", edit(`"tests":["::test_%0A::error::"]`, `"tests":[]`), "want a file and its tests as wcshard writes them"},
+		{"a test without its colons", edit(`["::test_%0A::error::"]`, `["test_%0A::error::"]`), `does not start with "::"`},
+		{"a file with colons", edit(`"file":"docs/guide.rst"`, `"file":"docs::guide.rst"`), `file "docs::guide.rst" has "::"`},
+		{"a needless escape", edit(`"file":"docs/guide.rst"`, `"file":"docs\/guide.rst"`), "as wcshard writes them"},
+		{"not UTF-8", edit(`"file":"docs/guide.rst"`, "\"file\":\"docs\xff/guide.rst\""), "as wcshard writes them"},
+		{"a test in two shards", edit(`::test_é[😀`+"\u2028"+`\u0085\u001b[31m]`, `::test_%0A::error::`), `"tests/test_b.py::test_%0A::error::" is in shards`},
+		{"no shards", sealed(strings.Join(lines[:6], "") + "],\n"), `p:7: got "],", want a shard`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := ReadPlan(strings.NewReader(c.text), "p")
+			var syntax *timing.SyntaxError
+			if !errors.As(err, &syntax) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("ReadPlan() = %v, want … %s …", err, c.want)
+			}
+		})
+	}
+}
+
+func TestReadPlanLimits(t *testing.T) {
+	r := &endless{head: []byte("{\n"), body: bytes.Repeat([]byte("x"), 1<<16)}
+	_, err := readPlan(r, "p", 1<<20)
+	if want := "p:2: the plan is too large, want at most 1073741824 bytes"; err == nil || err.Error() != want {
+		t.Errorf("reading an endless line: %v, want %s", err, want)
+	}
+	var b strings.Builder
+	good := string(planBytes(t, samplePlan(t)))
+	b.WriteString(good[:strings.Index(good, shardsLine)+len(shardsLine)+1])
+	for i := range MaxRows + 1 {
+		fmt.Fprintf(&b, `{"name":"s%d","kind":"pool","runner":"","workers":1,"wall_us":1,"peak_bytes":0,"timeout_minutes":10,"basis":{"measured":1,"relatives":0,"guessed":0},"pieces":[`+"\n", i)
+		fmt.Fprintf(&b, `{"file":"f%d.py","tests":["::t"]}`+"\n]},\n", i)
+	}
+	_, err = ReadPlan(strings.NewReader(b.String()), "p")
+	if err == nil || !strings.Contains(err.Error(), "more than 256 shards") {
+		t.Errorf("ReadPlan of 257 shards = %v", err)
+	}
+}
+
+type endless struct{ head, body []byte }
+
+func (e *endless) Read(p []byte) (int, error) {
+	if len(e.head) > 0 {
+		n := copy(p, e.head)
+		e.head = e.head[n:]
+		return n, nil
+	}
+	return copy(p, e.body), nil
+}
+
+func TestWriteRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		edit func(p *Plan)
+		want string
+	}{
+		{"no shards", func(p *Plan) { p.Shards = nil }, "it has no shards"},
+		{"nanoseconds", func(p *Plan) { p.Shards[0].Wall++ }, "want whole microseconds"},
+		{"bytes in an argument", func(p *Plan) { p.Collector.Args = []string{"\xff"} }, `"\xff" is not UTF-8`},
+		{"an empty shard", func(p *Plan) { p.Shards[1].Pieces = nil }, "has no tests"},
+		{"a file twice", func(p *Plan) { p.Shards[1].Pieces = append(p.Shards[1].Pieces, p.Shards[1].Pieces[0]) }, "has two pieces of"},
+	} {
+		p := samplePlan(t)
+		c.edit(p)
+		var b bytes.Buffer
+		if err := p.Write(&b); err == nil || !strings.Contains(err.Error(), c.want) || b.Len() > 0 {
+			t.Errorf("%s: Write() = %v after %d bytes, want %s and nothing written", c.name, err, b.Len(), c.want)
+		}
+	}
+}
+
+// The matrix stays far below GitHub's limit for an output, which counts UTF-16.
+func TestMatrixSize(t *testing.T) {
+	p := &Plan{}
+	for i := range MaxRows {
+		p.Shards = append(p.Shards, Shard{
+			Name: strings.Repeat("x", maxName), Kind: Memory, Runner: strings.Repeat("é", 256), Workers: maxWorkers,
+			Wall: maxTotal, Timeout: 1 << 30, Pieces: []Piece{{File: fmt.Sprint(i), Tests: make([]string, 1000)}},
+		})
+	}
+	line := p.Matrix()
+	if n := 2 * len(utf16.Encode([]rune(string(line)))); n > 1<<20 || bytes.ContainsRune(line, '\n') {
+		t.Errorf("the matrix is %d bytes of UTF-16 or more than a line", n)
+	}
+	if !json.Valid(line) {
+		t.Errorf("the matrix is not JSON: %s", line)
+	}
+}
+
+func FuzzReadPlan(f *testing.F) {
+	good := planBytes(f, samplePlan(f))
+	f.Add(good)
+	f.Add(good[:len(good)/2])
+	f.Add([]byte("{\n\"wcshard\":\"plan\",\"version\":1,\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := ReadPlan(bytes.NewReader(text), "p")
+		if err != nil {
+			// Most mutations break the digest; with it mended, the parser
+			// behind it is reached.
+			var syntax *timing.SyntaxError
+			if !errors.As(err, &syntax) || syntax.Line > bytes.Count(text, []byte("\n"))+1 {
+				t.Fatalf("error %v at line %d of %d", err, syntax.Line, bytes.Count(text, []byte("\n")))
+			}
+			i := bytes.LastIndex(text, []byte(digestKey))
+			if i < 0 {
+				return
+			}
+			text = []byte(sealed(string(text[:i])))
+			if p, err = ReadPlan(bytes.NewReader(text), "p"); err != nil {
+				return
+			}
+		}
+		var b bytes.Buffer
+		if err := p.Write(&b); err != nil || !bytes.Equal(b.Bytes(), text) {
+			t.Errorf("written again: %v\n%s\nwant\n%s", err, b.Bytes(), text)
+		}
+	})
+}
