@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/shard/pytest"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// The exit statuses. pytest's own (1 tests failed, 2 interrupted or a
+// collection error, 3 internal error, 4 usage, 5 no tests) are passed through;
+// ours follow sysexits.h and start at 64.
+const (
+	exitOK          = 0
+	exitTestsFailed = 1
+	exitInterrupted = 2
+	exitNoTests     = 5
+	exitUsage       = 64 // the command line
+	exitData        = 65 // bad input
+	exitNoInput     = 66 // an input file is missing
+	exitUnavailable = 69 // something needed is not there: pytest, Python, a network
+	exitSoftware    = 70 // our own bug
+	exitIO          = 74
+	exitIncomplete  = 75 // tests lost or doubled, a shard missing
+)
+
+// failure is an error with the status to exit with and the next step for the
+// user. A failure without err has already been explained.
+type failure struct {
+	err    error
+	status int
+	hint   string
+}
+
+func (f *failure) Error() string {
+	if f.err == nil {
+		return fmt.Sprintf("exit status %d", f.status)
+	}
+	return f.err.Error()
+}
+
+func (f *failure) Unwrap() error { return f.err }
+
+// usagef is a failure of the command line.
+func usagef(hint, format string, args ...any) error {
+	return &failure{status: exitUsage, hint: hint, err: fmt.Errorf(format, args...)}
+}
+
+// exitStatus finds the status for an error: the outermost failure that names
+// one, else by the kind of cause.
+func exitStatus(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var f *failure
+	var rows *shard.TooManyRowsError
+	var syntax *timing.SyntaxError
+	var died *pytest.ExitError
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &f) && f.status != 0:
+		return f.status
+	case errors.As(err, &rows):
+		return exitUsage
+	case errors.As(err, &syntax):
+		return exitData
+	case errors.As(err, &died):
+		return died.Status
+	case errors.Is(err, fs.ErrNotExist):
+		return exitNoInput
+	case errors.As(err, &path):
+		return exitIO
+	}
+	return exitUnavailable
+}
+
+// hints collects the next steps along the chain of causes, outermost first.
+func hints(err error) []string {
+	var all []string
+	for ; err != nil; err = errors.Unwrap(err) {
+		switch e := err.(type) {
+		case *failure:
+			all = append(all, e.hint)
+		case *pytest.HintError:
+			all = append(all, e.Hint)
+		case *shard.TooManyRowsError:
+			if e.Memory > 0 {
+				all = append(all, fmt.Sprintf("pass --max-memory-jobs to put the lightest of the %d memory modules together, or a smaller --shards", e.Memory))
+			} else {
+				all = append(all, fmt.Sprintf("pass --shards %d or less", shard.MaxRows))
+			}
+		}
+	}
+	return all
+}
+
+// report prints an error with its hints and returns the exit status.
+func (sys *system) report(err error) int {
+	status := exitStatus(err)
+	var f *failure
+	if errors.As(err, &f) && f.err == nil {
+		return status
+	}
+	fmt.Fprintf(sys.stderr, "wcshard: error: %s\n", strings.TrimRight(err.Error(), "\n"))
+	for _, hint := range hints(err) {
+		if hint != "" {
+			fmt.Fprintf(sys.stderr, "wcshard: hint: %s\n", hint)
+		}
+	}
+	return status
+}

@@ -1,0 +1,341 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/wcshard/wcshard/cmd/wcshard/internal/actions"
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/shard/pytest"
+	"github.com/wcshard/wcshard/timing"
+)
+
+const (
+	defaultPlan    = "wcshard-plan.json"
+	defaultTimings = "wcshard-timings.jsonl"
+	defaultResults = "wcshard-results"
+	defaultMarker  = "memory_intensive"
+)
+
+// matrixOptions are the flags of wcshard matrix.
+type matrixOptions struct {
+	pytest       string
+	ids          string
+	timings      string
+	plan         string
+	output       string
+	workers      string
+	memory       string // --runner-memory
+	markers      []string
+	noTests      bool // --allow-empty
+	fleet        shard.Fleet
+	timingsGiven bool
+	args         []string // pytest's
+}
+
+func newMatrix(sys *system) *cobra.Command {
+	var o matrixOptions
+	verb := &cobra.Command{
+		Use:   "matrix [flags] [-- pytest arguments]",
+		Short: "Collect the tests, pack them, write the plan and print the job matrix",
+		Long: `Collect the tests with your own pytest, pack them over jobs from measured
+durations, write the plan file, and print the matrix as one line of JSON for
+fromJSON. Everything else goes to standard error.
+
+Each file with memory tests gets a job of its own for those tests; the rest of
+the file stays in the pool. pytest is looked for in this order: --pytest, the
+active virtual environment, .venv, uv run (where there is a uv.lock), python3 -m
+pytest.
+
+timeout is in whole minutes: ` + timeoutRule() + `.`,
+		Example: `  wcshard matrix --shards 4 -- tests
+  wcshard matrix --shards 8 --workers 4 --pytest "uv run pytest" --output github
+  pytest --collect-only -q | grep :: | wcshard matrix --shards 3 --ids -`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			own, rest := split(cmd, args)
+			if err := noArguments(cmd, own); err != nil {
+				return err
+			}
+			o.args = rest
+			o.timingsGiven = cmd.Flags().Changed("timings")
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return doMatrix(cmd.Context(), sys, o)
+		},
+	}
+	f := verb.Flags()
+	f.IntVar(&o.fleet.Shards, "shards", 4, "pool jobs")
+	f.StringVar(&o.timings, "timings", defaultTimings, "history of durations; none is an even split by test count")
+	f.StringVar(&o.plan, "plan", defaultPlan, "plan file to write; .gz compresses")
+	f.StringVar(&o.ids, "ids", "", "plan node IDs from this file, one a line, instead of collecting (- is standard input)")
+	f.StringVar(&o.pytest, "pytest", "", `how to call pytest, such as "uv run pytest"`)
+	f.StringVar(&o.workers, "workers", "auto", "xdist workers of a pool job; auto is one for each core of the runner")
+	f.StringArrayVar(&o.markers, "memory-marker", []string{defaultMarker}, "marker of memory tests; repeatable; none ignores markers")
+	f.IntVar(&o.fleet.MemoryWorkers, "memory-workers", 1, "workers of a memory job")
+	f.IntVar(&o.fleet.MaxMemoryJobs, "max-memory-jobs", 0, "at most so many memory jobs, the lightest modules together; 0 is one for each module")
+	f.StringVar(&o.fleet.Runner, "runner", "ubuntu-latest", "label of the runner")
+	f.StringVar(&o.fleet.MemoryRunner, "memory-runner", "", "label of the memory jobs' runner (default: --runner)")
+	f.IntVar(&o.fleet.CPUs, "runner-cpus", 4, "cores of the runner")
+	f.StringVar(&o.memory, "runner-memory", "16GiB", "memory of the runner")
+	f.StringVar(&o.output, "output", "json", "json prints the matrix; github also appends matrix, count and plan-digest to $GITHUB_OUTPUT")
+	f.BoolVar(&o.noTests, "allow-empty", false, "no tests are no error: count is 0")
+	return verb
+}
+
+// timeoutRule says how a job's time limit follows from its estimate.
+func timeoutRule() string {
+	return fmt.Sprintf("%d times the estimate and %.0f minutes, at least %.0f, and at least\n%.0f where nothing is measured",
+		shard.TimeoutFactor, shard.TimeoutMargin.Minutes(), shard.TimeoutFloor.Minutes(), shard.TimeoutUnknown.Minutes())
+}
+
+func (o *matrixOptions) validate() error {
+	if o.fleet.Shards < 1 {
+		return usagef("pass how many jobs the pool tests may take", "--shards is %d, want at least 1", o.fleet.Shards)
+	}
+	if o.fleet.CPUs < 1 {
+		return usagef("pass the runner's cores, 4 for ubuntu-latest in a public repository", "--runner-cpus is %d, want at least 1", o.fleet.CPUs)
+	}
+	if o.fleet.MemoryWorkers < 1 {
+		return usagef("1 runs the memory tests one after another", "--memory-workers is %d, want at least 1", o.fleet.MemoryWorkers)
+	}
+	if o.fleet.MaxMemoryJobs < 0 {
+		return usagef("0 is one job for each memory module", "--max-memory-jobs is %d, want at least 0", o.fleet.MaxMemoryJobs)
+	}
+	if o.output != "json" && o.output != "github" {
+		return usagef("pass json or github", "--output is %q", o.output)
+	}
+	if o.workers != "auto" {
+		n, err := strconv.Atoi(o.workers)
+		if err != nil || n < 1 {
+			return usagef("pass auto, or a number of workers from 1", "--workers is %q", o.workers)
+		}
+		o.fleet.Workers = n
+	}
+	memory, err := humanize.ParseBytes(o.memory)
+	if err != nil || memory < 1<<20 || memory > 1<<50 {
+		return usagef("pass a size such as 16GiB", "--runner-memory is %q", o.memory)
+	}
+	o.fleet.Memory = int64(memory)
+	if o.fleet.MemoryRunner == "" {
+		o.fleet.MemoryRunner = o.fleet.Runner
+	}
+	if o.ids != "" && o.pytest != "" {
+		return usagef("--ids needs no pytest: leave one of them out", "--ids and --pytest exclude each other")
+	}
+	if slices.Equal(o.markers, []string{"none"}) {
+		o.markers = nil
+	}
+	return nil
+}
+
+func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
+	if err := o.checkOutput(sys); err != nil {
+		return err
+	}
+	tests, err := collect(ctx, sys, o)
+	if err != nil {
+		return fmt.Errorf("collecting tests: %w", err)
+	}
+	if len(tests.Tests) == 0 {
+		return o.empty(sys)
+	}
+	history, err := readHistory(sys, o.timings, o.timingsGiven)
+	if err != nil {
+		return err
+	}
+	suite := makeSuite(tests, history, o.fleet, o.markers)
+	plan, err := shard.Pack(suite, o.fleet)
+	if err != nil {
+		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
+	}
+	plan.Collector = tests.Collector
+	if err := writeFile(o.plan, plan.Write); err != nil {
+		return fmt.Errorf("writing the plan: %w", err)
+	}
+	if err := o.emit(sys, plan); err != nil {
+		return err
+	}
+	for _, warning := range plan.Warnings {
+		sys.warn("%s", warning)
+	}
+	warnHistory(sys, suite, o.timings)
+	printPlan(sys, plan, o.plan)
+	return nil
+}
+
+// checkOutput finds out before any work whether there is a file for outputs.
+func (o *matrixOptions) checkOutput(sys *system) error {
+	if o.output == "github" && sys.getenv("GITHUB_OUTPUT") == "" {
+		return usagef("leave out --output outside of GitHub Actions", "--output is github and GITHUB_OUTPUT is not set")
+	}
+	return nil
+}
+
+// emit prints the matrix and hands it to GitHub Actions.
+func (o *matrixOptions) emit(sys *system, plan *shard.Plan) error {
+	matrix := strings.TrimRight(string(plan.Matrix()), "\n")
+	if err := o.outputs(sys, matrix, len(plan.Shards), plan.Digest); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(sys.stdout, matrix)
+	return err
+}
+
+func (o *matrixOptions) outputs(sys *system, matrix string, rows int, digest string) error {
+	if o.output != "github" {
+		return nil
+	}
+	file, err := os.OpenFile(sys.getenv("GITHUB_OUTPUT"), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return fmt.Errorf("opening $GITHUB_OUTPUT: %w", err)
+	}
+	return errors.Join(actions.WriteOutputs(file,
+		actions.Output{Name: "matrix", Value: matrix},
+		actions.Output{Name: "count", Value: strconv.Itoa(rows)},
+		actions.Output{Name: "plan-digest", Value: digest},
+	), file.Close())
+}
+
+// empty ends a matrix without tests: an empty matrix makes GitHub fail with a
+// message that nobody understands.
+func (o *matrixOptions) empty(sys *system) error {
+	if !o.noTests {
+		what := "pytest collected no tests"
+		if o.ids != "" {
+			what = fmt.Sprintf("%s holds no node IDs", o.ids)
+		}
+		return &failure{status: exitNoTests, err: errors.New(what),
+			hint: "check the arguments after --, or pass --allow-empty where a suite may be empty"}
+	}
+	matrix := `{"include":[]}`
+	if err := o.outputs(sys, matrix, 0, ""); err != nil {
+		return err
+	}
+	sys.warn("there are no tests; the matrix is empty and no plan was written")
+	_, err := fmt.Fprintln(sys.stdout, matrix)
+	return err
+}
+
+// collect gets the tests from pytest, or from a list.
+func collect(ctx context.Context, sys *system, o matrixOptions) (*pytest.Collection, error) {
+	if o.ids != "" {
+		return readIDs(sys, o.ids, o.args)
+	}
+	command, err := findPytest(sys, o.pytest)
+	if err != nil {
+		return nil, err
+	}
+	sys.say("collecting with %s (%s)", command, command.Source)
+	here, err := dir()
+	if err != nil {
+		return nil, err
+	}
+	stop := sys.progress("collecting")
+	c, err := pytest.Collect(ctx, command, pytest.CollectOptions{Dir: here, Args: o.args, Env: sys.environ})
+	stop()
+	var died *pytest.ExitError
+	if errors.As(err, &died) {
+		fmt.Fprint(sys.stderr, died.Output)
+		hint := "run pytest --collect-only with the same arguments and mend what it shows"
+		return nil, &failure{err: err, status: died.Status, hint: hint}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range c.Notes {
+		sys.say("%s", note)
+	}
+	return c, nil
+}
+
+// summary matches what pytest --collect-only prints around the node IDs.
+var summary = regexp.MustCompile(`^(\d+(/\d+)? tests? collected|no tests (collected|ran)|=+ |<(Dir|Package|Module|Class|Function)|ERROR )`)
+
+// naturalOrder marks tests from a list: its order says nothing, so that the
+// same tests in any order give the same plan.
+const naturalOrder = "natural"
+
+// readIDs reads node IDs, one a line.
+func readIDs(sys *system, name string, args []string) (*pytest.Collection, error) {
+	file, err := sys.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if name == "-" {
+		name = "standard input"
+	}
+	c := &pytest.Collection{Collector: shard.Collector{Args: args, Root: ".", Order: naturalOrder}}
+	err = readLines(file, name, func(n int, text string) error {
+		switch {
+		case strings.TrimSpace(text) == "":
+		case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
+			return &timing.SyntaxError{File: name, Line: n, Msg: fmt.Sprintf("%.60q is not a node ID: want UTF-8 without NUL", text)}
+		case summary.MatchString(text):
+			return &failure{err: &timing.SyntaxError{File: name, Line: n, Msg: fmt.Sprintf("%.60q is not a node ID", text)},
+				hint: "keep the node IDs only: pytest --collect-only -q | grep ::"}
+		default:
+			c.Tests = append(c.Tests, pytest.CollectedTest{ID: timing.NodeID(text)})
+		}
+		return nil
+	})
+	return c, err
+}
+
+// readHistory reads the history; where there is none, it is empty.
+func readHistory(sys *system, name string, given bool) (*timing.History, error) {
+	file, err := sys.open(name)
+	if absent(err) {
+		if given {
+			sys.warn("there is no history %s yet", name)
+		}
+		return new(timing.History), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return timing.ReadHistory(file, name)
+}
+
+// warnHistory says how little the plan rests on, where it does.
+func warnHistory(sys *system, suite shard.Suite, timings string) {
+	measured, known := 0, 0
+	for _, test := range suite.Tests {
+		switch test.Estimate.Rung {
+		case timing.Measured:
+			measured++
+			known++
+		case timing.Guess:
+		default:
+			known++
+		}
+	}
+	switch {
+	case known == 0:
+		sys.warn("no durations in %s: the split is even by test count; merge the results of a run (wcshard merge) and it learns", timings)
+	case measured == 0:
+		sys.warn("%s knows none of these %s: was it made with another root directory or other arguments?", timings, count(len(suite.Tests), "test"))
+	case 2*measured < len(suite.Tests):
+		sys.warn("%s knows only %d of %s: merge the results of newer runs", timings, measured, count(len(suite.Tests), "test"))
+	}
+}
+
+// count writes a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return humanize.Comma(int64(n)) + " " + noun + "s"
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the scripts call this very test binary as wcshard.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"wcshard": func() { os.Exit(run(context.Background(), newSystem(), os.Args[1:])) },
+	})
+}
+
+// TestScript runs testdata/script: what a user sees, verb by verb. These
+// scripts need no Python.
+func TestScript(t *testing.T) {
+	runScripts(t, "testdata/script", "")
+}
+
+// TestPytestScript runs testdata/pytest, with the real pytest and xdist.
+func TestPytestScript(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes a virtual environment")
+	}
+	python, err := demoPython(t.Context())
+	if err != nil {
+		t.Skip(err)
+	}
+	venv, err := makeVenv(t.Context(), python, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	runScripts(t, "testdata/pytest", venv)
+}
+
+func runScripts(t *testing.T, dir, venv string) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 dir,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("VIRTUAL_ENV", venv)
+			for _, name := range []string{"CI", "GITHUB_OUTPUT", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_ACTIONS"} {
+				env.Setenv(name, "")
+			}
+			return nil
+		},
+	})
+}
+
+// repository is the top folder of this checkout.
+func repository(t *testing.T) string {
+	_, file, _, ok := runtime.Caller(0)
+	if !ok {
+		t.Fatal("no caller")
+	}
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// TestTopLevel keeps the visible top level to what was agreed.
+func TestTopLevel(t *testing.T) {
+	entries, err := os.ReadDir(repository(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	agreed := map[string]bool{"cmd": true, "shard": true, "timing": true, "action.yml": true, "go.mod": true, "go.sum": true, "README.md": true}
+	for _, entry := range entries {
+		if name := entry.Name(); !strings.HasPrefix(name, ".") && !agreed[name] {
+			t.Errorf("%s stands at the top level", name)
+		}
+	}
+}

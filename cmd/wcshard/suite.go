@@ -1,0 +1,93 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/shard/pytest"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// makeSuite joins what was collected with what the history knows of its cost.
+// What this very collection measured (imports, start-up) stays out of it: the
+// same tests, history and flags have to give the same plan on every machine.
+func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet, markers []string) shard.Suite {
+	ids := make([]timing.NodeID, len(c.Tests))
+	for i, test := range c.Tests {
+		ids[i] = test.ID
+	}
+	known := history.Estimator(fleet.Runner)
+	estimates := known.Tests(ids)
+	setups := newSetups(known)
+	suite := shard.Suite{Tests: make([]shard.Test, len(ids)), Base: known.Session(cmp.Or(fleet.Workers, fleet.CPUs))}
+	for i, test := range c.Tests {
+		order := i
+		if c.Collector.Order == naturalOrder {
+			order = 0
+		}
+		suite.Tests[i] = shard.Test{
+			ID:       test.ID,
+			Order:    order,
+			Group:    test.Group,
+			Memory:   slices.ContainsFunc(markers, func(m string) bool { return slices.Contains(test.Markers, m) }),
+			Setups:   setups.of(test),
+			Estimate: estimates[i],
+		}
+	}
+	suite.Setups = setups.all
+	return suite
+}
+
+// setups numbers the shared set-ups that are known to cost something. Tests of
+// one file with the same fixtures share one list: a million tests have few
+// different ones.
+type setups struct {
+	known *timing.Estimator
+	all   []shard.Setup
+	index map[string]int   // by Setup.ID; -1 where the cost is nothing
+	lists map[string][]int // by file and fixtures
+}
+
+func newSetups(known *timing.Estimator) *setups {
+	return &setups{known: known, index: map[string]int{}, lists: map[string][]int{}}
+}
+
+// of returns the set-ups that a test needs: the import of its file and its
+// scoped fixtures.
+func (s *setups) of(test pytest.CollectedTest) []int {
+	file := test.ID.File()
+	key := file
+	if len(test.Fixtures) > 0 {
+		key += "\x00" + strings.Join(test.Fixtures, "\x00")
+	}
+	list, ok := s.lists[key]
+	if !ok {
+		list = s.add(list, file, s.known.File)
+		for _, fixture := range test.Fixtures {
+			list = s.add(list, fixture, s.known.Fixture)
+		}
+		slices.Sort(list)
+		list = slices.Compact(list)
+		s.lists[key] = list
+	}
+	return list
+}
+
+func (s *setups) add(list []int, id string, cost func(string) time.Duration) []int {
+	i, ok := s.index[id]
+	if !ok {
+		i = -1
+		if c := cost(id); c > 0 {
+			i = len(s.all)
+			s.all = append(s.all, shard.Setup{ID: id, Cost: c})
+		}
+		s.index[id] = i
+	}
+	if i < 0 {
+		return list
+	}
+	return append(list, i)
+}

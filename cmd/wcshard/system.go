@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/term"
+)
+
+// system is how a verb reaches its process: everything that a test wants to
+// replace, and nothing that a verb could find out by itself.
+type system struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	environ        []string
+}
+
+func newSystem() *system {
+	return &system{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
+}
+
+// getenv returns the value of an environment variable, "" where it is not set.
+// As in a shell, the last assignment counts.
+func (sys *system) getenv(name string) string {
+	for i := len(sys.environ) - 1; i >= 0; i-- {
+		if value, ok := strings.CutPrefix(sys.environ[i], name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// terminal reports whether somebody watches standard error.
+func (sys *system) terminal() bool {
+	f, ok := sys.stderr.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && sys.getenv("CI") == ""
+}
+
+// say prints one line for the user, with the program's name in front, on
+// standard error: standard output is for machines.
+func (sys *system) say(format string, args ...any) {
+	fmt.Fprintf(sys.stderr, "wcshard: "+format+"\n", args...)
+}
+
+// warn is say for doubts that do not stop the work.
+func (sys *system) warn(format string, args ...any) {
+	sys.say("warning: "+format, args...)
+}
+
+// open opens a file for reading; "-" is standard input and a name ending in
+// .gz is decompressed.
+func (sys *system) open(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(sys.stdin), nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		f.Close()
+		return nil, fmt.Errorf("%q is a folder, want a file", name)
+	}
+	if !strings.HasSuffix(name, ".gz") {
+		return f, nil
+	}
+	z, err := gzip.NewReader(bufio.NewReader(f))
+	if err != nil {
+		f.Close()
+		return nil, &failure{status: exitData, err: fmt.Errorf("%s: %w", name, err)}
+	}
+	return gzipFile{z, f}, nil
+}
+
+type gzipFile struct {
+	*gzip.Reader
+	file *os.File
+}
+
+func (g gzipFile) Close() error {
+	return errors.Join(g.Reader.Close(), g.file.Close())
+}
+
+// writeFile makes a file appear whole or not at all: written beside its place,
+// synced, then renamed. A name ending in .gz is compressed, without a time of
+// day in its header, so that the same content gives the same bytes.
+func writeFile(name string, write func(io.Writer) error) error {
+	if dir := filepath.Dir(name); dir != "." {
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+	}
+	pending, err := renameio.NewPendingFile(name, renameio.WithPermissions(0o666), renameio.WithExistingPermissions())
+	if err != nil {
+		return err
+	}
+	defer pending.Cleanup()
+	buffered := bufio.NewWriterSize(pending, 1<<18)
+	if strings.HasSuffix(name, ".gz") {
+		z := gzip.NewWriter(buffered)
+		if err := errors.Join(write(z), z.Close()); err != nil {
+			return err
+		}
+	} else if err := write(buffered); err != nil {
+		return err
+	}
+	if err := buffered.Flush(); err != nil {
+		return err
+	}
+	return pending.CloseAtomicallyReplace()
+}
+
+// readLines returns the lines of a file without their line ends, and the
+// number of each.
+func readLines(r io.Reader, name string, line func(n int, text string) error) error {
+	scanner := bufio.NewScanner(r)
+	scanner.Buffer(make([]byte, 0, 1<<16), 1<<20)
+	n := 0
+	for scanner.Scan() {
+		n++
+		if err := line(n, string(bytes.TrimSuffix(scanner.Bytes(), []byte("\r")))); err != nil {
+			return err
+		}
+	}
+	if errors.Is(scanner.Err(), bufio.ErrTooLong) {
+		return &failure{status: exitData, err: fmt.Errorf("%s:%d: the line is longer than 1 MiB", name, n+1)}
+	}
+	return scanner.Err()
+}
+
+// absent reports whether err says that a file is not there.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// maxListed is how many tests of one sort are listed on a screen; --json has
+// all of them.
+const maxListed = 20
+
+func newVerify(sys *system) *cobra.Command {
+	var plan string
+	var asJSON bool
+	verb := &cobra.Command{
+		Use:   "verify [flags] RESULTS…",
+		Short: "Check that each planned test ran exactly once, and how it went",
+		Long: `Compare the results of all shards (files, or folders that hold them) with the
+plan: which tests are missing, ran twice or were not planned, which shards never
+reported, ran another plan or ended early. The newest attempt of a shard counts.
+
+Exit status 0 only when each test ran exactly once and none failed; 1 when tests
+failed; 75 when the run is incomplete.`,
+		Example: `  wcshard verify wcshard-results
+  wcshard verify --plan wcshard-plan.json --json pool-1.jsonl pool-2.jsonl`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{defaultResults}
+			}
+			return doVerify(cmd.Context(), sys, plan, asJSON, args)
+		},
+	}
+	verb.Flags().StringVar(&plan, "plan", defaultPlan, "plan file of wcshard matrix")
+	verb.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON on standard output")
+	return verb
+}
+
+func doVerify(_ context.Context, sys *system, planName string, asJSON bool, names []string) error {
+	plan, err := readPlan(sys, planName)
+	if err != nil {
+		return err
+	}
+	results, err := readResults(sys, names)
+	if err != nil {
+		return err
+	}
+	verdict := shard.Verify(plan, current(sys, plan, results))
+	if asJSON {
+		encoder := json.NewEncoder(sys.stdout)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(verdict); err != nil {
+			return err
+		}
+	}
+	printVerdict(sys, verdict)
+	switch {
+	case !verdict.Complete():
+		return &failure{status: exitIncomplete}
+	case !verdict.Green():
+		return &failure{status: exitTestsFailed}
+	}
+	return nil
+}
+
+// current leaves out what stands in a folder from earlier plans, where the
+// shard has reported this plan since. A shard that reported only another plan
+// stays, and makes the verdict incomplete.
+func current(sys *system, plan *shard.Plan, results []*timing.Results) []*timing.Results {
+	reported := map[string]bool{}
+	for _, r := range results {
+		if r.Header.Plan == plan.Digest {
+			for _, name := range r.Header.Shards {
+				reported[name] = true
+			}
+		}
+	}
+	kept := slices.DeleteFunc(slices.Clone(results), func(r *timing.Results) bool {
+		return r.Header.Plan != plan.Digest && !slices.ContainsFunc(r.Header.Shards, func(name string) bool { return !reported[name] })
+	})
+	if n := len(results) - len(kept); n > 0 {
+		sys.say("left out %s of earlier plans", count(n, "results file"))
+	}
+	return kept
+}
+
+// readResults reads results files and all of those in folders.
+func readResults(sys *system, names []string) ([]*timing.Results, error) {
+	var all []*timing.Results
+	for _, name := range names {
+		files, err := resultsFiles(name)
+		if err != nil {
+			return nil, &failure{err: fmt.Errorf("looking for results: %w", err), hint: "pass the folder that wcshard run --results wrote to"}
+		}
+		for _, file := range files {
+			results, err := readResultsFile(sys, file)
+			if err != nil {
+				return nil, fmt.Errorf("reading results: %w", err)
+			}
+			all = append(all, results)
+		}
+	}
+	return all, nil
+}
+
+// resultsFiles returns a file itself, and the results files below a folder.
+func resultsFiles(name string) ([]string, error) {
+	info, err := os.Stat(name)
+	if err != nil || !info.IsDir() {
+		return []string{name}, err
+	}
+	var files []string
+	err = filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && isResults(entry.Name()) {
+			files = append(files, path)
+		}
+		return err
+	})
+	return files, err
+}
+
+func isResults(name string) bool {
+	return strings.HasPrefix(name, "wcshard-results-") &&
+		(strings.HasSuffix(name, ".jsonl") || strings.HasSuffix(name, ".jsonl.gz"))
+}
+
+func readResultsFile(sys *system, name string) (*timing.Results, error) {
+	file, err := sys.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	results, err := timing.ReadResults(file, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range results.Warnings {
+		sys.warn("%v", warning)
+	}
+	return results, nil
+}
+
+// printVerdict prints the verdict for people.
+func printVerdict(sys *system, v *shard.Verdict) {
+	table := tabwriter.NewWriter(sys.stderr, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "shard\ttests\tpredicted s\treal s\tpeak\tstate\t")
+	for i, s := range v.Shards {
+		if i == maxTableRows {
+			break
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t\n", s.Name, s.Planned, seconds(s.Predicted), realSeconds(s), bytesOf(s.Peak), state(s))
+	}
+	table.Flush()
+	printIncomplete(sys, v)
+	listed(sys, v.Failures, func(f shard.Failure) string {
+		return fmt.Sprintf("%s in %s: %s%s", f.Outcome, f.Shard, f.ID, after(": ", f.Message))
+	})
+	var parts []string
+	for _, outcome := range timing.Outcomes() {
+		if n := v.Outcomes[outcome]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, outcome))
+		}
+	}
+	if len(parts) > 0 {
+		sys.say("%s", strings.Join(parts, ", "))
+	}
+	if v.Complete() {
+		sys.say("%d of %d tests ran exactly once", v.Planned, v.Planned)
+	} else {
+		sys.say("incomplete: %d of %d tests ran exactly once", v.Ran, v.Planned)
+	}
+}
+
+// realSeconds is how long a shard took; unknown where it ran in one session
+// with others.
+func realSeconds(s shard.ShardVerdict) string {
+	if s.Real == 0 || s.Together {
+		return "-"
+	}
+	return seconds(s.Real)
+}
+
+// state is a shard's verdict in few words.
+func state(s shard.ShardVerdict) string {
+	bad := 0
+	for outcome, n := range s.Outcomes {
+		if outcome.Bad() {
+			bad += n
+		}
+	}
+	switch {
+	case !s.Reported:
+		return "never reported"
+	case !s.Ended:
+		return "ended early"
+	case s.Ran < s.Planned:
+		return fmt.Sprintf("%d lost", s.Planned-s.Ran)
+	case bad > 0:
+		return fmt.Sprintf("%d failed", bad)
+	case s.Exit != exitOK:
+		return fmt.Sprintf("pytest exited %d", s.Exit)
+	}
+	return "ok"
+}
+
+// digest matches the digest of a plan, of which the start tells enough.
+var digest = regexp.MustCompile(`(sha256:[0-9a-f]{12})[0-9a-f]+`)
+
+// printIncomplete lists what keeps a verdict from being complete.
+func printIncomplete(sys *system, v *shard.Verdict) {
+	for _, s := range v.Shards {
+		switch {
+		case !s.Reported:
+			sys.say("%s never reported", s.Name)
+		case !s.Ended:
+			sys.say("%s ended early, %d of %s done%s", s.Name, s.Ran, count(s.Planned, "test"), after(", while running ", join(s.Running)))
+		}
+	}
+	for _, r := range v.Refused {
+		sys.say("%s does not count: %s", r.File, digest.ReplaceAllString(printable(r.Reason), "$1…"))
+	}
+	missing := slices.DeleteFunc(slices.Clone(v.Missing), func(m shard.Missing) bool { return m.Reason == shard.NotReported })
+	listed(sys, missing, func(m shard.Missing) string {
+		return fmt.Sprintf("lost in %s, %s: %s", m.Shard, m.Reason, m.ID)
+	})
+	listed(sys, v.Doubled, func(d shard.Doubled) string {
+		return fmt.Sprintf("ran %d times, in %s: %s", d.Times, strings.Join(d.Shards, ", "), d.ID)
+	})
+	listed(sys, v.Unplanned, func(u shard.Unplanned) string {
+		what := "is there and in no shard, so it did not run"
+		if u.Ran {
+			what = "ran without being planned"
+		}
+		return fmt.Sprintf("%s, found in %s: %s", what, u.Shard, u.ID)
+	})
+}
+
+// listed says the first of many things, and how many more there are.
+func listed[T any](sys *system, all []T, text func(T) string) {
+	for i, one := range all {
+		if i == maxListed {
+			sys.say("… and %d more", len(all)-i)
+			return
+		}
+		sys.say("%s", printable(text(one)))
+	}
+}
+
+func join(ids []timing.NodeID) string {
+	var texts []string
+	for _, id := range ids {
+		texts = append(texts, printable(string(id)))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// printable makes text that others made safe for a terminal and for a CI log,
+// where control characters and "::" at the start of a line are commands; our
+// lines start with "wcshard: ".
+func printable(text string) string {
+	if !slices.ContainsFunc([]rune(text), func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return text
+	}
+	quoted := strconv.Quote(text)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}
+
+func after(separator, text string) string {
+	if text == "" {
+		return ""
+	}
+	return separator + text
+}

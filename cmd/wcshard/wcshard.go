@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// run is the whole command; it returns the exit status.
+func run(ctx context.Context, sys *system, args []string) (status int) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			fmt.Fprintf(sys.stderr, "wcshard: error: internal error: %v\n%s", cause, debug.Stack())
+			fmt.Fprintf(sys.stderr, "wcshard: hint: this is a bug of wcshard; please report it with the lines above\n")
+			status = exitSoftware
+		}
+	}()
+	root := newRoot(sys)
+	root.SetArgs(args)
+	if err := root.ExecuteContext(ctx); err != nil {
+		return sys.report(err)
+	}
+	return exitOK
+}
+
+func newRoot(sys *system) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "wcshard",
+		Short: "Turn one pytest suite into a matrix of CI jobs, and prove that every test ran once",
+		Long: `Turn one pytest suite into a matrix of CI jobs, and prove that every test ran once.
+
+matrix collects the tests, packs them from measured durations and writes a plan;
+run runs one shard of it, here or in CI; verify compares what ran with what was
+planned; merge learns from it for the next plan.
+
+Each flag can also be given as an environment variable: --max-age as
+WCSHARD_MAX_AGE. All after -- belongs to pytest.`,
+		Example: `  wcshard matrix --shards 4 -- tests      # plan: wcshard-plan.json
+  wcshard run --shard pool-1              # run one shard of it
+  wcshard verify wcshard-results          # every test exactly once?
+  wcshard merge wcshard-results           # learn: wcshard-timings.jsonl`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef(`run "wcshard help" for the verbs`, "there is no verb %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetVersionTemplate("wcshard {{.Version}}\n")
+	root.SetIn(sys.stdin)
+	root.SetOut(sys.stdout)
+	root.SetErr(sys.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef(fmt.Sprintf(`run "wcshard help %s" for its flags`, cmd.Name()), "reading the command line: %w", err)
+	})
+	root.AddCommand(newMatrix(sys), newRun(sys), newVerify(sys), newMerge(sys), newDemo(sys))
+	for _, verb := range root.Commands() {
+		fromEnvironment(sys, verb)
+	}
+	return root
+}
+
+// fromEnvironment lets each flag of a verb also be set by WCSHARD_…; the
+// command line wins.
+func fromEnvironment(sys *system, verb *cobra.Command) {
+	work := verb.RunE
+	verb.RunE = func(cmd *cobra.Command, args []string) error {
+		var bad error
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+			name := variable(flag.Name)
+			value := sys.getenv(name)
+			if flag.Changed || value == "" || bad != nil || flag.Name == "help" {
+				return
+			}
+			if err := cmd.Flags().Set(flag.Name, value); err != nil {
+				bad = usagef("unset "+name+", or give it a value that --"+flag.Name+" takes", "reading %s=%q from the environment: %w", name, value, err)
+			}
+		})
+		if bad != nil {
+			return bad
+		}
+		return work(cmd, args)
+	}
+}
+
+// variable is the name of the environment variable for a flag.
+func variable(flag string) string {
+	return "WCSHARD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// split tells a verb's own arguments from pytest's, which stand after "--".
+func split(cmd *cobra.Command, args []string) (own, pytest []string) {
+	if at := cmd.ArgsLenAtDash(); at >= 0 {
+		return args[:at], args[at:]
+	}
+	return args, nil
+}
+
+// noArguments refuses arguments before "--", where somebody forgot it.
+func noArguments(cmd *cobra.Command, own []string) error {
+	if len(own) == 0 {
+		return nil
+	}
+	return usagef(fmt.Sprintf("pytest's arguments stand after --: wcshard %s -- %s", cmd.Name(), strings.Join(own, " ")),
+		"%s takes no argument %q", cmd.Name(), own[0])
+}
+
+// version is the module's version, and the commit for a build from a checkout.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	text := info.Main.Version
+	if text == "" || text == "(devel)" {
+		text = "devel"
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" && text == "devel" {
+			text += " " + setting.Value
+		}
+	}
+	return text + " " + info.GoVersion
+}
+
+// dir is the working directory, which pytest shares.
+func dir() (string, error) {
+	return os.Getwd()
+}
