@@ -38,7 +38,7 @@ type ShardVerdict struct {
 	Outcomes  map[timing.Outcome]int // as in Verdict
 	Reported  bool                   // there are results of it
 	Ended     bool                   // to the end, with Exit
-	Exit      int                    // pytest's exit status
+	Exit      int                    // pytest's exit status; 0 for a 1 that comes from a shard run again since
 	Attempt   int                    // the one that counts
 	File      string                 // its results
 	Running   []timing.NodeID        // tests that had started when it ended early
@@ -163,7 +163,8 @@ type tally struct {
 	chosen  []*timing.Results // by shard; nil where there are none
 	strange []Unplanned       // as they come
 	failed  []failed
-	again   map[int32][]string // doubled test → shards of its runs
+	excused map[*timing.Results]bool // a test failed in it whose shard a later attempt ran again
+	again   map[int32][]string       // doubled test → shards of its runs
 }
 
 type planned struct {
@@ -200,6 +201,7 @@ func newTally(plan *Plan) *tally {
 		index:   make(map[testKey]int32, n),
 		chosen:  make([]*timing.Results, len(plan.Shards)),
 		again:   map[int32][]string{},
+		excused: map[*timing.Results]bool{},
 	}
 	for i := range plan.Shards {
 		s := &plan.Shards[i]
@@ -326,6 +328,7 @@ func (c *tally) count() {
 			c.which[k][i] = t
 			name, ok := c.place(r, t)
 			if !ok {
+				c.excused[r] = c.excused[r] || x.Outcome.Bad()
 				continue
 			}
 			if t < 0 {
@@ -459,6 +462,9 @@ func (c *tally) closeShards() {
 		s := &c.verdict.Shards[i]
 		s.Reported, s.Attempt, s.File = true, r.Header.Attempt, r.Name
 		s.Ended, s.Exit, s.Real = r.Ended, r.Exit, r.Elapsed
+		if s.Exit == 1 && c.excused[r] {
+			s.Exit = 0
+		}
 		s.Together = len(r.Header.Shards) > 1
 		s.Runner, s.Workers = r.Header.Runner, r.Header.Workers
 		if !r.Ended {

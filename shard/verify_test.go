@@ -1,0 +1,167 @@
+package shard
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// verdictPlan has shards pool-1 (a.py::1 a.py::2), pool-2 (b.py::1, twice
+// c.py::1) and mem-m (m.py::1).
+func verdictPlan(t testing.TB) *Plan {
+	m := test("m.py::1", 1)
+	m.Memory = true
+	p := mustPack(t, Suite{Tests: []Test{
+		test("a.py::1", 20), test("a.py::2", 20), test("b.py::1", 20), test("c.py::1", 10), test("c.py::1", 10), m,
+	}}, Fleet{Shards: 2})
+	if err := p.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	want := "pool-1 w1 40ms: a.py[1 2]\npool-2 w1 40ms: b.py[1] c.py[1 1]\nmem-m w1 1ms: m.py[1]\n"
+	if got := show(p); got != want {
+		t.Fatalf("the plan is\n%swant\n%s", got, want)
+	}
+	return p
+}
+
+// session is the results of some shards, whose tests, as "a.py::1" or
+// "a.py::1 failed", all ended.
+func session(p *Plan, attempt int, shards string, tests ...string) *timing.Results {
+	r := &timing.Results{
+		Name:   fmt.Sprintf("%s-%d.jsonl", strings.ReplaceAll(shards, ",", "+"), attempt),
+		Header: timing.ResultsHeader{Plan: p.Digest, Run: "7", Shards: strings.Split(shards, ","), Attempt: attempt, Runner: "local", Workers: 1, Started: time.Unix(int64(attempt), 0)},
+		Ended:  true, Elapsed: time.Second,
+	}
+	for _, x := range tests {
+		id, outcome, _ := strings.Cut(x, " ")
+		if outcome == "" {
+			outcome = "passed"
+		}
+		if timing.Outcome(outcome).Bad() {
+			r.Exit = 1
+		}
+		r.Tests = append(r.Tests, timing.TestResult{ID: timing.NodeID(id), Worker: "main", Outcome: timing.Outcome(outcome), Peak: 7})
+	}
+	return r
+}
+
+func with(r *timing.Results, edit func(r *timing.Results)) *timing.Results {
+	edit(r)
+	return r
+}
+
+// tell is a verdict in short.
+func tell(v *Verdict) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %d", v.Ran, v.Planned)
+	if v.Complete() {
+		b.WriteString(" complete")
+	}
+	if v.Green() {
+		b.WriteString(" green")
+	}
+	for _, x := range v.Missing {
+		fmt.Fprintf(&b, "; missing %s of %s: %s", x.ID, x.Shard, x.Reason)
+	}
+	for _, x := range v.Doubled {
+		fmt.Fprintf(&b, "; %s ran %d times in %v", x.ID, x.Times, x.Shards)
+	}
+	for _, x := range v.Unplanned {
+		fmt.Fprintf(&b, "; unplanned %s of %s, ran %v", x.ID, x.Shard, x.Ran)
+	}
+	for _, x := range v.Refused {
+		fmt.Fprintf(&b, "; %s: %s", x.File, x.Reason)
+	}
+	for _, x := range v.Failures {
+		fmt.Fprintf(&b, "; %s %s in %s", x.ID, x.Outcome, x.Shard)
+	}
+	for i := range v.Shards {
+		if s := &v.Shards[i]; s.Reported && !s.Ended {
+			fmt.Fprintf(&b, "; %s ended early running %v", s.Name, s.Running)
+		}
+	}
+	return b.String()
+}
+
+func TestVerify(t *testing.T) {
+	p := verdictPlan(t)
+	one := func() *timing.Results { return session(p, 1, "pool-1", "a.py::1", "a.py::2") }
+	two := func() *timing.Results { return session(p, 1, "pool-2", "b.py::1", "c.py::1", "c.py::1") }
+	mem := func() *timing.Results { return session(p, 1, "mem-m", "m.py::1") }
+	for _, c := range []struct {
+		name    string
+		results []*timing.Results
+		want    string
+	}{
+		{"all well", []*timing.Results{one(), two(), mem()}, "6 of 6 complete green"},
+		{"one file for all", []*timing.Results{session(p, 1, "pool-1,pool-2,mem-m", "m.py::1", "a.py::1", "b.py::1", "a.py::2", "c.py::1", "c.py::1")}, "6 of 6 complete green"},
+		{"a failure", []*timing.Results{one(), session(p, 1, "pool-2", "b.py::1 failed", "c.py::1", "c.py::1 error"), mem()},
+			"6 of 6 complete; b.py::1 failed in pool-2; c.py::1 error in pool-2"},
+		{"skips and expected failures are green", []*timing.Results{one(), session(p, 1, "pool-2", "b.py::1 skipped", "c.py::1 xfailed", "c.py::1 xpassed"), mem()}, "6 of 6 complete green"},
+		{"no test failed, but the session did", []*timing.Results{one(), two(), with(mem(), func(r *timing.Results) { r.Exit = 1 })}, "6 of 6 complete"},
+		{"nothing reported", nil, "0 of 6 green; missing a.py::1 of pool-1: not reported; missing a.py::2 of pool-1: not reported; missing b.py::1 of pool-2: not reported; missing c.py::1 of pool-2: not reported; missing c.py::1 of pool-2: not reported; missing m.py::1 of mem-m: not reported"},
+		{"a test left out", []*timing.Results{session(p, 1, "pool-1", "a.py::1"), two(), mem()}, "5 of 6 green; missing a.py::2 of pool-1: not run"},
+		{"one of two with the same ID", []*timing.Results{one(), session(p, 1, "pool-2", "b.py::1", "c.py::1"), mem()}, "5 of 6 green; missing c.py::1 of pool-2: not run"},
+		{"ended early", []*timing.Results{one(), with(session(p, 1, "pool-2", "b.py::1"), func(r *timing.Results) {
+			r.Ended = false
+			r.Running = []timing.TestStart{{ID: "c.py::1", Worker: "main"}}
+		}), with(session(p, 1, "mem-m"), func(r *timing.Results) { r.Ended = false })},
+			"3 of 6 green; missing c.py::1 of pool-2: was running; missing c.py::1 of pool-2: was running; missing m.py::1 of mem-m: not reached; pool-2 ended early running [c.py::1]; mem-m ended early running []"},
+		{"ended early after its last test", []*timing.Results{one(), two(), with(mem(), func(r *timing.Results) { r.Ended = false })}, "6 of 6 green; mem-m ended early running []"},
+		{"interrupted", []*timing.Results{one(), two(), with(session(p, 1, "mem-m"), func(r *timing.Results) { r.Exit = 2 })}, "5 of 6; missing m.py::1 of mem-m: not reached"},
+		{"not found", []*timing.Results{one(), two(), with(session(p, 1, "mem-m"), func(r *timing.Results) { r.Missing = []timing.NodeID{"m.py::1"} })}, "5 of 6 green; missing m.py::1 of mem-m: not found"},
+		{"ran twice in its shard", []*timing.Results{one(), two(), session(p, 1, "mem-m", "m.py::1", "m.py::1")}, "6 of 6 green; m.py::1 ran 2 times in [mem-m]"},
+		{"ran in another shard too", []*timing.Results{one(), two(), session(p, 1, "mem-m", "m.py::1", "a.py::2")}, "6 of 6 green; a.py::2 ran 2 times in [pool-1 mem-m]"},
+		{"a failure of a doubled test shows", []*timing.Results{one(), two(), session(p, 1, "mem-m", "m.py::1 failed", "m.py::1")}, "6 of 6; m.py::1 ran 2 times in [mem-m]; m.py::1 failed in mem-m"},
+		{"unplanned", []*timing.Results{
+			with(one(), func(r *timing.Results) { r.Extra = []timing.NodeID{"a.py::9", "a.py::8"} }),
+			with(two(), func(r *timing.Results) { r.Extra = []timing.NodeID{"a.py::9"} }),
+			session(p, 1, "mem-m", "m.py::1", "a.py::8"),
+		}, "6 of 6 green; unplanned a.py::8 of mem-m, ran true; unplanned a.py::9 of pool-1, ran false"},
+		{"the newest attempt counts", []*timing.Results{session(p, 2, "pool-1", "a.py::1", "a.py::2"), with(session(p, 1, "pool-1", "a.py::1 failed", "a.py::2"), func(r *timing.Results) {}), two(), mem()}, "6 of 6 complete green"},
+		{"also when it is worse", []*timing.Results{one(), session(p, 2, "pool-1", "a.py::1"), two(), mem()}, "5 of 6 green; missing a.py::2 of pool-1: not run"},
+		{"a shard of a common file run again", []*timing.Results{
+			session(p, 1, "pool-1,pool-2,mem-m", "a.py::1 failed", "a.py::2", "b.py::1", "c.py::1", "c.py::1", "m.py::1"),
+			session(p, 2, "pool-1", "a.py::1", "a.py::2"),
+		}, "6 of 6 complete green"},
+		{"another plan", []*timing.Results{one(), two(), with(mem(), func(r *timing.Results) { r.Header.Plan = "sha256:00" })},
+			"5 of 6 green; missing m.py::1 of mem-m: not reported; mem-m-1.jsonl: it is of plan sha256:00, want " + p.Digest},
+		{"an unknown shard", []*timing.Results{one(), two(), mem(), session(p, 1, "pool-9")}, `6 of 6 green; pool-9-1.jsonl: the plan has no shard "pool-9"`},
+		{"two different files of one attempt", []*timing.Results{one(), two(), mem(), with(session(p, 1, "mem-m"), func(r *timing.Results) { r.Name = "z.jsonl" })},
+			"6 of 6 green; z.jsonl: attempt 1 of shard mem-m is also in mem-m-1.jsonl, with other results"},
+		{"one file twice", []*timing.Results{one(), two(), mem(), mem(), with(mem(), func(r *timing.Results) { r.Name = "copy/mem-m-1.jsonl" })}, "6 of 6 complete green"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := Verify(p, c.results)
+			if got := tell(v); got != c.want {
+				t.Errorf("the verdict is\n%s\nwant\n%s", got, c.want)
+			}
+			rand.New(rand.NewPCG(1, 1)).Shuffle(len(c.results), func(i, j int) { c.results[i], c.results[j] = c.results[j], c.results[i] })
+			if w := Verify(p, c.results); !reflect.DeepEqual(v, w) {
+				t.Errorf("with results in another order the verdict is\n%s\nwant\n%s", tell(w), tell(v))
+			}
+		})
+	}
+}
+
+func TestVerdictJSON(t *testing.T) {
+	p := verdictPlan(t)
+	failed := session(p, 1, "pool-1", "a.py::1 failed", "a.py::2")
+	failed.Tests[0].Message, failed.Tests[0].Path, failed.Tests[0].Line = "assert 1 == 2", "a.py", 12
+	failed.Tests[1].Worker = "gw1"
+	failed.Warnings = []error{errors.New("pool-1-1.jsonl:9: torn")}
+	v := Verify(p, []*timing.Results{failed, session(p, 3, "pool-2,mem-m", "b.py::1", "c.py::1", "m.py::1")})
+	v.Plan = "sha256:…"
+	text, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/verdict.json", append(text, '\n'))
+}
