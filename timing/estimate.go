@@ -25,11 +25,11 @@ const (
 // time.
 type Estimator struct {
 	h       *History
-	runner  []bool  // by source: of the runner class that is asked for
-	foreign []bool  // by source: imported, so Other is unknown
-	other   int64   // microseconds, stands in for the Other of imported samples; -1: not worked out
-	tail    int64   // microseconds that each test goes on after its teardown report
-	walls   []int64 // by test of the history, microseconds; -1: not worked out, -2: unknown
+	runner  []bool                  // by source: of the runner class that is asked for
+	foreign []bool                  // by source: imported, so Other is unknown
+	other   int64                   // microseconds, stands in for the Other of imported samples; -1: not worked out
+	tail    int64                   // microseconds that each test goes on after its teardown report
+	walls   []int64                 // by test of the history, microseconds; -1: not worked out, -2: unknown
 	medians [kinds]map[string]int64 // of files and fixtures by what relatives share; nil: not worked out
 	scratch []int64
 }

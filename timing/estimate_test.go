@@ -116,7 +116,9 @@ func TestEstimateRungs(t *testing.T) {
 		"tests/test_c.py::TestB::test_p[3]",
 		"test_c.py::test_q", // collected under its old name as well: not moved
 	}
-	ms := func(n int, rung Rung) Estimate { return Estimate{Wall: time.Duration(n) * time.Millisecond, Rung: rung} }
+	ms := func(n int, rung Rung) Estimate {
+		return Estimate{Wall: time.Duration(n) * time.Millisecond, Rung: rung}
+	}
 	want := []Estimate{
 		{30 * time.Millisecond, 77, Measured},
 		{20 * time.Millisecond, 77, Sibling},

@@ -69,7 +69,7 @@ func (h *History) appendHeader(b []byte) []byte {
 	b = append(b, `,"columns":`...)
 	b = appendList(b, historyColumns, appendString)
 	b = append(b, `,"outcomes":`...)
-	b = appendList(b, outcomes, func(b []byte, o Outcome) []byte { return appendString(b, string(o)) })
+	b = appendList(b, outcomeNames(), appendString)
 	b = append(b, `,"runs":`...)
 	b = appendList(b, h.runs, func(b []byte, r runMark) []byte {
 		b = appendString(append(b, '['), r.id)
@@ -170,24 +170,12 @@ func readHistory(r io.Reader, name string) (*History, error) {
 func (h *History) header(d *lineDecoder) int {
 	lines := int64(0)
 	d.version("timings", HistoryVersion)
-	var keys uint32
-	for n := 1; d.more('}', &n); {
-		key := string(d.key())
-		bit := slices.Index(historyKeys, key)
-		if bit < 0 {
-			d.failf("unknown key %q", key)
-			return 0
-		}
-		d.seen(&keys, bit, key)
-		switch key {
+	d.fields(historyKeys, len(historyKeys), func(i int) {
+		switch key := historyKeys[i]; key {
 		case "columns":
 			d.wantList(key, historyColumns)
 		case "outcomes":
-			names := make([]string, len(outcomes))
-			for i, o := range outcomes {
-				names[i] = string(o)
-			}
-			d.wantList(key, names)
+			d.wantList(key, outcomeNames())
 		case "runs":
 			h.runs = d.runs()
 		case "sources":
@@ -195,14 +183,16 @@ func (h *History) header(d *lineDecoder) int {
 		case "lines":
 			lines = d.number()
 		}
-	}
-	d.end()
-	for bit, key := range historyKeys {
-		if keys&(1<<bit) == 0 {
-			d.failf("key %q is missing", key)
-		}
-	}
+	})
 	return int(lines)
+}
+
+func outcomeNames() []string {
+	names := make([]string, len(outcomes))
+	for i, o := range outcomes {
+		names[i] = string(o)
+	}
+	return names
 }
 
 func (d *lineDecoder) wantList(key string, want []string) {

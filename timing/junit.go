@@ -34,7 +34,7 @@ func ImportJUnit(r io.Reader, name string, known []NodeID) (*History, ImportRepo
 type junitReader struct {
 	d *xml.Decoder
 	*imported
-	known map[string][]NodeID // by junitCase.key
+	known map[caseKey][]NodeID // by junitCase.key
 	depth int
 	rooted,
 	inCase bool
@@ -50,7 +50,10 @@ type junitCase struct {
 	skipped, xfailed  bool
 }
 
-func (c *junitCase) key() string { return c.class + "\x00" + c.name }
+// caseKey is all that both families have of a test.
+type caseKey struct{ class, name string }
+
+func (c *junitCase) key() caseKey { return caseKey{c.class, c.name} }
 
 func (x *junitReader) read() error {
 	for {
@@ -237,8 +240,8 @@ func (c *junitCase) rebuild() (NodeID, bool) {
 }
 
 // mangledIDs finds node IDs by what pytest's JUnit XML makes of them.
-func mangledIDs(known []NodeID) map[string][]NodeID {
-	ids := make(map[string][]NodeID, len(known))
+func mangledIDs(known []NodeID) map[caseKey][]NodeID {
+	ids := make(map[caseKey][]NodeID, len(known))
 	add := func(c junitCase, id NodeID) {
 		key := c.key()
 		if !slices.Contains(ids[key], id) {

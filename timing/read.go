@@ -156,16 +156,8 @@ var headerKeys = []string{"plan", "run", "shards", "attempt", "runner", "workers
 func (p *resultsReader) header() {
 	d, h := &p.d, &p.res.Header
 	d.version("results", ResultsVersion)
-	var keys uint32
-	for n := 1; d.more('}', &n); {
-		key := string(d.key())
-		bit := slices.Index(headerKeys, key)
-		if bit < 0 {
-			d.failf("unknown key %q", key)
-			return
-		}
-		d.seen(&keys, bit, key)
-		switch key {
+	d.fields(headerKeys, len(headerKeys), func(i int) {
+		switch headerKeys[i] {
 		case "plan":
 			h.Plan = string(d.text())
 		case "run":
@@ -181,13 +173,7 @@ func (p *resultsReader) header() {
 		case "started":
 			h.Started = d.time()
 		}
-	}
-	d.end()
-	for bit, key := range headerKeys {
-		if keys&(1<<bit) == 0 {
-			d.failf("key %q is missing", key)
-		}
-	}
+	})
 }
 
 // time reads a time as RFC 3339, from 1970 on, cut to the millisecond.
@@ -234,12 +220,12 @@ func (p *resultsReader) event() {
 	default:
 		d.failf("unknown line %q", kind)
 	}
-	d.end()
 }
 
-// fields reads the rest of an object whose first key is behind us: field reads
-// the value of key number i of names. The keys numbered below required must be
-// there.
+// fields reads the rest of a line, an object whose first key is behind us:
+// field reads the value of key number i of names. The keys numbered below
+// required must be there. What field did counts only if no error is set then:
+// the last line may be torn.
 func (d *lineDecoder) fields(names []string, required int, field func(i int)) {
 	var keys uint32
 	next := 0 // our writers keep to the order of names
@@ -257,6 +243,7 @@ func (d *lineDecoder) fields(names []string, required int, field func(i int)) {
 		next = bit + 1
 		field(bit)
 	}
+	d.end()
 	for bit := range required {
 		if keys&(1<<bit) == 0 {
 			d.failf("key %q is missing", names[bit])
@@ -326,7 +313,6 @@ func (p *resultsReader) test() {
 			t.Line = int(d.number())
 		}
 	})
-	d.end()
 	if d.msg != "" {
 		return
 	}
@@ -382,7 +368,6 @@ func (p *resultsReader) worker() {
 			}
 		}
 	})
-	d.end()
 	if d.msg != "" {
 		return
 	}
@@ -421,7 +406,6 @@ func (p *resultsReader) tail() {
 			tail = p.micros()
 		}
 	})
-	p.d.end()
 	if p.d.msg == "" {
 		p.workerNamed(worker).Tail = tail
 	}
@@ -429,34 +413,45 @@ func (p *resultsReader) tail() {
 
 var idsKeys = []string{"ids"}
 
+// ids returns the list with the IDs of a line.
 func (p *resultsReader) ids(list []NodeID) []NodeID {
 	d := &p.d
+	longer := list
 	d.fields(idsKeys, 1, func(int) {
 		d.expect('[')
 		for n := 0; d.more(']', &n); {
-			list = append(list, NodeID(d.text()))
+			longer = append(longer, NodeID(d.text()))
 		}
 	})
-	return list
+	if d.msg != "" {
+		return list
+	}
+	return longer
 }
 
 var noteKeys = []string{"text"}
 
 func (p *resultsReader) note() {
-	p.d.fields(noteKeys, 1, func(int) {
-		p.res.Notes = append(p.res.Notes, string(p.d.text()))
-	})
+	var text string
+	p.d.fields(noteKeys, 1, func(int) { text = string(p.d.text()) })
+	if p.d.msg == "" {
+		p.res.Notes = append(p.res.Notes, text)
+	}
 }
 
 var endKeys = []string{"exit", "elapsed_us"}
 
 func (p *resultsReader) end() {
+	var exit int
+	var elapsed time.Duration
 	p.d.fields(endKeys, 2, func(i int) {
 		if i == 0 {
-			p.res.Exit = int(p.d.integer())
+			exit = int(p.d.integer())
 		} else {
-			p.res.Elapsed = p.micros()
+			elapsed = p.micros()
 		}
 	})
-	p.res.Ended = p.d.msg == ""
+	if p.d.msg == "" {
+		p.res.Ended, p.res.Exit, p.res.Elapsed = true, exit, elapsed
+	}
 }
