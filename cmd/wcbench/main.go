@@ -1,0 +1,55 @@
+// Wcbench measures wcshard beside its peers. It is for those who work on
+// wcshard, and no part of what users install.
+//
+//	go run ./cmd/wcbench plan [--data DIR] [--json]
+//	go run ./cmd/wcbench scale [--tests N] [--files N] [--shards N]
+//
+// Peers are called through their own code: pytest-split's algorithms from PyPI
+// in a virtual environment, gotestsum's own command. Both are installed into
+// the user's cache once, in the versions below.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+// The peers' versions.
+const (
+	pytestSplit = "pytest-split==0.11.0"
+	gotestsum   = "v1.13.0"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	root := &cobra.Command{
+		Use:           "wcbench",
+		Short:         "Measure wcshard beside its peers",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(newPlan(), newScale())
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "wcbench: error: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// cacheDir returns the folder for what is installed once.
+func cacheDir() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("finding the user's cache: %w", err)
+	}
+	dir := filepath.Join(cache, "wcshard", "bench")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("making the cache: %w", err)
+	}
+	return dir, nil
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/wcshard/wcshard/shard/pytest"
+)
+
+//go:embed pytest_split_plan.py
+var pytestSplitPlan string
+
+// peerPlanners installs the peers that split tests from durations.
+func peerPlanners(ctx context.Context) ([]planner, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	python, err := pytest.Venv(ctx, pytest.VenvOptions{
+		Dir: filepath.Join(cache, "pytest-split"), Requirements: []string{pytestSplit, "pytest==9.*"}, Log: os.Stderr,
+	})
+	if err != nil {
+		return nil, err
+	}
+	sum, err := installGotestsum(ctx, cache)
+	if err != nil {
+		return nil, err
+	}
+	peers := []planner{}
+	for _, algorithm := range []string{"duration_based_chunks", "least_duration"} {
+		peers = append(peers, planner{"pytest-split " + algorithm, func(ctx context.Context, rec recording, counts []int) ([][]int, error) {
+			return splitByPytestSplit(ctx, python, algorithm, rec, counts)
+		}})
+	}
+	return append(peers, planner{"gotestsum ci-matrix", func(ctx context.Context, rec recording, counts []int) ([][]int, error) {
+		return splitByGotestsum(ctx, sum, rec, counts)
+	}}), nil
+}
+
+// splitByPytestSplit calls one of pytest-split's algorithms.
+func splitByPytestSplit(ctx context.Context, python, algorithm string, rec recording, counts []int) ([][]int, error) {
+	type test struct {
+		ID      string  `json:"id"`
+		Seconds float64 `json:"seconds"`
+	}
+	input := struct {
+		Algorithm string `json:"algorithm"`
+		Counts    []int  `json:"counts"`
+		Tests     []test `json:"tests"`
+	}{Algorithm: algorithm, Counts: counts}
+	for _, t := range rec.tests {
+		input.Tests = append(input.Tests, test{string(t.id), t.wall.Seconds()})
+	}
+	text, err := json.Marshal(input)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, python, "-c", pytestSplitPlan)
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(text), os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("running its algorithm: %w", err)
+	}
+	var jobs [][]int
+	if err := json.Unmarshal(out, &jobs); err != nil {
+		return nil, fmt.Errorf("reading its answer: %w", err)
+	}
+	return jobs, nil
+}
+
+// installGotestsum builds gotestsum into the cache, once.
+func installGotestsum(ctx context.Context, cache string) (string, error) {
+	bin := filepath.Join(cache, "gotestsum-"+gotestsum)
+	name := filepath.Join(bin, "gotestsum")
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	if _, err := os.Stat(name); err == nil {
+		return name, nil
+	}
+	cmd := exec.CommandContext(ctx, "go", "install", "gotest.tools/gotestsum@"+gotestsum)
+	cmd.Env = append(os.Environ(), "GOBIN="+bin)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("installing gotestsum: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return name, nil
+}
+
+// splitByGotestsum runs gotestsum tool ci-matrix on the recording as go test
+// -json would have reported it, each file being a package. Packages are
+// numbered, as its answer lists them with spaces between.
+func splitByGotestsum(ctx context.Context, sum string, rec recording, counts []int) ([][]int, error) {
+	dir, err := os.MkdirTemp("", "wcbench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	pkg := map[string]int{}
+	seconds := []float64{}
+	var events, list bytes.Buffer
+	for _, t := range rec.tests {
+		file := t.id.File()
+		k, ok := pkg[file]
+		if !ok {
+			k = len(seconds)
+			pkg[file] = k
+			seconds = append(seconds, 0)
+			fmt.Fprintf(&list, "p%d\n", k)
+		}
+		seconds[k] += t.wall.Seconds()
+	}
+	for k, s := range seconds {
+		fmt.Fprintf(&events, "{\"Action\":\"run\",\"Package\":\"p%d\",\"Test\":\"TestAll\"}\n", k)
+		fmt.Fprintf(&events, "{\"Action\":\"pass\",\"Package\":\"p%d\",\"Test\":\"TestAll\",\"Elapsed\":%f}\n", k, s)
+		fmt.Fprintf(&events, "{\"Action\":\"pass\",\"Package\":\"p%d\",\"Elapsed\":%f}\n", k, s)
+	}
+	report := filepath.Join(dir, "report.log")
+	if err := os.WriteFile(report, events.Bytes(), 0o644); err != nil {
+		return nil, err
+	}
+	var out [][]int
+	for _, n := range counts {
+		cmd := exec.CommandContext(ctx, sum, "tool", "ci-matrix", "--timing-files", report, "--partitions", strconv.Itoa(n))
+		cmd.Stdin = bytes.NewReader(list.Bytes())
+		answer, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("running ci-matrix: %w", err)
+		}
+		job, err := readCIMatrix(answer, len(seconds))
+		if err != nil {
+			return nil, fmt.Errorf("reading the matrix for %d: %w", n, err)
+		}
+		jobs := make([]int, len(rec.tests))
+		for i, t := range rec.tests {
+			jobs[i] = job[pkg[t.id.File()]]
+		}
+		out = append(out, jobs)
+	}
+	return out, nil
+}
+
+// readCIMatrix returns the job of each numbered package.
+func readCIMatrix(answer []byte, packages int) ([]int, error) {
+	var matrix struct {
+		Include []struct {
+			ID       int    `json:"id"`
+			Packages string `json:"packages"`
+		} `json:"include"`
+	}
+	if err := json.Unmarshal(answer, &matrix); err != nil {
+		return nil, err
+	}
+	job := make([]int, packages)
+	found := 0
+	for _, row := range matrix.Include {
+		for _, name := range strings.Fields(row.Packages) {
+			k, err := strconv.Atoi(strings.TrimPrefix(name, "p"))
+			if err != nil || k < 0 || k >= packages {
+				return nil, fmt.Errorf("unknown package %q", name)
+			}
+			job[k] = row.ID
+			found++
+		}
+	}
+	if found != packages {
+		return nil, fmt.Errorf("%d packages of %d", found, packages)
+	}
+	return job, nil
+}

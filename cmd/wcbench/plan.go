@@ -1,0 +1,249 @@
+package main
+
+import (
+	"cmp"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// shardCounts are the numbers of jobs that plans are compared at.
+var shardCounts = []int{2, 4, 8, 16, 32, 64}
+
+func newPlan() *cobra.Command {
+	var data string
+	var asJSON bool
+	verb := &cobra.Command{
+		Use:   "plan",
+		Short: "Compare the quality of plans on recorded durations",
+		Long: `Compare the quality of plans on recorded durations (pytest-split's files, .json
+or .json.gz). For each number of jobs: the planned makespan over
+max(total/N, longest test), below which nothing can come, and how many files are
+cut over several jobs. gotestsum packs packages: each file is one here.`,
+		Args: cobra.NoArgs,
+		RunE: func(verb *cobra.Command, _ []string) error {
+			return doPlan(verb.Context(), verb.OutOrStdout(), data, asJSON)
+		},
+	}
+	verb.Flags().StringVar(&data, "data", filepath.Join("..", "shared", "data", "durations"), "folder of recorded durations")
+	verb.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return verb
+}
+
+// A recording is one file of durations.
+type recording struct {
+	name  string
+	tests []measured // sorted by ID
+}
+
+type measured struct {
+	id   timing.NodeID
+	wall time.Duration
+}
+
+// A planRow is the quality of one planner's plan.
+type planRow struct {
+	Data    string  `json:"data"`
+	Shards  int     `json:"shards"`
+	Planner string  `json:"planner"`
+	Ratio   float64 `json:"ratio"`     // makespan over the ideal
+	Cut     int     `json:"files_cut"` // files in several jobs
+	Empty   int     `json:"empty"`     // jobs without a test
+}
+
+// A planner divides a recording's tests over n jobs: it returns the job of
+// each test.
+type planner struct {
+	name  string
+	split func(ctx context.Context, rec recording, counts []int) ([][]int, error)
+}
+
+func doPlan(ctx context.Context, w io.Writer, data string, asJSON bool) error {
+	recordings, err := readRecordings(data)
+	if err != nil {
+		return fmt.Errorf("reading durations: %w", err)
+	}
+	peers, err := peerPlanners(ctx)
+	if err != nil {
+		return fmt.Errorf("installing peers: %w", err)
+	}
+	var rows []planRow
+	for _, rec := range recordings {
+		for _, p := range append([]planner{{"wcshard", splitByPack}}, peers...) {
+			jobs, err := p.split(ctx, rec, shardCounts)
+			if err != nil {
+				return fmt.Errorf("planning %s with %s: %w", rec.name, p.name, err)
+			}
+			for i, n := range shardCounts {
+				rows = append(rows, judge(rec, n, p.name, jobs[i]))
+			}
+		}
+	}
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(rows)
+	}
+	return printRows(w, rows)
+}
+
+func readRecordings(dir string) ([]recording, error) {
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".json.gz") {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no .json or .json.gz in %q", dir)
+	}
+	var out []recording
+	for _, name := range names {
+		rec, err := readRecording(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if rec.name, err = filepath.Rel(dir, name); err != nil {
+			return nil, err
+		}
+		out = append(out, rec)
+	}
+	return out, nil
+}
+
+func readRecording(name string) (recording, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return recording{}, err
+	}
+	defer f.Close()
+	r := io.Reader(f)
+	if strings.HasSuffix(name, ".gz") {
+		if r, err = gzip.NewReader(f); err != nil {
+			return recording{}, err
+		}
+	}
+	seconds := map[timing.NodeID]float64{}
+	if err := json.NewDecoder(r).Decode(&seconds); err != nil {
+		return recording{}, err
+	}
+	var rec recording
+	for id, s := range seconds {
+		rec.tests = append(rec.tests, measured{id, time.Duration(s*1e6) * time.Microsecond})
+	}
+	slices.SortFunc(rec.tests, func(a, b measured) int { return cmp.Compare(a.id, b.id) })
+	return rec, nil
+}
+
+// splitByPack is wcshard's own planner.
+func splitByPack(_ context.Context, rec recording, counts []int) ([][]int, error) {
+	var suite shard.Suite
+	index := map[timing.NodeID]int{}
+	for i, t := range rec.tests {
+		suite.Tests = append(suite.Tests, shard.Test{ID: t.id, Order: i, Estimate: timing.Estimate{Wall: t.wall}})
+		index[t.id] = i
+	}
+	var out [][]int
+	for _, n := range counts {
+		plan, err := shard.Pack(suite, shard.Fleet{Shards: n, CPUs: 1})
+		if err != nil {
+			return nil, err
+		}
+		job := make([]int, len(rec.tests))
+		for k := range plan.Shards {
+			for _, id := range plan.Shards[k].IDs() {
+				job[index[id]] = k
+			}
+		}
+		out = append(out, job)
+	}
+	return out, nil
+}
+
+// judge prices a division of tests over n jobs.
+func judge(rec recording, n int, planner string, job []int) planRow {
+	row := planRow{Data: rec.name, Shards: n, Planner: planner}
+	load := make([]time.Duration, n)
+	tests := make([]int, n)
+	in := map[string]int{} // file → its first test's job
+	cut := map[string]bool{}
+	total, longest := time.Duration(0), time.Duration(0)
+	for i, t := range rec.tests {
+		load[job[i]] += t.wall
+		tests[job[i]]++
+		total += t.wall
+		longest = max(longest, t.wall)
+		file := t.id.File()
+		if first, ok := in[file]; !ok {
+			in[file] = job[i]
+		} else if first != job[i] {
+			cut[file] = true
+		}
+	}
+	for _, n := range tests {
+		if n == 0 {
+			row.Empty++
+		}
+	}
+	row.Ratio = float64(slices.Max(load)) / float64(max(total/time.Duration(n), longest))
+	row.Cut = len(cut)
+	return row
+}
+
+// printRows prints a line for each recording and number of jobs, a column for
+// each planner.
+func printRows(w io.Writer, rows []planRow) error {
+	var planners []string
+	for _, r := range rows {
+		if !slices.Contains(planners, r.Planner) {
+			planners = append(planners, r.Planner)
+		}
+	}
+	type place struct {
+		data string
+		n    int
+	}
+	cells := map[place]map[string]planRow{}
+	var order []place
+	for _, r := range rows {
+		p := place{r.Data, r.Shards}
+		if cells[p] == nil {
+			cells[p] = map[string]planRow{}
+			order = append(order, p)
+		}
+		cells[p][r.Planner] = r
+	}
+	fmt.Fprintln(w, "makespan / max(total/N, longest test); in brackets: files cut")
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(tw, "data\tN\t%s\t\n", strings.Join(planners, "\t"))
+	for _, p := range order {
+		fmt.Fprintf(tw, "%s\t%d\t", p.data, p.n)
+		for _, name := range planners {
+			r := cells[p][name]
+			fmt.Fprintf(tw, "%.4f (%d", r.Ratio, r.Cut)
+			if r.Empty > 0 {
+				fmt.Fprintf(tw, ", %d empty", r.Empty)
+			}
+			fmt.Fprint(tw, ")\t")
+		}
+		fmt.Fprintln(tw)
+	}
+	return tw.Flush()
+}
