@@ -3,6 +3,7 @@ package shard
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // How far from the goal balancing goes on, in thousandths: whole items are
@@ -36,18 +37,72 @@ type balance struct {
 // lowest. What is left of imbalance is repaired between the longest bin and a
 // short one: by moving or exchanging whole items, then tests of items that are
 // cut already, at last by cutting one more.
+//
+// Where items share costly set-ups, this is done twice: plain LPT, which
+// spreads them, since a bin that has the set-up is also a fuller one; and with
+// items that share one put together first. The better division counts.
 func newBalance(it *items, n int) *balance {
 	n = min(n, int(it.blocks))
-	b := &balance{items: it, bins: make([]bin, n), in: make([]int, len(it.list)), work: effort}
 	if n == 0 {
-		return b
+		return &balance{items: it}
 	}
-	b.goal = it.goal(n)
-	b.spread()
+	goal := it.goal(n)
+	best := divide(it, n, goal, nil)
+	if costly := it.costlyShared(n, goal); costly != nil {
+		b := divide(it, n, goal, costly)
+		if cmp.Or(cmp.Compare(b.longest(), best.longest()), cmp.Compare(b.sum(), best.sum())) < 0 {
+			best = b
+		}
+	}
+	return best
+}
+
+func divide(it *items, n int, goal int64, costly []int64) *balance {
+	b := &balance{items: it, bins: make([]bin, n), goal: goal, in: make([]int, len(it.list)), work: effort}
+	b.spread(costly)
 	b.fillEmpty()
 	b.refine()
 	b.search()
 	return b
+}
+
+// sum returns the sum of all loads.
+func (b *balance) sum() int64 {
+	sum := int64(0)
+	for k := range b.bins {
+		sum += b.bins[k].load
+	}
+	return sum
+}
+
+// costlyShared returns for each set-up the time of the items that it draws
+// together, or 0. It draws where it costs more than a hundredth of the goal,
+// unless half of the bins need it anyway. It returns nil where none does.
+func (it *items) costlyShared(n int, goal int64) []int64 {
+	var drawn []int64
+	for i := range it.list {
+		x := &it.list[i]
+		for _, s := range x.shared {
+			if it.setup[s] <= goal/100 {
+				continue
+			}
+			if drawn == nil {
+				drawn = make([]int64, len(it.setup))
+			}
+			drawn[s] += x.cost + x.own
+		}
+	}
+	some := false
+	for s := range drawn {
+		if drawn[s] > goal*int64(n)/2 {
+			drawn[s] = 0
+		}
+		some = some || drawn[s] > 0
+	}
+	if !some {
+		return nil
+	}
+	return drawn
 }
 
 // goal returns a lower bound for the longest of n loads: a fair share of all
@@ -69,8 +124,9 @@ func (it *items) goal(n int) int64 {
 	return max((sum+int64(n)-1)/int64(n), longest)
 }
 
-// spread is LPT over whole items and the runs of those above the goal.
-func (b *balance) spread() {
+// spread is LPT over whole items and the runs of those above the goal, after
+// the ones that costly set-ups draw together.
+func (b *balance) spread(costly []int64) {
 	var parts []part
 	giants := 0
 	for _, i := range b.heaviest() {
@@ -85,12 +141,74 @@ func (b *balance) spread() {
 	slices.SortStableFunc(parts, func(p, q part) int {
 		return cmp.Compare(b.alone(&q), b.alone(&p))
 	})
+	if costly != nil {
+		parts = b.gather(parts, costly)
+	}
 	b.place(parts)
 	for _, n := range b.in {
 		if n > 1 {
 			b.cuts++
 		}
 	}
+}
+
+// gather places the parts that need a costly set-up, the heaviest such company
+// first, and returns the others. A part goes to a bin that has the set-up, the
+// fullest that keeps within the goal, or else to where the load ends up lowest.
+func (b *balance) gather(parts []part, costly []int64) (rest []part) {
+	type member struct {
+		draw int32
+		part part
+	}
+	var company []member
+	for _, p := range parts {
+		draw := int32(-1)
+		for _, s := range p.shared {
+			if costly[s] > 0 && (draw < 0 || b.setup[s] > b.setup[draw] || b.setup[s] == b.setup[draw] && b.compareSetups(s, draw) < 0) {
+				draw = s
+			}
+		}
+		if draw < 0 {
+			rest = append(rest, p)
+		} else {
+			company = append(company, member{draw, p})
+		}
+	}
+	slices.SortStableFunc(company, func(x, y member) int {
+		return cmp.Or(
+			cmp.Compare(costly[y.draw]+b.setup[y.draw], costly[x.draw]+b.setup[x.draw]),
+			b.compareSetups(x.draw, y.draw))
+	})
+	for _, m := range company {
+		to, most := -1, int64(-1)
+		for k := range b.bins {
+			x := &b.bins[k]
+			if x.needed[m.draw] > 0 && x.load > most && x.load+x.gain(b.items, &m.part) <= b.goal {
+				to, most = k, x.load
+			}
+		}
+		if to < 0 {
+			to = b.lowest(&m.part)
+		}
+		b.put(to, m.part)
+	}
+	return rest
+}
+
+// compareSetups orders set-ups by what a plan may depend on: not their index.
+func (q *sequence) compareSetups(s, t int32) int {
+	return strings.Compare(q.suite.Setups[s].ID, q.suite.Setups[t].ID)
+}
+
+// lowest returns the bin whose load ends up lowest with p.
+func (b *balance) lowest(p *part) int {
+	best, to := -1, int64(0)
+	for k := range b.bins {
+		if load := b.bins[k].load + b.bins[k].gain(b.items, p); best < 0 || load < to {
+			best, to = k, load
+		}
+	}
+	return best
 }
 
 // alone returns the load of a bin with nothing but p.
@@ -144,15 +262,13 @@ func (b *balance) run(i, lo, hi int32) part {
 // place puts each part where the load ends up lowest.
 func (b *balance) place(parts []part) {
 	heap := newLoads(len(b.bins))
+	for k := range b.bins {
+		heap.set(k, b.bins[k].load)
+	}
 	for _, p := range parts {
 		k := heap.least()
 		if len(p.shared) > 0 {
-			best := b.bins[k].load + b.bins[k].gain(b.items, &p)
-			for j := range b.bins {
-				if to := b.bins[j].load + b.bins[j].gain(b.items, &p); to < best {
-					k, best = j, to
-				}
-			}
+			k = b.lowest(&p)
 		}
 		b.put(k, p)
 		heap.set(k, b.bins[k].load)

@@ -149,7 +149,11 @@ func (q *sequence) assemble(fleet Fleet, packs [][]int32, b *balance) *Plan {
 	var drafts []draft
 	r := newRunner(q)
 	names := q.memoryNames(packs)
-	cut := q.cutFiles(packs, b)
+	pool := make([][]int32, len(b.bins))
+	for k := range b.bins {
+		pool[k] = b.testsOf(&b.bins[k])
+	}
+	cut := q.cutFiles(pool)
 	add := func(kind Kind, name, runner string, workers int, tests []int32) {
 		s := r.shard(tests, workers, cut)
 		s.Name, s.Kind, s.Runner = name, kind, runner
@@ -159,18 +163,18 @@ func (q *sequence) assemble(fleet Fleet, packs [][]int32, b *balance) *Plan {
 		runner := cmp.Or(fleet.MemoryRunner, fleet.Runner)
 		add(Memory, names[k], runner, fleet.MemoryWorkers, tests)
 	}
-	for k := range b.bins {
-		add(Pool, "", fleet.Runner, fleet.Workers, b.testsOf(&b.bins[k]))
+	for _, tests := range pool {
+		add(Pool, "", fleet.Runner, fleet.Workers, tests)
 	}
 	slices.SortFunc(drafts, func(x, y draft) int {
 		return cmp.Or(cmp.Compare(y.shard.Wall, x.shard.Wall), cmp.Compare(x.shard.Kind, y.shard.Kind), cmp.Compare(x.first, y.first))
 	})
-	pool := 0
+	n := 0
 	for i := range drafts {
 		s := &drafts[i].shard
 		if s.Kind == Pool {
-			pool++
-			s.Name = "pool-" + strconv.Itoa(pool)
+			n++
+			s.Name = "pool-" + strconv.Itoa(n)
 		}
 		plan.Shards = append(plan.Shards, *s)
 	}
@@ -192,12 +196,12 @@ func (it *items) testsOf(b *bin) []int32 {
 
 // cutFiles marks the files with tests in several shards of the pool. The
 // memory tests of a file are elsewhere by rule, which cuts nothing.
-func (q *sequence) cutFiles(packs [][]int32, b *balance) []bool {
+func (q *sequence) cutFiles(pool [][]int32) []bool {
 	cut := make([]bool, len(q.files))
 	in := make([]int, len(q.files)) // the last shard that had some, from 1
-	for k := range b.bins {
+	for k, tests := range pool {
 		last := int32(-1)
-		for _, p := range b.testsOf(&b.bins[k]) {
+		for _, p := range tests {
 			f := q.file[p]
 			if f == last {
 				continue

@@ -154,6 +154,17 @@ func TestPack(t *testing.T) {
 			"pool-1 w1 1.12s: a.py[x y]\npool-2 w1 1.05s: b.py[x y]\n",
 		},
 		{
+			"tests that share a costly session fixture meet in one shard",
+			Suite{
+				Setups: []Setup{{"session ::model", 60 * time.Millisecond}},
+				Tests: slices.Concat(
+					[]Test{needs(test("a.py::x", 5), 0), needs(test("b.py::x", 5), 0), needs(test("c.py::x", 5), 0), needs(test("d.py::x", 5), 0)},
+					tests("e.py", 1, 75), tests("f.py", 1, 70), tests("g.py", 2, 3)),
+			},
+			Fleet{Shards: 3},
+			"pool-1 w1 80ms: a.py[x] b.py[x] c.py[x] d.py[x]\npool-2 w1 76ms: f.py[1] g.py[1 2]\npool-3 w1 75ms: e.py[1]\n",
+		},
+		{
 			"tests of no known time are still shared out",
 			Suite{Tests: []Test{test("a.py::x", 0), test("b.py::x", 0), test("c.py::x", 0), test("d.py::x", 0)}},
 			Fleet{Shards: 2},

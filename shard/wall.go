@@ -35,9 +35,9 @@ type stretch struct {
 // workers that would have nothing to do.
 func (r *runner) shard(tests []int32, workers int, cut []bool) Shard {
 	pieces := r.stretches(tests, cut)
-	workers = min(workers, r.units(pieces, true))
+	workers = r.units(pieces, true, workers)
 	wall := r.settle(pieces, workers)
-	if n := r.units(pieces, false); n < workers {
+	if n := r.units(pieces, false, workers); n < workers {
 		workers = n
 		wall = r.settle(pieces, workers)
 	}
@@ -87,20 +87,20 @@ func (r *runner) unit(x *stretch, p int32) int32 {
 	return -1 - x.file
 }
 
-// units counts what different workers can do; with loose, as if all pieces
-// were cut.
-func (r *runner) units(pieces []stretch, loose bool) int {
+// units counts what different workers can do, up to a limit; with loose, as if
+// all pieces were cut.
+func (r *runner) units(pieces []stretch, loose bool, limit int) int {
 	seen := map[int32]bool{}
 	for i := range pieces {
 		x := &pieces[i]
-		if !x.cut && !loose {
-			seen[-1-x.file] = true
-			continue
-		}
 		for _, p := range x.tests {
-			seen[r.root[p]] = true
-			if len(seen) == maxWorkers {
-				return maxWorkers
+			if loose {
+				seen[r.root[p]] = true
+			} else {
+				seen[r.unit(x, p)] = true
+			}
+			if len(seen) == limit {
+				return limit
 			}
 		}
 	}
