@@ -11,8 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/term"
 )
 
@@ -92,31 +92,34 @@ func (g gzipFile) Close() error {
 
 // writeFile makes a file appear whole or not at all: written beside its place,
 // synced, then renamed. A name ending in .gz is compressed, without a time of
-// day in its header, so that the same content gives the same bytes.
-func writeFile(name string, write func(io.Writer) error) error {
-	if dir := filepath.Dir(name); dir != "." {
-		if err := os.MkdirAll(dir, 0o777); err != nil {
-			return err
-		}
+// day in its header, so that the same content gives the same bytes. (renameio
+// does the same, but not on Windows.)
+func writeFile(name string, write func(io.Writer) error) (err error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		return err
 	}
-	pending, err := renameio.NewPendingFile(name, renameio.WithPermissions(0o666), renameio.WithExistingPermissions())
+	aside := fmt.Sprintf("%s.%d-%d.tmp", name, os.Getpid(), time.Now().UnixNano())
+	file, err := os.OpenFile(aside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
-	defer pending.Cleanup()
-	buffered := bufio.NewWriterSize(pending, 1<<18)
+	defer func() {
+		if err != nil {
+			file.Close()
+			os.Remove(aside)
+		}
+	}()
+	buffered := bufio.NewWriterSize(file, 1<<18)
 	if strings.HasSuffix(name, ".gz") {
 		z := gzip.NewWriter(buffered)
-		if err := errors.Join(write(z), z.Close()); err != nil {
-			return err
-		}
-	} else if err := write(buffered); err != nil {
+		err = errors.Join(write(z), z.Close())
+	} else {
+		err = write(buffered)
+	}
+	if err := errors.Join(err, buffered.Flush(), file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	if err := buffered.Flush(); err != nil {
-		return err
-	}
-	return pending.CloseAtomicallyReplace()
+	return os.Rename(aside, name)
 }
 
 // readLines returns the lines of a file without their line ends, and the
