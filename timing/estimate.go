@@ -26,6 +26,7 @@ const (
 type Estimator struct {
 	h       *History
 	runner  []bool                  // by source: of the runner class that is asked for
+	alike   bool                    // all sources are of one class
 	foreign []bool                  // by source: imported, so Other is unknown
 	other   int64                   // microseconds, stands in for the Other of imported samples; -1: not worked out
 	tail    int64                   // microseconds that each test goes on after its teardown report
@@ -47,6 +48,7 @@ func (h *History) Estimator(runner string) *Estimator {
 		e.runner = append(e.runner, s.runner == runner)
 		e.foreign = append(e.foreign, strings.HasPrefix(s.run, importPrefix))
 	}
+	e.alike = !slices.Contains(e.runner, true) || !slices.Contains(e.runner, false)
 	e.walls = slices.Repeat([]int64{notYet}, len(h.series[testKind]))
 	e.tail = e.shared(sessionKind, sessionID(true), func(s *sample) int64 { return s.teardown })
 	if e.tail == 0 {
@@ -58,6 +60,9 @@ func (h *History) Estimator(runner string) *Estimator {
 // preferred returns the samples of the estimator's runner class, or all where
 // there are none.
 func (e *Estimator) preferred(samples []sample) []sample {
+	if e.alike {
+		return samples
+	}
 	mine := func(s sample) bool { return e.runner[s.source] }
 	n := 0
 	for _, s := range samples {
@@ -195,47 +200,54 @@ func (e *Estimator) peak(i int) int64 {
 func (e *Estimator) Tests(ids []NodeID) []Estimate {
 	estimates := make([]Estimate, len(ids))
 	tests := e.h.series[testKind]
-	index := make(map[string]int32, len(tests))
-	for i := range tests {
-		index[tests[i].id] = int32(i)
-	}
-	var r *relatives
+	r := newRelatives(e, ids)
 	for n, id := range ids {
-		i, ok := index[string(id)]
+		i, ok := r.find(id)
 		if ok {
-			if w := e.wall(int(i)); w != unknown {
-				estimates[n] = Estimate{Wall: time.Duration(w) * time.Microsecond, Peak: e.peak(int(i)), Rung: Measured}
+			if w := e.wall(i); w != unknown {
+				estimates[n] = Estimate{Wall: time.Duration(w) * time.Microsecond, Peak: e.peak(i), Rung: Measured}
 				continue
 			}
-		}
-		if r == nil {
-			r = newRelatives(e, ids)
 		}
 		estimates[n] = r.estimate(id)
 		if ok { // crashed: what it took and held until then is a lower bound
 			for _, s := range tests[i].samples {
 				estimates[n].Wall = max(estimates[n].Wall, time.Duration(s.wall())*time.Microsecond)
 			}
-			estimates[n].Peak = max(estimates[n].Peak, e.peak(int(i)))
+			estimates[n].Peak = max(estimates[n].Peak, e.peak(i))
 		}
 	}
 	return estimates
 }
 
-// relatives finds what stands in for tests without samples. The tests of a
-// file, class or function are neighbours in the sorted history but for a
-// function's own unparametrized test, so no index is needed.
+// relatives finds tests in the history, and what stands in for those without
+// samples. The tests of a file, class or function are neighbours in the sorted
+// history but for a function's own unparametrized test, so looking at the
+// file's range needs no index of a million IDs, and is faster than building
+// one.
 type relatives struct {
 	e      *Estimator
 	tests  []series
 	groups map[string]*Estimate // by prefix; nil: nothing known
-	files  map[string][2]int
+	files  map[string]span
+	last   span             // of the file looked up last
 	gone   map[string][]int // tests in files that were not collected, by what they look like; nil: not built
 	ids    []NodeID
 }
 
 func newRelatives(e *Estimator, ids []NodeID) *relatives {
-	return &relatives{e: e, tests: e.h.series[testKind], groups: map[string]*Estimate{}, files: map[string][2]int{}, ids: ids}
+	return &relatives{e: e, tests: e.h.series[testKind], groups: map[string]*Estimate{}, files: map[string]span{}, ids: ids}
+}
+
+// find returns the index of a test in the history.
+func (r *relatives) find(id NodeID) (int, bool) {
+	file := id.File()
+	if len(file) == len(id) { // not a test of a file
+		return slices.BinarySearchFunc(r.tests, string(id), compareID)
+	}
+	from, to := r.fileRange(file)
+	i, ok := slices.BinarySearchFunc(r.tests[from:to], string(id), compareID)
+	return from + i, ok
 }
 
 func (r *relatives) estimate(id NodeID) Estimate {
@@ -252,14 +264,26 @@ func (r *relatives) estimate(id NodeID) Estimate {
 	return Estimate{Wall: guessWall, Rung: Guess}
 }
 
-// fileRange returns the tests of a file as a range of the history.
+// span is the tests of one file, a range of the history.
+type span struct {
+	file     string
+	from, to int
+}
+
+// fileRange returns the tests of a file as a range of the history. Tests come
+// by file, so most ask for the same as the one before.
 func (r *relatives) fileRange(file string) (from, to int) {
-	span, ok := r.files[file]
-	if !ok {
-		span[0], span[1] = r.prefixRange(0, len(r.tests), file+"::")
-		r.files[file] = span
+	if r.last.file == file && r.last.to > 0 {
+		return r.last.from, r.last.to
 	}
-	return span[0], span[1]
+	s, ok := r.files[file]
+	if !ok {
+		s.file = file
+		s.from, s.to = r.prefixRange(0, len(r.tests), file+"::")
+		r.files[file] = s
+	}
+	r.last = s
+	return s.from, s.to
 }
 
 func (r *relatives) prefixRange(from, to int, prefix string) (int, int) {

@@ -189,6 +189,28 @@ func FuzzReadHistory(f *testing.F) {
 	})
 }
 
+// The fast path and the general decoder agree on every row, and the fast one
+// leaves alone what it does not take.
+func FuzzRow(f *testing.F) {
+	for _, seed := range []string{"[0,0,1,23]],", "[1, 2]", "[01]", "[1,2", "[]", "[999999999999999,1000000000000000]", "[1,2,3,4,5,6,7,8,9,10]", "[1,2,3,4,5,6,7,8,9,10,11]", "[-1]", "[1.5]"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var fast, general lineDecoder
+		var fastRow, row [rowLen]int64
+		fast.reset(in)
+		general.reset(in)
+		n, want := fast.fastRow(&fastRow), general.row(&row)
+		switch {
+		case n == 0 && fast.i != 0:
+			t.Fatalf("took %d bytes of a row that it does not read", fast.i)
+		case n == 0:
+		case general.msg != "" || n != want || fastRow != row || fast.i != general.i:
+			t.Errorf("fast: %d of %v up to %d; general: %d of %v up to %d, %s", n, fastRow, fast.i, want, row, general.i, general.msg)
+		}
+	})
+}
+
 func rowsOf(samples []sample) []string {
 	var rows []string
 	for i := range samples {

@@ -272,11 +272,17 @@ func readBlocks(r io.Reader, name string, sources int) <-chan *block {
 	workers := runtime.GOMAXPROCS(0)
 	work := make(chan *block)
 	ordered := make(chan *block, 2*workers)
+	spare := make(chan []byte, workers+2) // buffers of blocks that have been read, one for each that may be under way
+	for range cap(spare) {
+		spare <- nil
+	}
 	for range workers {
 		go func() {
 			p := blockReader{name: name, sources: sources}
 			for b := range work {
 				p.read(b)
+				spare <- b.text[:0]
+				b.text = nil
 				close(b.done)
 			}
 		}()
@@ -289,7 +295,7 @@ func readBlocks(r io.Reader, name string, sources int) <-chan *block {
 		for {
 			b := &block{line: line, done: make(chan struct{})}
 			var err error
-			b.text, rest, err = nextBlock(r, rest)
+			b.text, rest, err = nextBlock(r, rest, <-spare)
 			line += bytes.Count(b.text, []byte("\n"))
 			if err == io.EOF && len(b.text) == 0 {
 				return
@@ -317,10 +323,9 @@ func readBlocks(r io.Reader, name string, sources int) <-chan *block {
 var errLongLine = fmt.Errorf("line longer than %d bytes", maxHistoryLine)
 
 // nextBlock returns whole lines, the first of which begins with start, and
-// what follows the last newline.
-func nextBlock(r io.Reader, start []byte) (text, rest []byte, err error) {
-	buf := make([]byte, len(start), max(blockSize, 2*len(start)))
-	copy(buf, start)
+// what follows the last newline. It reads into buf.
+func nextBlock(r io.Reader, start, buf []byte) (text, rest []byte, err error) {
+	buf = append(slices.Grow(buf, max(blockSize, 2*len(start))), start...)
 	for {
 		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
 		from := len(buf)
@@ -332,7 +337,7 @@ func nextBlock(r io.Reader, start []byte) (text, rest []byte, err error) {
 			return buf, nil, err
 		}
 		if i := bytes.LastIndexByte(buf[from:], '\n'); i >= 0 {
-			return buf[:from+i+1], buf[from+i+1:], nil
+			return buf[:from+i+1], bytes.Clone(buf[from+i+1:]), nil
 		}
 		if len(buf) > maxHistoryLine {
 			return nil, nil, errLongLine
@@ -380,7 +385,6 @@ func (p *blockReader) read(b *block) {
 	for ; last < kinds; last++ {
 		borders[last+1] = len(list)
 	}
-	b.text = nil
 	ids := string(p.ids) // one string for all IDs of the block
 	p.starts = append(p.starts, len(ids))
 	for i := range list {
@@ -445,9 +449,39 @@ func (p *blockReader) series(samples []sample) (kind, []sample) {
 	return k, samples
 }
 
+// rowLen is the number of columns.
+const rowLen = 10
+
 func (p *blockReader) sample() sample {
 	d := &p.d
-	var row [10]int64
+	var row [rowLen]int64
+	n := d.fastRow(&row)
+	if n == 0 {
+		row = [rowLen]int64{}
+		n = d.row(&row)
+	}
+	switch {
+	case d.msg != "":
+	case n < 2:
+		d.failf("a sample of %d numbers, want at least 2", n)
+	case row[0] >= int64(p.sources):
+		d.failf("source %d of %d", row[0], p.sources)
+	case row[1] >= int64(len(outcomes)):
+		d.failf("outcome %d of %d", row[1], len(outcomes))
+	case n > 2 && row[n-1] == 0:
+		d.failf("a zero at the end of a sample")
+	default:
+		return sample{
+			source: int32(row[0]), outcome: int8(row[1]),
+			setup: row[2], call: row[3], teardown: row[4], other: row[5],
+			floor: row[6], peak: row[7], rise: row[8], kept: row[9],
+		}
+	}
+	return sample{}
+}
+
+// row reads an array of numbers and returns how many there are.
+func (d *lineDecoder) row(row *[rowLen]int64) int {
 	n := 0
 	d.expect('[')
 	for d.more(']', &n) {
@@ -457,26 +491,40 @@ func (p *blockReader) sample() sample {
 		}
 		row[n-1] = d.number()
 	}
-	switch {
-	case d.msg != "":
-		return sample{}
-	case n < 2:
-		d.failf("a sample of %d numbers, want at least 2", n)
-		return sample{}
-	case row[0] >= int64(p.sources):
-		d.failf("source %d of %d", row[0], p.sources)
-		return sample{}
-	case row[1] >= int64(len(outcomes)):
-		d.failf("outcome %d of %d", row[1], len(outcomes))
-		return sample{}
-	case n > 2 && row[n-1] == 0:
-		d.failf("a zero at the end of a sample")
+	return n
+}
+
+// fastRow does what row does, for a row spelled just as Write spells it; for
+// any other it takes nothing and returns 0. Nearly all of a history is rows:
+// this halves the time of reading one.
+func (d *lineDecoder) fastRow(row *[rowLen]int64) int {
+	const sure = 15 // digits that make no more than maxNumber
+	b, i := d.b, d.i
+	if i >= len(b) || b[i] != '[' {
+		return 0
 	}
-	return sample{
-		source: int32(row[0]), outcome: int8(row[1]),
-		setup: row[2], call: row[3], teardown: row[4], other: row[5],
-		floor: row[6], peak: row[7], rise: row[8], kept: row[9],
+	i++
+	for n := range row {
+		start, v := i, int64(0)
+		for i < len(b) && b[i]-'0' <= 9 {
+			v = v*10 + int64(b[i]-'0')
+			i++
+		}
+		if i == start || i >= len(b) || i-start > sure || b[start] == '0' && i-start > 1 {
+			return 0
+		}
+		row[n] = v
+		i++
+		switch b[i-1] {
+		case ',':
+		case ']':
+			d.i = i
+			return n + 1
+		default:
+			return 0
+		}
 	}
+	return 0
 }
 
 // join puts the blocks together; want is the number of lines there should be.
