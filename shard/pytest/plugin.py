@@ -324,7 +324,6 @@ class Collecting(Common):
     def configure(self) -> None:
         self.switch_off()
         self.order, self.planned_seed = self.seed()
-        self.config.option.verbose = -3  # a million names need no printing
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection(self) -> Generator[None, Any, None]:
@@ -341,6 +340,9 @@ class Collecting(Common):
                 "seed": self.planned_seed,
             }
         )
+        # A million names need no printing. Not sooner: without a header to
+        # print, hooks that make one would not be called as in a run.
+        config.option.verbose = -3
         yield from super().pytest_collection()
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -413,7 +415,7 @@ class Running(Common):
         self.floor = 0
         self.started = 0.0
         self.ended = 0.0
-        self.shared_setup = self.shared_call = 0.0
+        self.shared_before = self.shared_setup = self.shared_call = 0.0
         self.tail = 0.0
         self.tests = 0
         # Writing, where the terminal is.
@@ -620,6 +622,7 @@ class Running(Common):
         self.started = time.perf_counter()
         self.ended = 0.0
         self.fixtures.begin()
+        self.shared_before = 0.0
         yield
         if self.ended:
             self.tail += time.perf_counter() - self.ended
@@ -635,19 +638,20 @@ class Running(Common):
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, call: Any) -> Generator[None, Any, None]:
         outcome = yield
+        shared = self.fixtures.total - self.shared_before
         if call.when == "setup":
-            self.shared_setup, self.shared_call = self.fixtures.total, 0.0
+            self.shared_setup, self.shared_call = shared, 0.0
         elif call.when == "call":
             # Subtests report within the call: the call's own report is the last.
-            self.shared_call = self.fixtures.total - self.shared_setup
+            self.shared_call = shared - self.shared_setup
         else:
             self.ended = time.perf_counter()
             peak, resident = self.memory.read()
-            shared = self.fixtures.total - self.shared_setup - self.shared_call
+            self.shared_before = self.fixtures.total  # another try may follow
             outcome.get_result().wcshard = {
                 "start_us": microseconds(self.started - self.born),
                 "wall_us": microseconds(self.ended - self.started),
-                "shared": [self.shared_setup, self.shared_call, shared],
+                "shared": [self.shared_setup, self.shared_call, shared - self.shared_setup - self.shared_call],
                 "fixtures": self.fixtures.wire(),
                 "memory": [self.resident, peak, resident],
             }
@@ -704,11 +708,9 @@ class Running(Common):
         current = self.tries.get(worker)
         if current is None or current.nodeid != report.nodeid:
             current = self.tries[worker] = Try(report.nodeid)
-        current.add(report)
         measured = report.__dict__.pop("wcshard", None)
-        if report.outcome == "rerun":
-            current.again()
-        elif report.when == "teardown":
+        current.add(report)
+        if report.when == "teardown" and not current.repeated:
             del self.tries[worker]
             self.running[worker] = None
             self.write_test(worker, current, measured or EMPTY)
@@ -768,11 +770,12 @@ PHASES = {"setup": 0, "call": 1, "teardown": 2}
 
 
 class Try:
-    """What the reports of one try of a test say."""
+    """What the reports of one test say, by its last try."""
 
     def __init__(self, nodeid: str) -> None:
         self.nodeid = nodeid
         self.reruns = 0
+        self.repeated = False  # another try follows
         self.clear()
 
     def clear(self) -> None:
@@ -781,11 +784,13 @@ class Try:
         self.message = self.path = ""
         self.line = 0
 
-    def again(self) -> None:
-        self.reruns += 1
-        self.clear()
-
     def add(self, report: Any) -> None:
+        if self.repeated and report.when == "setup":
+            self.repeated = False
+            self.clear()
+        if report.outcome == "rerun":  # pytest-rerunfailures says it of one phase of the try
+            self.reruns += not self.repeated
+            self.repeated = True
         subtest = hasattr(report, "context")
         if not subtest:
             self.durations[PHASES[report.when]] = report.duration

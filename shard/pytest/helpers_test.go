@@ -1,0 +1,18 @@
+package pytest
+
+import (
+	"errors"
+	"os/exec"
+	"testing"
+)
+
+func execIn(t *testing.T, dir string, env []string, command Command, args []string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), command.Argv[0], append(command.Argv[1:len(command.Argv):len(command.Argv)], args...)...)
+	cmd.Dir, cmd.Env = dir, env
+	return cmd
+}
+
+func asExit(err error, exit **ExitError) bool { return errors.As(err, exit) }
+
+func asHint(err error, hint **HintError) bool { return errors.As(err, hint) }

@@ -1,0 +1,369 @@
+package pytest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// one plans a whole collection as one shard.
+func one(c *Collection, workers int, cut bool) (*shard.Plan, shard.Shard) {
+	s := shard.Shard{Name: "only", Workers: workers}
+	for _, test := range c.Tests {
+		if n := len(s.Pieces); n == 0 || s.Pieces[n-1].File != test.ID.File() {
+			s.Pieces = append(s.Pieces, shard.Piece{File: test.ID.File(), Cut: cut})
+		}
+		piece := &s.Pieces[len(s.Pieces)-1]
+		piece.Tests = append(piece.Tests, test.ID.Rest())
+	}
+	return &shard.Plan{Shards: []shard.Shard{s}}, s
+}
+
+// A test that kills its worker is told once, the worker is replaced, and
+// nothing else is lost or run twice.
+func TestWorkerCrash(t *testing.T) {
+	for _, env := range []string{"old", "new", "plugins"} {
+		for _, cut := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/cut=%v", env, cut), func(t *testing.T) {
+				oneOfFew(t)
+				p := proof{command: pytestIn(t, env), dir: suite(t, "crash"), args: []string{"-p", "no:randomly"}}
+				c := p.collect(t)
+				plan, s := one(c, 2, cut)
+				o := p.shard(t, c, plan, s)
+				if o.status != ExitFailed {
+					t.Errorf("status %d, want %d", o.status, ExitFailed)
+				}
+				got := map[timing.NodeID][]timing.Outcome{}
+				for _, test := range o.results.Tests {
+					got[test.ID] = append(got[test.ID], test.Outcome)
+				}
+				for _, id := range s.IDs() {
+					want := timing.Passed
+					switch {
+					case strings.Contains(string(id), "test_after[5]"):
+						want = timing.Failed
+					case !strings.Contains(string(id), "["):
+						want = timing.Crashed
+					}
+					if !slices.Equal(got[id], []timing.Outcome{want}) {
+						t.Errorf("%q: %v, want one %v\n%s", id, got[id], want, o.output)
+					}
+				}
+				if len(o.results.Running) > 0 {
+					t.Errorf("still running: %v", o.results.Running)
+				}
+			})
+		}
+	}
+}
+
+// Shared set-up is measured by itself, once for each instance, and is not
+// charged to the test that came first.
+func TestFixtureTimes(t *testing.T) {
+	want := map[string][3]int{ // set-up, call and teardown, milliseconds
+		"session ::session_thing":                      {120, 0, 60},
+		"package pkg::package_thing":                   {50, 0, 30},
+		"module pkg/test_shared.py::model[0]":          {100, 0, 40},
+		"module pkg/test_shared.py::model[1]":          {140, 0, 40},
+		"module pkg/test_shared.py::late":              {70, 0, 0},
+		"module pkg/test_shared.py::later":             {90, 0, 50},
+		"class pkg/test_shared.py::TestClass::classy":  {80, 0, 0},
+		"module pkg/test_shared.py::(module)":          {30, 0, 20},
+		"class pkg/test_shared.py::TestClass::(class)": {60, 0, 20},
+		"class pkg/test_shared.py::Unit::(class)":      {110, 0, 50},
+		"module pkg/test_unit_module.py::(module)":     {50, 0, 40},
+
+		"pkg/test_shared.py::test_model[a]":        {20, 30, 10},
+		"pkg/test_shared.py::test_model[b]":        {20, 30, 10},
+		"pkg/test_shared.py::test_late":            {0, 10, 0},
+		"pkg/test_shared.py::TestClass::test_one":  {},
+		"pkg/test_shared.py::TestClass::test_two":  {0, 20, 0},
+		"pkg/test_shared.py::test_no_class":        {80, 0, 0},
+		"pkg/test_shared.py::Unit::test_unit":      {0, 20, 0},
+		"pkg/test_unit_module.py::Unit::test_unit": {},
+	}
+	for _, env := range []string{"old", "new", "bare"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: suite(t, "fixtures")}
+			c := p.collect(t)
+			plan, s := one(c, 1, false)
+			// A busy machine adds to a sleep and never takes away: the
+			// shortest of some runs is the time itself.
+			got := map[string]time.Duration{}
+			var faults []string
+			for range 5 {
+				times(t, p.shard(t, c, plan, s).results, got)
+				if faults = compare(got, want); len(faults) == 0 {
+					break
+				}
+			}
+			for _, fault := range faults {
+				t.Error(fault)
+			}
+			collected := map[string]bool{}
+			for _, test := range c.Tests {
+				for _, f := range test.Fixtures {
+					collected[named(f)] = true
+				}
+			}
+			for _, name := range slices.Sorted(maps.Keys(want)) {
+				if !strings.Contains(name, " ") {
+					continue // a test
+				}
+				dynamic := strings.HasSuffix(name, "::late") || strings.HasSuffix(name, "::later")
+				if collected[name] == dynamic {
+					t.Errorf("collected %q: %v, want %v; there are %q", name, collected[name], !dynamic, slices.Sorted(maps.Keys(collected)))
+				}
+			}
+		})
+	}
+}
+
+// named gives pytest's fixtures for xunit's and unittest's set-ups, whose names
+// change from version to version, one name.
+func named(id string) string {
+	place, name, found := cutLast(id, "::")
+	if found && strings.Contains(strings.ToLower(name), "xunit_setup_module") || strings.Contains(name, "unittest_setUpModule") {
+		return place + "::(module)"
+	}
+	if strings.Contains(name, "xunit_setup_class") || strings.Contains(name, "unittest_setUpClass") {
+		return place + "::(class)"
+	}
+	return id
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// phases name what a test or fixture takes time for.
+var phases = [3]string{"set-up", "call", "teardown"}
+
+// times adds a run to the shortest times so far, by the name of the test or
+// fixture and the phase.
+func times(t *testing.T, r *timing.Results, shortest map[string]time.Duration) {
+	t.Helper()
+	add := func(name string, took [3]time.Duration) {
+		for i, phase := range phases {
+			key := name + " " + phase
+			if before, seen := shortest[key]; !seen || took[i] < before {
+				shortest[key] = took[i]
+			}
+		}
+	}
+	fixtures := map[string][3]time.Duration{} // set up during one test, torn down during another
+	for _, test := range r.Tests {
+		if test.Outcome != timing.Passed {
+			t.Errorf("%q %s: %s", test.ID, test.Outcome, test.Message)
+		}
+		add(string(test.ID), [3]time.Duration{test.Setup, test.Call, test.Teardown})
+		for _, f := range test.Fixtures {
+			sum := fixtures[named(f.ID)]
+			fixtures[named(f.ID)] = [3]time.Duration{sum[0] + f.Setup, 0, sum[2] + f.Teardown}
+		}
+	}
+	for name, took := range fixtures {
+		add(name, took)
+	}
+}
+
+// compare says where times differ by more than what a quiet machine adds.
+func compare(got map[string]time.Duration, want map[string][3]int) (faults []string) {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		for i, phase := range phases {
+			low := time.Duration(want[name][i]) * time.Millisecond
+			took, measured := got[name+" "+phase]
+			if !measured || took < low-time.Millisecond || took > low+9*time.Millisecond {
+				faults = append(faults, fmt.Sprintf("%s %s took %v, want %v", name, phase, took, low))
+			}
+		}
+	}
+	return faults
+}
+
+// A shard neither walks nor imports what belongs to others.
+func TestPruning(t *testing.T) {
+	for _, env := range []string{"old", "new"} {
+		for _, args := range [][]string{nil, {"tests", "lib"}, {"tests/unit/test_u.py", "tests/other/test_o.py"}} {
+			t.Run(fmt.Sprint(env, args), func(t *testing.T) {
+				oneOfFew(t)
+				trace := filepath.Join(t.TempDir(), "trace")
+				p := proof{command: pytestIn(t, env), dir: filepath.Join(suite(t, "layout"), "proj"), args: args}
+				c := p.collect(t)
+				plan := &shard.Plan{Shards: []shard.Shard{
+					{Name: "unit", Workers: 1, Pieces: []shard.Piece{{File: "tests/unit/test_u.py", Tests: []string{"::test_it[0]"}}}},
+				}}
+				p.env = []string{"WCSHARD_TRACE=" + trace}
+				o := p.shard(t, c, plan, plan.Shards[0])
+				data, err := os.ReadFile(trace)
+				// The conftest of a directory that an argument names is
+				// loaded before anybody can prevent it.
+				if strings.Contains(string(data), "module") || args == nil && err == nil {
+					t.Errorf("the shard imported %q", data)
+				}
+				if len(o.results.Workers) != 1 || len(o.results.Workers[0].Imports) != 1 {
+					t.Errorf("workers %+v, want one that imported one file", o.results.Workers)
+				}
+				if want := []timing.NodeID{
+					"tests/unit/test_u.py::TestIt::test_me", "tests/unit/test_u.py::test_it[1]", "tests/unit/test_u.py::test_it[2]",
+				}; !slices.Equal(slices.Sorted(slices.Values(o.results.Extra)), want) {
+					t.Errorf("extra %q, want %q", o.results.Extra, want)
+				}
+			})
+		}
+	}
+}
+
+// Planned tests that are not there, and tests of the shard's files that no
+// shard has, are told; the former also when a whole file is gone.
+func TestMissingAndExtra(t *testing.T) {
+	for _, workers := range []int{1, 2} {
+		t.Run(fmt.Sprint(workers), func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, "new"), dir: suite(t, "crash"), args: []string{"test_crash.py", "test_whole.py"}}
+			c := p.collect(t)
+			plan := &shard.Plan{Shards: []shard.Shard{
+				{Name: "a", Workers: workers, Pieces: []shard.Piece{
+					{File: "test_crash.py", Tests: []string{"::test_before[1]", "::test_gone", "::test_before[0]", "::test_before[0]"}},
+					{File: "test_gone.py", Tests: []string{"::test_x"}},
+				}},
+				{Name: "b", Workers: 1, Pieces: []shard.Piece{{File: "test_crash.py", Tests: []string{"::test_exits", "::test_killed"}}}},
+			}}
+			o := p.shard(t, c, plan, plan.Shards[0])
+			missing := []timing.NodeID{"test_crash.py::test_gone", "test_crash.py::test_before[0]", "test_gone.py::test_x"}
+			if !slices.Equal(o.results.Missing, missing) {
+				t.Errorf("missing %q, want %q", o.results.Missing, missing)
+			}
+			if len(o.results.Extra) != 6+8+8 || len(o.results.Tests) != 2 {
+				t.Errorf("%d extra tests %q, want 22; %d ran, want 2", len(o.results.Extra), o.results.Extra, len(o.results.Tests))
+			}
+		})
+	}
+}
+
+const sleepy = `
+import os, signal, time, pytest
+
+@pytest.fixture
+def slow_end():
+    yield
+    open("teardown", "w").close()
+
+def test_first():
+    pass
+
+def test_sleeps(slow_end):
+    open("sleeping", "w").close()
+    time.sleep(60)
+`
+
+// When the context ends, pytest is interrupted: it tears down, keeps what it
+// has and ends with its own status.
+func TestRunInterrupted(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+	write(t, filepath.Join(p.dir, "test_sleepy.py"), sleepy)
+	c := p.collect(t)
+	plan, _ := one(c, 1, false)
+	sel, err := Select(plan, "only")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		waitFor(filepath.Join(p.dir, "sleeping"))
+		cancel()
+	}()
+	var output bytes.Buffer
+	results := newResults(t, "only")
+	status, err := Run(ctx, p.command, RunOptions{
+		Dir: p.dir, Env: testEnv(), Selection: sel, Workers: 1, Results: results, Stdout: &output, Stderr: &output})
+	if status != ExitInterrupted || err != nil {
+		t.Errorf("Run = %d, %v, want %d\n%s", status, err, ExitInterrupted, &output)
+	}
+	if _, err := os.Stat(filepath.Join(p.dir, "teardown")); err != nil {
+		t.Errorf("no teardown: %v", err)
+	}
+	r := readResults(t, results)
+	if len(r.Tests) != 1 || len(r.Running) != 1 || r.Running[0].ID != "test_sleepy.py::test_sleeps" {
+		t.Errorf("finished %+v, running %+v", r.Tests, r.Running)
+	}
+}
+
+// A killed pytest is told by its signal, as a shell does.
+func TestRunKilled(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: suite(t, "crash"), args: []string{"test_crash.py"}}
+	c := p.collect(t)
+	plan := &shard.Plan{Shards: []shard.Shard{{Name: "a", Workers: 1, Pieces: []shard.Piece{
+		{File: "test_crash.py", Tests: []string{"::test_before[0]", "::test_killed", "::test_before[1]"}}}}}}
+	o := p.shard(t, c, plan, plan.Shards[0])
+	if o.status != 137 {
+		t.Errorf("status %d, want 137", o.status)
+	}
+	if len(o.results.Tests) != 1 || len(o.results.Running) != 1 {
+		t.Errorf("finished %+v, running %+v, want one each", o.results.Tests, o.results.Running)
+	}
+}
+
+// A pytest that does not stop is killed after the grace.
+func TestRunGrace(t *testing.T) {
+	dir := t.TempDir()
+	script := filepath.Join(dir, "stubborn")
+	write(t, script, "#!/bin/sh\ntrap '' INT\n: > "+filepath.Join(dir, "ready")+"\nwhile :; do sleep 0.05; done\n")
+	if err := os.Chmod(script, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		waitFor(filepath.Join(dir, "ready"))
+		cancel()
+	}()
+	status, err := Run(ctx, Command{Argv: []string{script}}, RunOptions{
+		Results: newResults(t, "x"), Grace: 100 * time.Millisecond})
+	if status != 137 || err != nil {
+		t.Errorf("Run = %d, %v, want 137", status, err)
+	}
+}
+
+func TestRunNotFound(t *testing.T) {
+	_, err := Run(t.Context(), Command{Argv: []string{"/nonexistent/pytest"}, Source: "--pytest"}, RunOptions{Results: "x"})
+	var hint *HintError
+	if !asHint(err, &hint) || !strings.Contains(err.Error(), `starting "/nonexistent/pytest" (--pytest)`) {
+		t.Errorf("Run: %v, want a hint", err)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waitFor returns when the file is there, or after a minute, when whoever
+// waits for more has failed anyway.
+func waitFor(path string) {
+	for range 6000 {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -1,0 +1,5 @@
+import os
+
+
+def test_last_of_all():
+    os._exit(4)

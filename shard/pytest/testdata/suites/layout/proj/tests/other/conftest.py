@@ -1,0 +1,4 @@
+import os
+
+with open(os.environ.get("WCSHARD_TRACE", os.devnull), "a") as file:
+    file.write("other conftest\n")

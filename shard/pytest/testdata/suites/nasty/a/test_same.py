@@ -1,0 +1,6 @@
+def test_here():
+    pass
+
+
+def test_only_a():
+    pass
