@@ -15,9 +15,6 @@ const (
 	// pytest's own time around a test's phases, which imported timings do not
 	// hold. Measured on networkx with pytest 9.2: 2 ms.
 	guessOther = 2 * time.Millisecond
-
-	// minWall is the least that a test costs: pytest's protocol runs for each.
-	minWall = time.Millisecond
 )
 
 // Estimator estimates costs from a history for one class of runner. Its
@@ -83,7 +80,8 @@ func (e *Estimator) preferred(samples []sample) []sample {
 }
 
 // shared returns the median over the samples of a file, fixture or session, 0
-// where there are none.
+// where there are none. Zeros are left out: a session that was killed has no
+// end, an instance of a fixture that outlived its worker no teardown.
 func (e *Estimator) shared(k kind, id string, value func(*sample) int64) int64 {
 	i, ok := slices.BinarySearchFunc(e.h.series[k], id, compareID)
 	if !ok {
@@ -96,7 +94,9 @@ func (e *Estimator) sharedAt(k kind, i int, value func(*sample) int64) int64 {
 	e.scratch = e.scratch[:0]
 	samples := e.preferred(e.h.series[k][i].samples)
 	for i := range samples {
-		e.scratch = append(e.scratch, value(&samples[i]))
+		if v := value(&samples[i]); v > 0 {
+			e.scratch = append(e.scratch, v)
+		}
 	}
 	return median(e.scratch)
 }
@@ -160,10 +160,13 @@ func (e *Estimator) robust(samples []sample, of ...Outcome) int64 {
 		walls = append(walls, w)
 	}
 	e.scratch = walls
-	if len(walls) == 0 && !zeros {
-		return unknown
+	switch {
+	case len(walls) > 0:
+		return median(walls) + e.tail
+	case zeros: // no test is free: pytest's protocol runs for each
+		return e.usualOther() + e.tail
 	}
-	return max(median(walls)+e.tail, minWall.Microseconds())
+	return unknown
 }
 
 // usualOther returns the median of what pytest's protocol took around the
@@ -176,9 +179,9 @@ func (e *Estimator) usualOther() int64 {
 				others = append(others, newest.other)
 			}
 		}
-		e.other = guessOther.Microseconds()
-		if len(others) > 0 {
-			e.other = median(others)
+		e.other = median(others)
+		if e.other == 0 {
+			e.other = guessOther.Microseconds()
 		}
 	}
 	return e.other
@@ -228,7 +231,7 @@ func (e *Estimator) Tests(ids []NodeID) []Estimate {
 type relatives struct {
 	e      *Estimator
 	tests  []series
-	groups map[string]*Estimate // by prefix; nil: nothing known
+	groups map[groupKey]*Estimate // nil: nothing known
 	files  map[string]span
 	last   span             // of the file looked up last
 	gone   map[string][]int // tests in files that were not collected, by what they look like; nil: not built
@@ -236,7 +239,7 @@ type relatives struct {
 }
 
 func newRelatives(e *Estimator, ids []NodeID) *relatives {
-	return &relatives{e: e, tests: e.h.series[testKind], groups: map[string]*Estimate{}, files: map[string]span{}, ids: ids}
+	return &relatives{e: e, tests: e.h.series[testKind], groups: map[groupKey]*Estimate{}, files: map[string]span{}, ids: ids}
 }
 
 // find returns the index of a test in the history.
@@ -292,10 +295,17 @@ func (r *relatives) prefixRange(from, to int, prefix string) (int, int) {
 	return start, start + n
 }
 
-// group returns the median wall and the highest peak of the tests, kept under
-// a name.
-func (r *relatives) group(name string, members func() []int) *Estimate {
-	if found, ok := r.groups[name]; ok {
+// groupKey names tests that stand in together for an unknown one.
+type groupKey struct {
+	rung Rung
+	name string
+}
+
+// group returns the median wall and the highest peak of the tests, which are
+// asked for only once.
+func (r *relatives) group(rung Rung, name string, members func() []int) *Estimate {
+	key := groupKey{rung, name}
+	if found, ok := r.groups[key]; ok {
 		return found
 	}
 	var walls []int64
@@ -310,7 +320,7 @@ func (r *relatives) group(name string, members func() []int) *Estimate {
 	if len(walls) > 0 {
 		found = &Estimate{Wall: time.Duration(median(walls)) * time.Microsecond, Peak: peak}
 	}
-	r.groups[name] = found
+	r.groups[key] = found
 	return found
 }
 
@@ -328,7 +338,7 @@ func (r *relatives) siblings(id NodeID) *Estimate {
 	if from == to {
 		return nil
 	}
-	return r.group(function, func() []int {
+	return r.group(Sibling, function, func() []int {
 		list := indexes(r.prefixRange(from, to, function+"["))
 		if i, ok := slices.BinarySearchFunc(r.tests[from:to], function, compareID); ok {
 			list = append(list, from+i)
@@ -343,7 +353,7 @@ func (r *relatives) class(id NodeID) *Estimate {
 	if from == to || class == id.File() {
 		return nil
 	}
-	return r.group(class+"::", func() []int { return indexes(r.prefixRange(from, to, class+"::")) })
+	return r.group(Class, class, func() []int { return indexes(r.prefixRange(from, to, class+"::")) })
 }
 
 func (r *relatives) file(id NodeID) *Estimate {
@@ -351,11 +361,11 @@ func (r *relatives) file(id NodeID) *Estimate {
 	if from == to {
 		return nil
 	}
-	return r.group(id.File(), func() []int { return indexes(from, to) })
+	return r.group(File, id.File(), func() []int { return indexes(from, to) })
 }
 
 func (r *relatives) suite(NodeID) *Estimate {
-	found := r.group("", func() []int { return indexes(0, len(r.tests)) })
+	found := r.group(Suite, "", func() []int { return indexes(0, len(r.tests)) })
 	if found != nil {
 		return &Estimate{Wall: found.Wall} // the highest peak of a whole suite says nothing of one test
 	}
@@ -373,7 +383,7 @@ func (r *relatives) moved(id NodeID) *Estimate {
 	}
 	for _, like := range looks(id) {
 		if list := r.gone[like]; len(list) > 0 {
-			return r.group("moved\x00"+like, func() []int { return list })
+			return r.group(Moved, like, func() []int { return list })
 		}
 	}
 	return nil
@@ -458,10 +468,12 @@ func fixtureName(id string) string {
 // imports: the interpreter, plugins, conftest and collection of a worker, and
 // the session's end. It is 0 where nothing is known.
 func (e *Estimator) Session(workers int) time.Duration {
-	all := func(s *sample) int64 { return s.setup + s.call + s.other }
-	known := e.shared(sessionKind, sessionID(workers > 1), all)
-	if known == 0 {
-		known = e.shared(sessionKind, sessionID(workers <= 1), all)
+	for _, id := range [...]string{sessionID(workers > 1), sessionID(workers <= 1)} {
+		start := e.shared(sessionKind, id, func(s *sample) int64 { return s.setup + s.call })
+		rest := e.shared(sessionKind, id, func(s *sample) int64 { return s.other })
+		if start+rest > 0 {
+			return time.Duration(start+rest) * time.Microsecond
+		}
 	}
-	return time.Duration(known) * time.Microsecond
+	return 0
 }

@@ -1,8 +1,13 @@
 package timing
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // times makes a history of one test with one sample a run, oldest first.
@@ -41,7 +46,7 @@ func TestEstimateMeasured(t *testing.T) {
 		{"xfailed and xpassed count", []TestResult{took(XFailed, 7), took(XPassed, 8), took(XFailed, 9)}, 8},
 		{"crashed is not fast", []TestResult{took(Passed, 90), crashed, crashed, crashed}, 90},
 		{"a week of zeros", []TestResult{took(Passed, 90), took(Passed, 0), took(Passed, 0)}, 90},
-		{"nothing is free", []TestResult{took(Passed, 0)}, 1},
+		{"nothing is free", []TestResult{took(Passed, 0)}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := sampled("a.py::t", c.samples...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0]
@@ -157,6 +162,8 @@ func TestEstimateShared(t *testing.T) {
 		{Worker: "gw1", Startup: 41 * ms, Collect: 51 * ms, Imports: map[string]time.Duration{"a.py": 35 * ms, "b.py": 11 * ms}},
 	}
 	r.Ended, r.Elapsed = true, 350*ms
+	killed := run("r2", 2, r.Tests...)
+	killed.Workers = r.Workers
 	e := FromResults(r).Estimator("linux")
 	for _, c := range []struct {
 		what      string
@@ -167,6 +174,7 @@ func TestEstimateShared(t *testing.T) {
 		{"fixture", e.Fixture("module a.py::model"), 12 * ms},
 		{"fixture elsewhere: the median of 12, 21, 30", e.Fixture("module d.py::model[2]"), 21 * ms},
 		{"unknown fixture", e.Fixture("class a.py::TestC::model"), 0},
+		{"session that was killed beside it", FromResults(r, killed).Estimator("linux").Session(2), 245 * ms},
 		{"session", e.Session(2), 40*ms + 5*ms + 200*ms},
 		{"session in the main process: the other kind", e.Session(1), 245 * ms},
 		{"nothing known", (&History{}).Estimator("linux").Session(1), 0},
@@ -196,5 +204,87 @@ func TestEstimateImported(t *testing.T) {
 	h.Merge(foreign)
 	if got, want := h.Estimator("linux").Tests([]NodeID{"a.py::d"})[0].Wall, 14*time.Millisecond; got != want {
 		t.Errorf("with measured tests: %v, want %v", got, want)
+	}
+}
+
+// One outlier among the samples, however large or small, leaves the estimate
+// within what the others say.
+func TestEstimateOutlier(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		times := rapid.SliceOfN(rapid.IntRange(10, 1000), 2, 9).Draw(t, "times")
+		lowest, highest := times[0], times[0]
+		var samples []TestResult
+		for _, ms := range times {
+			lowest, highest = min(lowest, ms), max(highest, ms)
+			samples = append(samples, took(Passed, ms))
+		}
+		outlier := took(Passed, rapid.OneOf(rapid.IntRange(1, 9), rapid.IntRange(1001, 1e6)).Draw(t, "outlier"))
+		at := rapid.IntRange(0, len(samples)).Draw(t, "at")
+		samples = append(samples[:at], append([]TestResult{outlier}, samples[at:]...)...)
+		got := sampled("a.py::t", samples...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Wall.Milliseconds()
+		if got < int64(lowest) || got > int64(highest) {
+			t.Fatalf("estimate %d ms of %v and an outlier of %v, want %d to %d", got, times, outlier.Call, lowest, highest)
+		}
+	})
+}
+
+// Each test's estimate depends on the set of tests, not on their order, and an
+// estimator asked twice says the same.
+func TestEstimateOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := FromResults(drawResults(t)...)
+		ids := rapid.SliceOf(rapid.Custom(func(t *rapid.T) NodeID {
+			file := rapid.SampledFrom([]string{"a.py", "b.py", "x/a.py", "c.py"}).Draw(t, "file")
+			return NodeID(file + rapid.SampledFrom([]string{"", "::a", "::b", "::a[1]", "::C::a", "::C::b[x::y]", "::"}).Draw(t, "rest"))
+		})).Draw(t, "ids")
+		e := h.Estimator("linux")
+		want := map[NodeID]Estimate{}
+		for i, got := range e.Tests(ids) {
+			want[ids[i]] = got
+			if got.Wall <= 0 || h.Len() == 0 && got.Rung != Guess || !slices.Contains(h.Tests(), ids[i]) && got.Rung == Measured {
+				t.Fatalf("%q: %v", ids[i], got)
+			}
+		}
+		shuffled := rapid.Permutation(ids).Draw(t, "shuffled")
+		for _, e := range []*Estimator{e, h.Estimator("linux")} {
+			for i, got := range e.Tests(shuffled) {
+				if got != want[shuffled[i]] {
+					t.Fatalf("%q: %v, in another order %v", shuffled[i], got, want[shuffled[i]])
+				}
+			}
+		}
+	})
+}
+
+// Durations that pytest-split stored for real suites come in whole.
+func TestImportRealDurations(t *testing.T) {
+	files, err := filepath.Glob("../../shared/data/durations/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Skip("no durations of real suites here")
+	}
+	for _, file := range files {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		h, report, err := ImportPytestSplit(f, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := time.Duration(0)
+		for _, e := range h.Estimator("linux").Tests(h.Tests()) {
+			if e.Rung != Measured {
+				t.Fatalf("an estimate on rung %v", e.Rung)
+			}
+			sum += e.Wall
+		}
+		if report.Mapped != h.Len() || h.Len() < 1000 {
+			t.Errorf("%s: %d tests of %d", file, h.Len(), report.Mapped)
+		}
+		t.Logf("%s: %d tests, %v", filepath.Base(file), h.Len(), sum.Round(time.Second))
 	}
 }

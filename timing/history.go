@@ -279,8 +279,8 @@ func mergeSamples(a, b []sample) []sample {
 
 // Limits says how much of a history is kept.
 type Limits struct {
-	Keep   int // newest samples of each test; 0: DefaultKeep
-	MaxAge int // newest runs: samples older than all of these are dropped; 0: DefaultMaxAge
+	Keep   int // newest samples of each test; at most 0: DefaultKeep
+	MaxAge int // newest runs: samples older than all of these are dropped; at most 0: DefaultMaxAge
 }
 
 // The limits where none are given.
@@ -296,7 +296,7 @@ const (
 // Both thresholds only ever rise when histories are merged, so pruning early
 // loses nothing that would have been kept: prune(a ∪ b) = prune(prune(a) ∪ b).
 func (h *History) Prune(l Limits) {
-	keep, maxAge := cmp.Or(l.Keep, DefaultKeep), cmp.Or(l.MaxAge, DefaultMaxAge)
+	keep, maxAge := cmp.Or(max(0, l.Keep), DefaultKeep), cmp.Or(max(0, l.MaxAge), DefaultMaxAge)
 	oldest := int32(0) // first source that is young enough
 	if len(h.runs) > maxAge {
 		h.runs = slices.Clone(h.runs[:maxAge])
