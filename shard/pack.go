@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/wcshard/wcshard/timing"
 )
@@ -60,13 +61,48 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	if rows := len(packs) + min(fleet.Shards, int(light.blocks)); rows > MaxRows {
 		return nil, &TooManyRowsError{Rows: rows, Memory: len(packs)}
 	}
-	b := newBalance(light, fleet.Shards)
-	plan := q.assemble(fleet, packs, b)
-	plan.Bound = duration(max(light.poolBound(fleet), heavy.memoryBound(fleet)))
-	if n := len(b.bins); 0 < n && n < fleet.Shards {
+	pool := light.byLoad(fleet.Shards)
+	plan := q.assemble(fleet, packs, pool)
+	bound := light.poolBound(fleet)
+	if longest := plan.longest(Pool); fleet.Workers > 1 && light.blocks <= maxByWorker && above(longest, bound, coarse) {
+		other := light.byWorker(fleet.Shards, fleet.Workers)
+		trial := q.assemble(fleet, packs, other)
+		if count(q.cutFiles(other)) < len(pool) && above(longest, micros(trial.longest(Pool)), coarse) {
+			plan = trial
+		}
+	}
+	plan.Bound = duration(max(bound, heavy.memoryBound(fleet)))
+	if n := len(pool); 0 < n && n < fleet.Shards {
 		plan.Warnings = append(plan.Warnings, fmt.Sprintf("%d pool shards instead of %d: there are no more tests to part", n, fleet.Shards))
 	}
 	return plan, nil
+}
+
+// above reports whether d is more than so many thousandths above so many
+// microseconds.
+func above(d time.Duration, us, thousandths int64) bool {
+	return micros(d)-us > us/1000*thousandths
+}
+
+// longest returns the longest wall time of the shards of one kind.
+func (p *Plan) longest(kind Kind) time.Duration {
+	top := time.Duration(0)
+	for i := range p.Shards {
+		if p.Shards[i].Kind == kind {
+			top = max(top, p.Shards[i].Wall)
+		}
+	}
+	return top
+}
+
+func count(marks []bool) int {
+	n := 0
+	for _, m := range marks {
+		if m {
+			n++
+		}
+	}
+	return n
 }
 
 // normal fills in what a fleet leaves out.
@@ -140,7 +176,7 @@ func (it *items) modules(limit int) [][]int32 {
 }
 
 // assemble makes the plan's shards of positions.
-func (q *sequence) assemble(fleet Fleet, packs [][]int32, b *balance) *Plan {
+func (q *sequence) assemble(fleet Fleet, packs, pool [][]int32) *Plan {
 	plan := &Plan{Fleet: fleet}
 	type draft struct {
 		shard Shard
@@ -149,10 +185,6 @@ func (q *sequence) assemble(fleet Fleet, packs [][]int32, b *balance) *Plan {
 	var drafts []draft
 	r := newRunner(q)
 	names := q.memoryNames(packs)
-	pool := make([][]int32, len(b.bins))
-	for k := range b.bins {
-		pool[k] = b.testsOf(&b.bins[k])
-	}
 	cut := q.cutFiles(pool)
 	add := func(kind Kind, name, runner string, workers int, tests []int32) {
 		s := r.shard(tests, workers, cut)
@@ -180,18 +212,6 @@ func (q *sequence) assemble(fleet Fleet, packs [][]int32, b *balance) *Plan {
 	}
 	plan.Makespan = plan.Shards[0].Wall
 	return plan
-}
-
-// testsOf returns the positions of a bin's tests, ascending.
-func (it *items) testsOf(b *bin) []int32 {
-	var tests []int32
-	for k := range b.parts {
-		for _, x := range it.blocksOf(&b.parts[k]) {
-			tests = append(tests, it.tests[it.start[x]:it.start[x+1]]...)
-		}
-	}
-	slices.Sort(tests)
-	return tests
 }
 
 // cutFiles marks the files with tests in several shards of the pool. The

@@ -674,6 +674,23 @@ func TestPackQuality(t *testing.T) {
 	}
 }
 
+// With several workers too: within 1 % of the bound.
+func TestPackQualityWorkers(t *testing.T) {
+	for name, s := range recorded(t) {
+		if strings.HasPrefix(name, "2026") {
+			continue // weeks of the same suite
+		}
+		for _, w := range []int{2, 4} {
+			for _, n := range []int{1, 2, 4, 8, 16, 32, 64} {
+				p := mustPack(t, s, Fleet{Shards: n, CPUs: w})
+				if ratio := float64(p.Makespan) / float64(p.Bound); ratio > 1.01 {
+					t.Errorf("%s, %d shards of %d workers: makespan %.4f of the bound", name, n, w, ratio)
+				}
+			}
+		}
+	}
+}
+
 func TestCompareNatural(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		draw := rapid.StringMatching(`[ab0-2]{0,5}`)

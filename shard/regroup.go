@@ -1,0 +1,93 @@
+package shard
+
+import (
+	"cmp"
+	"slices"
+)
+
+// maxByWorker bounds the blocks of suites that byWorker is tried on: with more
+// of them no shard has few long ones, and its bins would take seconds.
+const maxByWorker = 100_000
+
+// byLoad divides the pool tests over n shards by load alone. With several
+// workers a shard that is balanced so can still be too long, where it has more
+// long tests than workers.
+func (it *items) byLoad(n int) [][]int32 {
+	b := newBalance(it, n)
+	pool := make([][]int32, len(b.bins))
+	for k := range b.bins {
+		pool[k] = it.testsOf(b.bins[k : k+1])
+	}
+	return pool
+}
+
+// byWorker divides the pool tests over the workers of n shards, each a bin of
+// its own, and then the bins over the shards, parts of one item together.
+// It answers for each worker, but cuts more files than byLoad.
+func (it *items) byWorker(n, workers int) [][]int32 {
+	b := newBalance(it, n*workers)
+	n = min(n, len(b.bins))
+	order := make([]int, len(b.bins))
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(b.bins[y].load, b.bins[x].load) })
+	groups := make([][]bin, n)
+	load := make([]int64, n)
+	for i, k := range order {
+		empty := 0
+		for _, g := range groups {
+			if len(g) == 0 {
+				empty++
+			}
+		}
+		best, shared := -1, 0
+		for g := range groups {
+			if len(groups[g]) == workers || len(order)-i == empty && len(groups[g]) > 0 {
+				continue
+			}
+			s := inCommon(groups[g], &b.bins[k])
+			if best < 0 || s > shared || s == shared && load[g] < load[best] {
+				best, shared = g, s
+			}
+		}
+		groups[best] = append(groups[best], b.bins[k])
+		load[best] += b.bins[k].load
+	}
+	pool := make([][]int32, n)
+	for g := range groups {
+		pool[g] = it.testsOf(groups[g])
+	}
+	return pool
+}
+
+// inCommon counts the cut items that a group of bins and one more have in
+// common.
+func inCommon(group []bin, b *bin) int {
+	n := 0
+	for i := range b.parts {
+		if b.parts[i].blocks == nil {
+			continue
+		}
+		for k := range group {
+			if group[k].find(b.parts[i].item) >= 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// testsOf returns the positions of some bins' tests, ascending.
+func (it *items) testsOf(bins []bin) []int32 {
+	var tests []int32
+	for b := range bins {
+		for k := range bins[b].parts {
+			for _, x := range it.blocksOf(&bins[b].parts[k]) {
+				tests = append(tests, it.tests[it.start[x]:it.start[x+1]]...)
+			}
+		}
+	}
+	slices.Sort(tests)
+	return tests
+}
