@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -136,6 +138,12 @@ func TestPack(t *testing.T) {
 			Suite{Tests: []Test{test("a.py::x", 10), test("a.py::y", 40), test("a.py::z", 30), test("b.py::x", 5), test("b.py::y", 6), test("c.py::x", 2)}},
 			Fleet{Shards: 1, CPUs: 2},
 			"pool-1 w2 47ms: a.py![y z x] b.py![y x] c.py[x]\n",
+		},
+		{
+			"several equally long pieces are spread, not only the first",
+			Suite{Tests: slices.Concat(tests("a.py", 4, 25), tests("b.py", 4, 25), tests("c.py", 1, 1))},
+			Fleet{Shards: 1, CPUs: 4},
+			"pool-1 w4 51ms: a.py![1 2 3 4] b.py![1 2 3 4] c.py[1]\n",
 		},
 		{
 			"no more workers than tests",
@@ -397,9 +405,13 @@ func planBytes(t interface{ Fatalf(string, ...any) }, p *Plan) []byte {
 func TestPackProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, f := drawSuite(t), drawFleet(t)
+		before := fmt.Sprint(s)
 		p, err := Pack(s, f)
 		if err != nil {
 			t.Fatalf("Pack: %v", err)
+		}
+		if after := fmt.Sprint(s); after != before {
+			t.Errorf("Pack changed the suite to %s from %s", after, before)
 		}
 		checkPlaced(t, s, f, p)
 		checkTogether(t, s, p)
@@ -702,4 +714,27 @@ func TestCompareNatural(t *testing.T) {
 			t.Errorf("%q < %q < %q is not transitive", a, b, c)
 		}
 	})
+}
+
+// The package is pure: what it does can depend on nothing but its arguments.
+func TestImports(t *testing.T) {
+	names, err := filepath.Glob("*.go")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("finding sources: %q, %v", names, err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range f.Imports {
+			path := strings.Trim(spec.Path.Value, `"`)
+			if root, _, _ := strings.Cut(path, "/"); root == "os" || root == "net" || root == "syscall" || strings.HasPrefix(path, "math/rand") {
+				t.Errorf("%s imports %s", name, path)
+			}
+		}
+	}
 }

@@ -112,7 +112,8 @@ func (r *runner) units(pieces []stretch, loose bool, limit int) int {
 //
 // One worker keeps definition order. Several take the slowest first, so that
 // no long test starts last: a whole piece counts by its load, a cut one by its
-// longest test.
+// longest test. A piece is cut for what is more than coarse of the time, as it
+// may cost imports and fixtures that are not known.
 func (r *runner) settle(pieces []stretch, workers int) int64 {
 	if workers <= 1 {
 		slices.SortFunc(pieces, func(x, y stretch) int { return cmp.Compare(x.file, y.file) })
@@ -127,22 +128,25 @@ func (r *runner) settle(pieces []stretch, workers int) int64 {
 		r.order(&pieces[i])
 	}
 	sortPieces(pieces)
-	wall, last := r.run(pieces, workers)
-	// Each try spreads the piece that ends last; one that does not help ends it.
-	for last >= 0 && !pieces[last].cut && len(pieces[last].tests) > 1 {
-		trial := slices.Clone(pieces)
+	best, last := r.run(pieces, workers)
+	// Each step spreads the piece that ends last. Several may be as long as each
+	// other, so that only the last of these steps helps: as many as there are
+	// workers may not.
+	trial := pieces
+	for idle := 0; idle < workers && last >= 0 && !trial[last].cut && len(trial[last].tests) > 1; idle++ {
+		trial = slices.Clone(trial)
 		trial[last].cut = true
 		trial[last].tests = slices.Clone(trial[last].tests)
 		r.order(&trial[last])
 		sortPieces(trial)
-		shorter, next := r.run(trial, workers)
-		if shorter >= wall {
-			break
+		var wall int64
+		wall, last = r.run(trial, workers)
+		if best-wall > best/1000*coarse {
+			copy(pieces, trial)
+			best, idle = wall, -1
 		}
-		copy(pieces, trial)
-		wall, last = shorter, next
 	}
-	return wall
+	return best
 }
 
 func sortPieces(pieces []stretch) {
