@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"time"
 )
 
 // maxWorkers bounds the workers of a job, in a fleet and in a plan file.
@@ -300,97 +299,4 @@ func (q *sequence) load(tests []int32) int64 {
 		}
 	}
 	return sum
-}
-
-// poolBound returns a time below which no division of the tests over the pool
-// comes, in microseconds, the base included.
-//
-// It is the bound of McNaughton (1959) and Graham (1969) for parallel
-// machines, each worker being one, with set-ups: all tests and each set-up
-// once, shared evenly; or the longest block with all that it needs. The third
-// is Graham's pigeonhole: of k·m + 1 blocks some machine gets k + 1, which
-// take at least as long as the k + 1 shortest of them.
-func (it *items) poolBound(fleet Fleet) int64 {
-	if it.blocks == 0 {
-		return 0
-	}
-	return it.base + it.bound(int64(min(fleet.Shards, int(it.blocks))*fleet.Workers))
-}
-
-// memoryBound is poolBound for the memory shards: each of them has a job of
-// its own, so the longest sets it.
-func (it *items) memoryBound(fleet Fleet) int64 {
-	if it.blocks == 0 {
-		return 0
-	}
-	longest := int64(0)
-	for _, tests := range it.modules(0) {
-		top := int64(0)
-		block := map[int32][]int32{}
-		for _, p := range tests {
-			block[it.root[p]] = append(block[it.root[p]], p)
-		}
-		for _, tests := range block {
-			top = max(top, it.load(tests))
-		}
-		w := int64(fleet.MemoryWorkers)
-		longest = max(longest, top, (it.load(tests)+w-1)/w)
-	}
-	if fleet.MaxMemoryJobs > 0 {
-		longest = max(longest, it.bound(int64(fleet.MaxMemoryJobs*fleet.MemoryWorkers)))
-	}
-	return it.base + longest
-}
-
-// bound is poolBound for m machines, without the base.
-func (it *items) bound(m int64) int64 {
-	share := int64(0)
-	for i := range it.list {
-		share += it.list[i].cost + it.list[i].own
-	}
-	for s, o := range it.owner {
-		if o == several {
-			share += it.setup[s]
-		}
-	}
-	bound := (share + m - 1) / m
-	for b := range it.blocks {
-		bound = max(bound, it.total(b, b+1))
-	}
-	// A block below an eighth of it cannot be among the few that matter.
-	var long []int64
-	for _, c := range it.cost {
-		if c > bound/8 {
-			long = append(long, c)
-		}
-	}
-	slices.SortFunc(long, func(x, y int64) int { return cmp.Compare(y, x) })
-	for k := int64(1); k*m < int64(len(long)); k++ {
-		sum := int64(0)
-		for _, c := range long[k*m-k : k*m+1] {
-			sum += c
-		}
-		bound = max(bound, sum)
-	}
-	return bound
-}
-
-// A shard's timeout is TimeoutFactor times its expected wall time and
-// TimeoutMargin (checkout, installation, a slow runner), at least TimeoutFloor,
-// and at least TimeoutUnknown to the degree that nothing is known: a test
-// whose estimate is a guess counts whole, one that rests on relatives half.
-const (
-	TimeoutFactor  = 2
-	TimeoutMargin  = 5 * time.Minute
-	TimeoutFloor   = 10 * time.Minute
-	TimeoutUnknown = 60 * time.Minute
-)
-
-// timeout returns whole minutes, rounded up.
-func timeout(wall time.Duration, b Basis) int {
-	halves := time.Duration(2*b.Guessed + b.Relatives)
-	tests := time.Duration(max(1, b.Measured+b.Relatives+b.Guessed))
-	floor := TimeoutFloor + (TimeoutUnknown-TimeoutFloor)*halves/(2*tests)
-	limit := max(floor, TimeoutFactor*wall+TimeoutMargin)
-	return int((limit + time.Minute - 1) / time.Minute)
 }

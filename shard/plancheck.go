@@ -1,0 +1,149 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// valid finds what no plan that Pack makes has, and no reader would accept.
+func (p *Plan) valid() error {
+	if len(p.Shards) == 0 {
+		return errors.New("it has no shards")
+	}
+	if len(p.Shards) > MaxRows {
+		return fmt.Errorf("it has %d shards, want at most %d", len(p.Shards), MaxRows)
+	}
+	if p.Makespan < 0 || p.Bound < 0 || p.Makespan%time.Microsecond != 0 || p.Bound%time.Microsecond != 0 {
+		return fmt.Errorf("makespan %v or bound %v: want whole microseconds, at least 0", p.Makespan, p.Bound)
+	}
+	if err := p.Fleet.inRange(); err != nil {
+		return err
+	}
+	for _, s := range append([]string{p.Collector.Pytest, p.Collector.Python, p.Collector.Xdist, p.Collector.Root, p.Collector.Order, p.Fleet.Runner, p.Fleet.MemoryRunner}, p.Collector.Args...) {
+		if !utf8.ValidString(s) {
+			return fmt.Errorf("%q is not UTF-8", s)
+		}
+	}
+	c := newPlanChecker()
+	for i := range p.Shards {
+		s := &p.Shards[i]
+		if err := c.shard(s); err != nil {
+			return err
+		}
+		for k := range s.Pieces {
+			if err := c.piece(s, &s.Pieces[k]); err != nil {
+				return err
+			}
+		}
+		if err := c.end(s); err != nil {
+			return err
+		}
+	}
+	return c.apart(p)
+}
+
+// inRange finds numbers that no fleet has.
+func (f Fleet) inRange() error {
+	if min(f.Shards, f.Workers, f.MemoryWorkers, f.MaxMemoryJobs, f.CPUs) < 0 || f.Memory < 0 || max(f.Workers, f.MemoryWorkers, f.CPUs) > maxWorkers {
+		return fmt.Errorf("a fleet of %+v: want at least 0 of everything, and at most %d workers", f, maxWorkers)
+	}
+	return nil
+}
+
+// maxTimeout is above what Pack can come to, in minutes.
+const maxTimeout = 1 << 30
+
+// A planChecker holds what one shard of a plan may not have in common with
+// another one.
+type planChecker struct {
+	names map[string]bool   // in lower case
+	files map[string]string // file → the last shard with some of it
+	cut   map[string]bool   // files in several shards
+}
+
+func newPlanChecker() *planChecker {
+	return &planChecker{names: map[string]bool{}, files: map[string]string{}, cut: map[string]bool{}}
+}
+
+func (c *planChecker) shard(s *Shard) error {
+	switch {
+	case s.Name == "" || len(s.Name) > maxName || clean(s.Name) != s.Name || strings.Trim(s.Name, ".") == "":
+		return fmt.Errorf("shard name %q: want 1 to %d of A-Z, a-z, 0-9, '.', '_', '-'", s.Name, maxName)
+	case c.names[strings.ToLower(s.Name)]:
+		return fmt.Errorf("two shards are named %q", s.Name)
+	case s.Kind != Pool && s.Kind != Memory:
+		return fmt.Errorf("shard %s is of kind %q, want %q or %q", s.Name, s.Kind, Pool, Memory)
+	case s.Workers < 1 || s.Workers > maxWorkers:
+		return fmt.Errorf("shard %s has %d workers, want 1 to %d", s.Name, s.Workers, maxWorkers)
+	case s.Wall < 0 || s.Wall%time.Microsecond != 0 || s.Peak < 0:
+		return fmt.Errorf("shard %s takes %v and %d bytes: want whole microseconds, at least 0", s.Name, s.Wall, s.Peak)
+	case s.Timeout < 1 || s.Timeout > maxTimeout:
+		return fmt.Errorf("shard %s has a timeout of %d minutes, want 1 to %d", s.Name, s.Timeout, maxTimeout)
+	case s.Basis.Measured < 0 || s.Basis.Relatives < 0 || s.Basis.Guessed < 0:
+		return fmt.Errorf("shard %s counts less than no tests", s.Name)
+	case !utf8.ValidString(s.Runner):
+		return fmt.Errorf("shard %s: runner %q is not UTF-8", s.Name, s.Runner)
+	}
+	c.names[strings.ToLower(s.Name)] = true
+	return nil
+}
+
+func (c *planChecker) piece(s *Shard, p *Piece) error {
+	switch {
+	case strings.Contains(p.File, "::") || !utf8.ValidString(p.File):
+		return fmt.Errorf("shard %s: file %q has \"::\" or is not UTF-8", s.Name, p.File)
+	case c.files[p.File] == s.Name:
+		return fmt.Errorf("shard %s has two pieces of %q", s.Name, p.File)
+	case len(p.Tests) == 0:
+		return fmt.Errorf("shard %s has no tests of %q", s.Name, p.File)
+	}
+	if c.files[p.File] != "" {
+		c.cut[p.File] = true
+	}
+	c.files[p.File] = s.Name
+	for _, t := range p.Tests {
+		if p.File == "" && t == "" || t != "" && !strings.HasPrefix(t, "::") || !utf8.ValidString(t) {
+			return fmt.Errorf("shard %s: test %q of %q does not start with \"::\" or is not UTF-8", s.Name, t, p.File)
+		}
+	}
+	return nil
+}
+
+func (c *planChecker) end(s *Shard) error {
+	n := s.Len()
+	if n == 0 {
+		return fmt.Errorf("shard %s has no tests", s.Name)
+	}
+	b := s.Basis
+	if max(b.Measured, b.Relatives, b.Guessed) > n || b.Measured+b.Relatives+b.Guessed != n {
+		return fmt.Errorf("shard %s has %d tests, and estimates %+v", s.Name, n, b)
+	}
+	return nil
+}
+
+// apart checks that no test is in two shards. Only a file that is in several
+// of them can have such tests.
+func (c *planChecker) apart(p *Plan) error {
+	in := map[timing.NodeID]string{}
+	for i := range p.Shards {
+		s := &p.Shards[i]
+		for _, piece := range s.Pieces {
+			if !c.cut[piece.File] {
+				continue
+			}
+			for _, t := range piece.Tests {
+				id := timing.NodeID(piece.File + t)
+				if other := in[id]; other != "" && other != s.Name {
+					return fmt.Errorf("%q is in shards %s and %s", id, other, s.Name)
+				}
+				in[id] = s.Name
+			}
+		}
+	}
+	return nil
+}
