@@ -32,8 +32,8 @@ type balance struct {
 // newBalance divides items over n bins, at most one for each block, so that no
 // bin is empty and the longest load is small.
 //
-// Items above the goal are first cut into runs that are not (fewer than n
-// items can be). Then LPT: each item, heaviest first, to where the load ends up
+// Items above the goal are first cut into runs that are not, where that pays
+// (fewer than n items are). Then LPT: each item, heaviest first, to where the load ends up
 // lowest. What is left of imbalance is repaired between the longest bin and a
 // short one: by moving or exchanging whole items, then tests of items that are
 // cut already, at last by cutting one more.
@@ -131,12 +131,15 @@ func (b *balance) spread(costly []int64) {
 	giants := 0
 	for _, i := range b.heaviest() {
 		x := &b.list[i]
-		if giants < len(b.bins)-1 && x.hi-x.lo > 1 && b.total(x.lo, x.hi) > b.goal {
-			giants++
-			parts = append(parts, b.runs(i)...)
-		} else {
-			parts = append(parts, b.whole(i))
+		over := b.total(x.lo, x.hi) - b.goal
+		if giants < len(b.bins)-1 && x.hi-x.lo > 1 && over > b.goal/1000*coarse {
+			if runs := b.runs(i); over > b.repeated(runs) {
+				giants++
+				parts = append(parts, runs...)
+				continue
+			}
 		}
+		parts = append(parts, b.whole(i))
 	}
 	slices.SortStableFunc(parts, func(p, q part) int {
 		return cmp.Compare(b.alone(&q), b.alone(&p))
@@ -209,6 +212,18 @@ func (b *balance) lowest(p *part) int {
 		}
 	}
 	return best
+}
+
+// repeated returns what the set-ups of an item's runs cost more than those of
+// the whole item. Where that is more than the run saves, cutting the item does
+// not pay by itself; refinement, which knows the loads, may still do it.
+func (b *balance) repeated(runs []part) int64 {
+	x := &b.list[runs[0].item]
+	sum := -b.total(x.lo, x.hi)
+	for k := range runs {
+		sum += b.alone(&runs[k])
+	}
+	return sum
 }
 
 // alone returns the load of a bin with nothing but p.

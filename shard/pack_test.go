@@ -162,6 +162,26 @@ func TestPack(t *testing.T) {
 			"pool-1 w1 1.12s: a.py[x y]\npool-2 w1 1.05s: b.py[x y]\n",
 		},
 		{
+			"a file a little too long is not cut through a fixture that costs more",
+			Suite{
+				Setups: []Setup{{"module a.py::model", 80 * time.Millisecond}},
+				Tests: slices.Concat(
+					[]Test{needs(test("a.py::1", 1), 0), needs(test("a.py::2", 1), 0), needs(test("a.py::3", 1), 0)},
+					tests("b.py", 10, 8), tests("c.py", 10, 8)),
+			},
+			Fleet{Shards: 3},
+			"pool-1 w1 83ms: a.py[1 2 3]\npool-2 w1 80ms: b.py[1 2 3 4 5 6 7 8 9 10]\npool-3 w1 80ms: c.py[1 2 3 4 5 6 7 8 9 10]\n",
+		},
+		{
+			"a file with a fixture for each class is cut between classes",
+			Suite{
+				Setups: []Setup{{"class a.py::A::f", 30 * time.Millisecond}, {"class a.py::B::f", 30 * time.Millisecond}},
+				Tests:  []Test{needs(test("a.py::A::1", 5), 0), needs(test("a.py::A::2", 5), 0), needs(test("a.py::A::3", 5), 0), needs(test("a.py::B::1", 5), 1), needs(test("a.py::B::2", 5), 1), needs(test("a.py::B::3", 5), 1)},
+			},
+			Fleet{Shards: 2},
+			"pool-1 w1 45ms: a.py![A1 A2 A3]\npool-2 w1 45ms: a.py![B1 B2 B3]\n",
+		},
+		{
 			"tests that share a costly session fixture meet in one shard",
 			Suite{
 				Setups: []Setup{{"session ::model", 60 * time.Millisecond}},
@@ -610,6 +630,72 @@ func (x *brute) step(i int) {
 	if cut < len(x.load) {
 		x.best = min(x.best, slices.Max(x.load))
 	}
+}
+
+// With set-ups of files and sessions too, where the best division, which may
+// cut every file, is known by trying all of them.
+func TestPackSetupsAgainstBruteForce(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	var ratios []float64
+	for range 500 {
+		files, n := 1+r.IntN(5), 2+r.IntN(3)
+		var s Suite
+		for f := range files {
+			s.Setups = append(s.Setups, Setup{fmt.Sprintf("f%d.py", f), time.Duration(r.IntN(20)) * time.Millisecond})
+		}
+		for k := range 2 {
+			s.Setups = append(s.Setups, Setup{fmt.Sprintf("session ::s%d", k), time.Duration(r.IntN(60)) * time.Millisecond})
+		}
+		for k := range 4 + r.IntN(7) {
+			f := r.IntN(files)
+			x := test(fmt.Sprintf("f%d.py::t%d", f, k), 1+int(30*r.ExpFloat64()))
+			x.Setups = append(x.Setups, f)
+			for k := range 2 {
+				if r.IntN(3) == 0 {
+					x.Setups = append(x.Setups, files+k)
+				}
+			}
+			s.Tests = append(s.Tests, x)
+		}
+		p := mustPack(t, s, Fleet{Shards: n})
+		best := cheapest(s, make([][]int, min(n, len(s.Tests))), 0, math.MaxInt64)
+		ratios = append(ratios, float64(p.Makespan)/float64(best))
+	}
+	slices.Sort(ratios)
+	t.Logf("makespan over the optimum: 90 %% of cases within %.3f, 95 %% within %.3f, worst %.3f", ratios[449], ratios[474], ratios[499])
+	if ratios[0] < 1 || ratios[449] > 1.01 || ratios[474] > 1.05 || ratios[499] > 1.25 {
+		t.Errorf("makespan over the optimum: best %.3f, 90 %% within %.3f, 95 %% within %.3f, worst %.3f; want 1, 1.01, 1.05 and 1.25", ratios[0], ratios[449], ratios[474], ratios[499])
+	}
+}
+
+// cheapest is the shortest makespan of tests from i on over jobs.
+func cheapest(s Suite, jobs [][]int, i int, best time.Duration) time.Duration {
+	if i == len(s.Tests) {
+		top := time.Duration(0)
+		for _, tests := range jobs {
+			load, seen := time.Duration(0), map[int]bool{}
+			for _, k := range tests {
+				load += s.Tests[k].Estimate.Wall
+				for _, x := range s.Tests[k].Setups {
+					if !seen[x] {
+						seen[x] = true
+						load += s.Setups[x].Cost
+					}
+				}
+			}
+			top = max(top, load)
+		}
+		return min(best, top)
+	}
+	for k := range jobs {
+		jobs[k] = append(jobs[k], i)
+		best = cheapest(s, jobs, i+1, best)
+		jobs[k] = jobs[k][:len(jobs[k])-1]
+		if len(jobs[k]) == 0 {
+			break // all empty jobs are alike
+		}
+	}
+	return best
 }
 
 // heavyTailed is a suite like the recorded ones: many short tests, few long

@@ -209,38 +209,44 @@ func (b *balance) tryRuns(best *change, from, to int, cut bool) {
 		}
 		blocks := b.blocksOf(p)
 		b.work -= len(blocks)
-		n := b.prefix(blocks, half)
-		b.tryRun(best, from, to, p, blocks[:n])
-		n = b.suffix(blocks, half)
-		b.tryRun(best, from, to, p, blocks[len(blocks)-n:])
+		b.tryRun(best, from, to, p, blocks[:b.prefix(blocks, half, false)])
+		b.tryRun(best, from, to, p, blocks[len(blocks)-b.suffix(blocks, half, false):])
+		if x := &b.list[p.item]; x.own > 0 || len(x.shared) > 0 {
+			b.work -= len(blocks)
+			b.tryRun(best, from, to, p, blocks[:b.prefix(blocks, half, true)])
+			b.tryRun(best, from, to, p, blocks[len(blocks)-b.suffix(blocks, half, true):])
+		}
 	}
 }
 
-// prefix returns how many of the first blocks come nearest to the wanted
-// time, preferring the end of a class where it is about as near.
-func (b *balance) prefix(blocks []int32, want int64) int {
-	sum, best, off := int64(0), 0, want
-	for n := 1; n < len(blocks); n++ {
-		sum += b.cost[blocks[n-1]]
-		if d := abs(want-sum) - b.favour(blocks[n-1], blocks[n]); d < off {
-			best, off = n, d
-		}
-		if sum > 2*want {
-			break
-		}
-	}
-	return best
+// prefix returns how many of the first blocks level two bins best when half
+// their difference is wanted, preferring the end of a class where it is about
+// as good. Set-ups go with the tests that need them, or with stay are paid for
+// in both bins: the truth is between.
+func (b *balance) prefix(blocks []int32, half int64, stay bool) int {
+	return b.levelling(len(blocks), half, stay, func(n int) int32 { return blocks[n] })
 }
 
-func (b *balance) suffix(blocks []int32, want int64) int {
-	sum, best, off := int64(0), 0, want
-	for n := 1; n < len(blocks); n++ {
-		sum += b.cost[blocks[len(blocks)-n]]
-		if d := abs(want-sum) - b.favour(blocks[len(blocks)-n-1], blocks[len(blocks)-n]); d < off {
-			best, off = n, d
+// suffix is prefix for the last blocks.
+func (b *balance) suffix(blocks []int32, half int64, stay bool) int {
+	return b.levelling(len(blocks), half, stay, func(n int) int32 { return blocks[len(blocks)-1-n] })
+}
+
+func (b *balance) levelling(blocks int, half int64, stay bool, block func(n int) int32) int {
+	leaves, arrives := int64(0), int64(0) // what moves, without and with set-ups
+	best, off := 0, 2*half
+	b.epoch++
+	for n := 1; n < blocks && leaves <= 2*half; n++ {
+		last := block(n - 1)
+		leaves += b.cost[last]
+		arrives += b.cost[last]
+		b.addSetups(last, last+1, func(s int32) { arrives += b.setup[s] })
+		moved := 2 * arrives
+		if stay {
+			moved = leaves + arrives
 		}
-		if sum > 2*want {
-			break
+		if d := abs(2*half-moved) - 2*b.favour(last, block(n)); d < off {
+			best, off = n, d
 		}
 	}
 	return best
