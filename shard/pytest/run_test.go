@@ -367,3 +367,162 @@ func waitFor(path string) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
+
+// Names that are not Unicode, such as of files that are not UTF-8, are spelt
+// with escapes, at collection and in results alike.
+func TestLoneSurrogates(t *testing.T) {
+	for _, env := range []string{"old", "new"} {
+		for _, workers := range []int{1, 2} {
+			t.Run(fmt.Sprint(env, workers), func(t *testing.T) {
+				oneOfFew(t)
+				p := proof{command: pytestIn(t, env), dir: t.TempDir()}
+				write(t, filepath.Join(p.dir, "pytest.ini"),
+					"[pytest]\ndisable_test_id_escaping_and_forfeit_all_rights_to_community_support = true\n")
+				write(t, filepath.Join(p.dir, "test_raw.py"), `import pytest
+@pytest.mark.parametrize("text", ["a\udc80b", "\ud800", "ok"])
+def test_raw(text):
+    assert text != "\ud800", text
+`)
+				c := p.collect(t)
+				plan, s := one(c, workers, true)
+				if want := timing.NodeID(`test_raw.py::test_raw[a\udc80b]`); c.Tests[0].ID != want {
+					t.Errorf("collected %q, want %q", c.Tests[0].ID, want)
+				}
+				o := p.shard(t, c, plan, s)
+				got := map[timing.NodeID]timing.Outcome{}
+				for _, test := range o.results.Tests {
+					got[test.ID] = test.Outcome
+				}
+				want := map[timing.NodeID]timing.Outcome{
+					`test_raw.py::test_raw[a\udc80b]`: timing.Passed,
+					`test_raw.py::test_raw[\ud800]`:   timing.Failed,
+					`test_raw.py::test_raw[ok]`:       timing.Passed,
+				}
+				if !maps.Equal(got, want) {
+					t.Errorf("outcomes %v, want %v\n%s", got, want, o.output)
+				}
+			})
+		}
+	}
+}
+
+// What the run's own line says goes before the plan; what the ini says does
+// not, and is told once.
+func TestNotes(t *testing.T) {
+	for _, test := range []struct {
+		env, suite string
+		workers    int
+		args       []string
+		extra      []string
+		notes      []string
+		tests      int
+		processes  string
+	}{
+		{env: "new", suite: "options", workers: 2, notes: []string{"-x or --maxfail is on"}, tests: 24, processes: "gw0 gw1"},
+		{env: "new", suite: "options", workers: 2, extra: []string{"-n0"}, notes: []string{"-x or --maxfail is on"}, tests: 24, processes: "main"},
+		{env: "new", suite: "options", workers: 1, extra: []string{"--maxfail=1"}, tests: 1, processes: "main"},
+		{env: "new", suite: "cached", workers: 1, args: []string{"-o", "addopts="}, tests: 36, processes: "main"},
+		{env: "new", suite: "options", workers: 2, args: []string{"-p", "no:xdist", "-o", "addopts="},
+			notes: []string{"pytest-xdist is not there: 2 workers were planned"}, tests: 24, processes: "main"},
+		{env: "bare", suite: "options", workers: 3, args: []string{"-o", "addopts="},
+			notes: []string{"pytest-xdist is not there: 3 workers were planned"}, tests: 24, processes: "main"},
+	} {
+		t.Run(fmt.Sprint(test.env, test.suite, test.workers, test.args, test.extra), func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, test.env), dir: suite(t, test.suite), args: test.args, extra: test.extra}
+			c := p.collect(t)
+			plan, s := one(c, test.workers, true)
+			o := p.shard(t, c, plan, s)
+			if len(o.results.Notes) != len(test.notes) {
+				t.Errorf("notes %q, want %q", o.results.Notes, test.notes)
+			}
+			for i, note := range test.notes {
+				if i < len(o.results.Notes) && !strings.HasPrefix(o.results.Notes[i], note) {
+					t.Errorf("note %q, want %q", o.results.Notes[i], note)
+				}
+			}
+			var processes []string
+			for _, w := range o.results.Workers {
+				processes = append(processes, w.Worker)
+			}
+			slices.Sort(processes)
+			if strings.Join(processes, " ") != test.processes || len(o.results.Tests) != test.tests {
+				t.Errorf("%d tests on %q, want %d on %q\n%s", len(o.results.Tests), processes, test.tests, test.processes, o.output)
+			}
+		})
+	}
+}
+
+// The tests of a group, and those of a file that is not cut, share a worker.
+func TestScopes(t *testing.T) {
+	for _, env := range []string{"old", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: suite(t, "cached"), args: []string{"-o", "addopts="}}
+			c := p.collect(t)
+			plan, s := one(c, 2, false)
+			s.Pieces[0].Cut = true
+			plan.Shards[0] = s
+			o := p.shard(t, c, plan, s)
+			where := map[string]map[string]bool{}
+			for _, test := range o.results.Tests {
+				scope := test.ID.Function()
+				if where[scope] == nil {
+					where[scope] = map[string]bool{}
+				}
+				where[scope][test.Worker] = true
+			}
+			for _, scope := range []string{"test_groups.py::test_group", "test_more.py::test_group", "test_more.py::test_alone"} {
+				if len(where[scope]) != 1 {
+					t.Errorf("%s ran on %v, want one worker", scope, where[scope])
+				}
+			}
+		})
+	}
+}
+
+// A suite that cannot be collected is an error with pytest's own words; one
+// without tests is not.
+func TestCollectErrors(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+	c := p.collect(t)
+	if len(c.Tests) != 0 || c.Collector.Pytest != "9.2.0" {
+		t.Errorf("collected %+v", c)
+	}
+	write(t, filepath.Join(p.dir, "test_bad.py"), "import no_such_module\n")
+	var stderr bytes.Buffer
+	_, err := Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Stderr: &stderr})
+	var exit *ExitError
+	var hint *HintError
+	if !asExit(err, &exit) || exit.Status != ExitInterrupted || !strings.Contains(exit.Output, "no_such_module") || !asHint(err, &hint) {
+		t.Errorf("a module that cannot be imported: %v", err)
+	}
+	_, err = Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Args: []string{"--no-such-option"}, Stderr: &stderr})
+	if !asExit(err, &exit) || exit.Status != ExitUsage || !strings.Contains(stderr.String(), "no-such-option") {
+		t.Errorf("an option that is not there: %v, %s", err, &stderr)
+	}
+	_, err = Collect(t.Context(), Command{Argv: []string{"true"}}, CollectOptions{Dir: p.dir})
+	if !asHint(err, &hint) || !strings.Contains(err.Error(), "has not loaded") {
+		t.Errorf("a program that is not pytest: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Collect(ctx, p.command, CollectOptions{Dir: p.dir}); err == nil {
+		t.Error("a cancelled collection: no error")
+	}
+}
+
+// Progress counts files while they are collected.
+func TestCollectProgress(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+	for i := range 4 {
+		write(t, filepath.Join(p.dir, fmt.Sprintf("test_%d.py", i)), "import time\ntime.sleep(0.5)\ndef test_x(): pass\n")
+	}
+	var seen []int
+	_, err := Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Progress: func(files int) { seen = append(seen, files) }})
+	if err != nil || len(seen) == 0 || !slices.IsSorted(seen) || seen[len(seen)-1] > 4 {
+		t.Errorf("progress %v, %v", seen, err)
+	}
+}
