@@ -46,7 +46,7 @@ again with what was learnt, and run again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return doDemo(cmd.Context(), sys, keep) },
 	}
-	verb.Flags().StringVar(&keep, "keep", "", "leave everything in this new or empty folder")
+	verb.Flags().StringVar(&keep, "keep", "", "leave everything in this new or empty `FOLDER`")
 	return verb
 }
 

@@ -51,12 +51,12 @@ and of the history.`,
 		},
 	}
 	f := verb.Flags()
-	f.StringVar(&o.timings, "timings", defaultTimings, "history to fold into; .gz compresses")
-	f.StringArrayVar(&o.imports, "import", nil, "history of another tool: junit:FILE, pytest-split:FILE or reportlog:FILE; repeatable")
-	f.StringVar(&o.plan, "plan", "", "plan whose node IDs JUnit's names are mapped to (default: wcshard-plan.json if it is there)")
-	f.StringVar(&o.ids, "ids", "", "node IDs that JUnit's names are mapped to, one a line")
-	f.IntVar(&o.limits.Keep, "keep", timing.DefaultKeep, "samples to keep of each test, the newest")
-	f.IntVar(&o.limits.MaxAge, "max-age", timing.DefaultMaxAge, "drop what none of the last so many runs has seen")
+	f.StringVar(&o.timings, "timings", defaultTimings, "history to fold into, a `FILE`; .gz compresses")
+	f.StringArrayVar(&o.imports, "import", nil, "history of another tool, `KIND:FILE`: junit:FILE, pytest-split:FILE or reportlog:FILE; repeatable")
+	f.StringVar(&o.plan, "plan", "", "plan `FILE` whose node IDs JUnit's names are mapped to (default: wcshard-plan.json if it is there)")
+	f.StringVar(&o.ids, "ids", "", "`FILE` of node IDs, one a line, that JUnit's names are mapped to")
+	f.IntVar(&o.limits.Keep, "keep", timing.DefaultKeep, "keep the newest `K` samples of each test")
+	f.IntVar(&o.limits.MaxAge, "max-age", timing.DefaultMaxAge, "drop what none of the last `N` runs has seen")
 	return verb
 }
 

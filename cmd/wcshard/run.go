@@ -70,18 +70,18 @@ then one memory module after another.`,
 		},
 	}
 	f := verb.Flags()
-	f.StringVar(&o.plan, "plan", defaultPlan, "plan file of wcshard matrix")
-	f.StringVar(&o.shard, "shard", "", "name of the shard to run")
+	f.StringVar(&o.plan, "plan", defaultPlan, "plan `FILE` of wcshard matrix")
+	f.StringVar(&o.shard, "shard", "", "`NAME` of the shard to run")
 	f.BoolVar(&o.all, "all", false, "run all shards on this machine: the pool, then the memory modules")
 	f.BoolVar(&o.list, "list", false, "print the shard's node IDs, one a line, and run nothing")
 	f.BoolVarP(&o.null, "null", "0", false, "with --list: end each node ID with a NUL instead of a newline")
-	f.StringVar(&o.results, "results", defaultResults, "folder for the results")
-	f.IntVar(&o.attempt, "attempt", 0, "number of this attempt (default: $GITHUB_RUN_ATTEMPT, or 1 above the attempts in --results)")
-	f.StringVar(&o.run, "run-id", "", "name of the run that this shard belongs to (default: $GITHUB_RUN_ID, or the plan's digest)")
-	f.StringVar(&o.pytest, "pytest", "", `how to call pytest, such as "uv run pytest"`)
-	f.StringVar(&o.workers, "workers", "auto", "with --all: workers of the pool; auto is one for each core of this machine")
-	f.IntVar(&o.memoryWorkers, "memory-workers", 1, "with --all: memory modules at a time")
-	f.StringVar(&o.timings, "timings", defaultTimings, "with --all: history that puts the slowest tests first")
+	f.StringVar(&o.results, "results", defaultResults, "`FOLDER` for the results")
+	f.IntVar(&o.attempt, "attempt", 0, "`NUMBER` of this attempt (default: $GITHUB_RUN_ATTEMPT, or 1 above the attempts in --results)")
+	f.StringVar(&o.run, "run-id", "", "`NAME` of the run that this shard belongs to (default: $GITHUB_RUN_ID, or the plan's digest)")
+	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
+	f.StringVar(&o.workers, "workers", "auto", "with --all: workers of the pool, `auto|N`; auto is one for each core of this machine")
+	f.IntVar(&o.memoryWorkers, "memory-workers", 1, "with --all: `N` memory modules at a time")
+	f.StringVar(&o.timings, "timings", defaultTimings, "with --all: history that puts the slowest tests first, a `FILE`")
 	return verb
 }
 
@@ -276,7 +276,7 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 		os.Remove(name)
 		return 0, &failure{status: exitUnavailable, err: fmt.Errorf("running %s: %w", s.name, err)}
 	}
-	if err := appendTo(name, timing.EndLine(status, time.Since(began))); err != nil {
+	if err := closeResults(name, timing.EndLine(status, time.Since(began))); err != nil {
 		return 0, fmt.Errorf("closing the results of %s: %w", s.name, err)
 	}
 	results, err := readResultsFile(j.sys, name)
@@ -418,12 +418,23 @@ func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-func appendTo(name string, line []byte) error {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+// closeResults appends the closing line, unless pytest was killed in the middle
+// of a line: a torn last line is a warning, one in the middle would be an error.
+func closeResults(name string, line []byte) error {
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(line)
+	whole := make([]byte, 1)
+	if info, err := file.Stat(); err == nil && info.Size() > 0 {
+		_, err = file.ReadAt(whole, info.Size()-1)
+		if err != nil {
+			return errors.Join(err, file.Close())
+		}
+	}
+	if whole[0] == '\n' {
+		_, err = file.Write(line)
+	}
 	return errors.Join(err, file.Sync(), file.Close())
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/exp/stats"
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/timing"
@@ -44,7 +46,7 @@ failed; 75 when the run is incomplete.`,
 			return doVerify(cmd.Context(), sys, plan, asJSON, args)
 		},
 	}
-	verb.Flags().StringVar(&plan, "plan", defaultPlan, "plan file of wcshard matrix")
+	verb.Flags().StringVar(&plan, "plan", defaultPlan, "plan `FILE` of wcshard matrix")
 	verb.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON on standard output")
 	return verb
 }
@@ -169,6 +171,9 @@ func printVerdict(sys *system, v *shard.Verdict) {
 	listed(sys, v.Failures, func(f shard.Failure) string {
 		return fmt.Sprintf("%s in %s: %s%s", f.Outcome, f.Shard, f.ID, after(": ", f.Message))
 	})
+	if text := predictionError(v); text != "" {
+		sys.say("%s", text)
+	}
 	var parts []string
 	for _, outcome := range timing.Outcomes() {
 		if n := v.Outcomes[outcome]; n > 0 {
@@ -192,6 +197,22 @@ func realSeconds(s shard.ShardVerdict) string {
 		return "-"
 	}
 	return seconds(s.Real)
+}
+
+// predictionError says how far the real times were from the predicted ones,
+// over the shards that ran in a session of their own.
+func predictionError(v *shard.Verdict) string {
+	var off []float64
+	for _, s := range v.Shards {
+		if s.Ended && !s.Together && s.Real > 0 && s.Predicted > 0 {
+			off = append(off, 100*math.Abs(s.Predicted.Seconds()/s.Real.Seconds()-1))
+		}
+	}
+	if len(off) < 2 {
+		return ""
+	}
+	q := stats.Quantiles(off, 0.5, 0.9)
+	return fmt.Sprintf("predictions were off by %.0f %% (median), %.0f %% (90th percentile)", q[0], q[1])
 }
 
 // state is a shard's verdict in few words.
