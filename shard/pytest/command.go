@@ -86,9 +86,8 @@ func findDotVenv(opts FindOptions) (Command, string) {
 	return inVenv(opts, filepath.Join(opts.Dir, ".venv"), "the virtual environment .venv")
 }
 
-// inVenv calls pytest by the environment's Python, which puts the current
-// directory on the path as "python -m pytest" does only if the user calls it
-// so; its pytest program is therefore the first choice.
+// inVenv calls the environment's pytest program, as users do: its Python with
+// "-m pytest" would also put the current directory on the import path.
 func inVenv(opts FindOptions, venv, source string) (Command, string) {
 	program := filepath.Join(venv, "bin", "pytest")
 	if opts.Windows {

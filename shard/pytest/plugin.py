@@ -62,7 +62,7 @@ class Stream:
     kill at any moment leaves whole lines."""
 
     def __init__(self, path: str) -> None:
-        self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
 
     def write(self, record: dict[str, Any]) -> None:
         os.write(self.fd, encode(record).encode() + b"\n")
@@ -407,6 +407,7 @@ class Running(Common):
         self.planned: list[str] = [p["file"] + rest for p in settings["pieces"] for rest in p["tests"]]
         self.known = set(self.planned) | set(settings["elsewhere"])
         self.files = {piece["file"] for piece in settings["pieces"]}
+        self.cut = {piece["file"] for piece in settings["pieces"] if piece["cut"]}
         self.directories: set[str] | None = None  # that hold the files; None where that is not known
         self.extra: list[str] = []
         self.missing: list[str] = []
@@ -522,11 +523,12 @@ class Running(Common):
         """Drop the arguments that name files of other shards, which pytest
         would import to find out that nothing of them is wanted."""
         config = self.config
+        files = {os.path.normcase(file) for file in self.files}
         kept = []
         for arg in config.args:
             path = os.path.abspath(os.path.join(str(config.invocation_params.dir), arg.partition("::")[0]))
             name = relative(path, str(config.rootpath))
-            if not os.path.isfile(path) or os.path.basename(path) == "__init__.py" or name in self.files:
+            if not os.path.isfile(path) or os.path.basename(path) == "__init__.py" or os.path.normcase(name) in files:
                 kept.append(arg)
         if kept and self.directories is not None:
             config.args[:] = kept
@@ -803,7 +805,7 @@ class Try:
             self.reruns += not self.repeated
             self.repeated = True
         subtest = hasattr(report, "context")
-        if not subtest:
+        if not subtest and report.when in PHASES:
             self.durations[PHASES[report.when]] = report.duration
         expected = hasattr(report, "wasxfail")
         if report.outcome == "failed":
@@ -936,8 +938,8 @@ class Scheduler:
             index = pending.popleft()
             if self.plugin.running.pop(node.gateway.id) is not None:
                 crashed = self.collection[index]
-        if pending:
-            self.queue.appendleft(list(pending))
+        for unit in reversed(self.units(pending)):
+            self.queue.appendleft(unit)
         for other in self.by_number():
             self.feed(other, 2)
         return crashed
@@ -964,17 +966,18 @@ class Scheduler:
                 self.collection = []
                 return False
         self.collection = collection
-        self.queue.extend(self.units(collection))
+        self.queue.extend(self.units(range(len(collection))))
         return True
 
-    def units(self, collection: list[str]) -> list[list[int]]:
+    def units(self, indices: Iterable[int]) -> list[list[int]]:
+        """Divide tests into what must stay together."""
+        assert self.collection is not None
         plugin = self.plugin
-        cut = {piece["file"] for piece in plugin.settings["pieces"] if piece["cut"]}
         units: dict[Any, list[int]] = {}
-        for index, name in enumerate(collection):
-            nodeid = plugin.plain(name)
+        for index in indices:
+            nodeid = plugin.plain(self.collection[index])
             file, group = file_of(nodeid), plugin.groups.get(nodeid)
-            scope = ("group", group) if group else ("test", index) if file in cut else ("file", file)
+            scope = ("group", group) if group else ("test", index) if file in plugin.cut else ("file", file)
             units.setdefault(scope, []).append(index)
         return list(units.values())
 
