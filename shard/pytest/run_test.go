@@ -273,12 +273,19 @@ def test_sleeps(slow_end):
 
 // When the context ends, pytest is interrupted: it tears down, keeps what it
 // has and ends with its own status.
+// Workers are ended by xdist, which waits for no teardown of theirs.
 func TestRunInterrupted(t *testing.T) {
+	for _, workers := range []int{1, 2} {
+		t.Run(fmt.Sprint(workers), func(t *testing.T) { testRunInterrupted(t, workers) })
+	}
+}
+
+func testRunInterrupted(t *testing.T, workers int) {
 	oneOfFew(t)
 	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
 	write(t, filepath.Join(p.dir, "test_sleepy.py"), sleepy)
 	c := p.collect(t)
-	plan, _ := one(c, 1, false)
+	plan, _ := one(c, workers, false)
 	sel, err := Select(plan, "only")
 	if err != nil {
 		t.Fatal(err)
@@ -292,11 +299,12 @@ func TestRunInterrupted(t *testing.T) {
 	var output bytes.Buffer
 	results := newResults(t, "only")
 	status, err := Run(ctx, p.command, RunOptions{
-		Dir: p.dir, Env: testEnv(), Selection: sel, Workers: 1, Results: results, Stdout: &output, Stderr: &output})
+		Dir: p.dir, Env: testEnv(), Selection: sel, Workers: workers, Results: results, Stdout: &output, Stderr: &output,
+		Grace: time.Minute})
 	if status != ExitInterrupted || err != nil {
 		t.Errorf("Run = %d, %v, want %d\n%s", status, err, ExitInterrupted, &output)
 	}
-	if _, err := os.Stat(filepath.Join(p.dir, "teardown")); err != nil {
+	if _, err := os.Stat(filepath.Join(p.dir, "teardown")); err != nil && workers == 1 {
 		t.Errorf("no teardown: %v", err)
 	}
 	r := readResults(t, results)

@@ -141,6 +141,10 @@ func (p *parser) read(line []byte) error {
 	if p.ended {
 		return errors.New("a line after the end")
 	}
+	if test, ok := p.quickTest(line); ok {
+		p.collection.Tests = append(p.collection.Tests, test)
+		return nil
+	}
 	var e event
 	if err := unmarshal(line, &e); err != nil {
 		return err
@@ -192,6 +196,49 @@ func (p *parser) readTest(e event) error {
 		ID: timing.NodeID(e.ID), Line: e.Line, Markers: markers, Group: e.Group, Fixtures: fixtures,
 	})
 	return nil
+}
+
+// quickTest reads the line of a test as the plugin writes nearly all of them,
+// without escapes and with lists seen before; ok is false for any other, which
+// is for encoding/json. A million tests take a tenth of the time.
+func (p *parser) quickTest(line []byte) (test CollectedTest, ok bool) {
+	rest, ok := bytes.CutPrefix(line, []byte(`{"t":"test","id":"`))
+	if !ok || bytes.IndexByte(rest, '\\') >= 0 {
+		return test, false
+	}
+	id, rest, _ := bytes.Cut(rest, []byte(`","line":`))
+	number, rest, _ := bytes.Cut(rest, []byte(`,"markers":`))
+	markers, rest, _ := bytes.Cut(rest, []byte(`,"group":"`))
+	group, rest, _ := bytes.Cut(rest, []byte(`","fixtures":`))
+	fixtures, end := bytes.CutSuffix(rest, []byte("}"))
+	if !end || !plainString(id) || len(id) == 0 || !plainString(group) || len(number) == 0 || len(number) > 9 {
+		return test, false
+	}
+	for i, digit := range number {
+		if digit < '0' || digit > '9' || i == 0 && digit == '0' && len(number) > 1 {
+			return test, false
+		}
+		test.Line = 10*test.Line + int(digit-'0')
+	}
+	if test.Markers, ok = p.lists[string(markers)]; !ok {
+		return test, false
+	}
+	if test.Fixtures, ok = p.lists[string(fixtures)]; !ok {
+		return test, false
+	}
+	test.ID, test.Group = timing.NodeID(id), string(group)
+	return test, true
+}
+
+// plainString reports whether what stands between two quotes stands for
+// itself.
+func plainString(b []byte) bool {
+	for _, c := range b {
+		if c == '"' || c < ' ' {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *parser) list(raw json.RawMessage) ([]string, error) {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wcshard/wcshard/timing"
 )
@@ -73,6 +75,34 @@ func TestReadCollectionErrors(t *testing.T) {
 			t.Errorf("%s: %v at line %d, want %q at line %d", test.name, err, line, test.want, test.line)
 		}
 	}
+}
+
+// The quick way reads nothing but what encoding/json reads, and the same.
+func FuzzQuickTest(f *testing.F) {
+	f.Add([]byte(`{"t":"test","id":"a.py::t","line":12,"markers":["x"],"group":"g","fixtures":[]}`))
+	f.Add([]byte(`{"t":"test","id":"a","line":01,"markers":[],"group":"","fixtures":["x"]}`))
+	f.Add([]byte(`{"t":"test","id":"","line":1,"markers":[],"group":"","fixtures":["x"]}`))
+	f.Add([]byte(`{"t":"test","id":"a","line":1,"markers":[],"group":"","fixtures":[]},"fixtures":[]}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		if !utf8.Valid(line) || bytes.ContainsRune(line, '\n') {
+			return // refused before
+		}
+		fresh := func() *parser {
+			return &parser{collection: &Collection{}, lists: map[string][]string{"[]": nil, `["x"]`: {"x"}}}
+		}
+		quick, ok := fresh().quickTest(line)
+		if !ok {
+			return
+		}
+		slow := fresh()
+		var e event
+		if err := unmarshal(line, &e); err != nil {
+			t.Fatalf("quick %+v, slow %v", quick, err)
+		}
+		if err := slow.readTest(e); err != nil || !reflect.DeepEqual(slow.collection.Tests[0], quick) {
+			t.Fatalf("quick %+v, slow %+v, %v", quick, slow.collection.Tests, err)
+		}
+	})
 }
 
 // Whatever comes is a collection or an error with the line of the fault.
