@@ -69,7 +69,7 @@ func doVerify(_ context.Context, sys *system, planName string, asJSON bool, name
 			return err
 		}
 	}
-	printVerdict(sys, verdict)
+	printVerdict(sys, plan, verdict)
 	switch {
 	case !verdict.Complete():
 		return &failure{status: exitIncomplete}
@@ -95,7 +95,7 @@ func current(sys *system, plan *shard.Plan, results []*timing.Results) []*timing
 		return r.Header.Plan != plan.Digest && !slices.ContainsFunc(r.Header.Shards, func(name string) bool { return !reported[name] })
 	})
 	if n := len(results) - len(kept); n > 0 {
-		sys.say("left out %s of earlier plans", count(n, "results file"))
+		sys.say("left out %s of earlier plans", count(n, "result file"))
 	}
 	return kept
 }
@@ -157,7 +157,7 @@ func readResultsFile(sys *system, name string) (*timing.Results, error) {
 }
 
 // printVerdict prints the verdict for people.
-func printVerdict(sys *system, v *shard.Verdict) {
+func printVerdict(sys *system, plan *shard.Plan, v *shard.Verdict) {
 	table := tabwriter.NewWriter(sys.stderr, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "shard\ttests\tpredicted s\treal s\tpeak\tstate\t")
 	for i, s := range v.Shards {
@@ -171,7 +171,7 @@ func printVerdict(sys *system, v *shard.Verdict) {
 	listed(sys, v.Failures, func(f shard.Failure) string {
 		return fmt.Sprintf("%s in %s: %s%s", f.Outcome, f.Shard, f.ID, after(": ", f.Message))
 	})
-	if text := predictionError(v); text != "" {
+	if text := predictionError(plan, v); text != "" {
 		sys.say("%s", text)
 	}
 	var parts []string
@@ -200,11 +200,13 @@ func realSeconds(s shard.ShardVerdict) string {
 }
 
 // predictionError says how far the real times were from the predicted ones,
-// over the shards that ran in a session of their own.
-func predictionError(v *shard.Verdict) string {
+// over the shards that ran in a session of their own and were planned from
+// measurements: how far a guess was off tells nothing.
+func predictionError(plan *shard.Plan, v *shard.Verdict) string {
 	var off []float64
-	for _, s := range v.Shards {
-		if s.Ended && !s.Together && s.Real > 0 && s.Predicted > 0 {
+	for i, s := range v.Shards {
+		measured := 2*plan.Shards[i].Basis.Measured > s.Planned
+		if measured && s.Ended && !s.Together && s.Real > 0 && s.Predicted > 0 {
 			off = append(off, 100*math.Abs(s.Predicted.Seconds()/s.Real.Seconds()-1))
 		}
 	}
