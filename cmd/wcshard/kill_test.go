@@ -52,17 +52,7 @@ func TestKill(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("finds the processes to kill in /proc")
 	}
-	if testing.Short() {
-		t.Skip("makes a virtual environment")
-	}
-	python, err := demoPython(t.Context())
-	if err != nil {
-		t.Skip(err)
-	}
-	venv, err := makeVenv(t.Context(), python, t.Output())
-	if err != nil {
-		t.Fatal(err)
-	}
+	venv := testVenv(t)
 	for _, test := range []struct {
 		name    string
 		workers string
@@ -136,17 +126,7 @@ func TestKill(t *testing.T) {
 // TestInterrupt sends SIGTERM to wcshard alone, as a CI system does: pytest is
 // interrupted, ends in good order, and what was measured is kept.
 func TestInterrupt(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes a virtual environment")
-	}
-	python, err := demoPython(t.Context())
-	if err != nil {
-		t.Skip(err)
-	}
-	venv, err := makeVenv(t.Context(), python, t.Output())
-	if err != nil {
-		t.Fatal(err)
-	}
+	venv := testVenv(t)
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()

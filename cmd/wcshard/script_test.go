@@ -26,6 +26,13 @@ func TestScript(t *testing.T) {
 
 // TestPytestScript runs testdata/pytest, with the real pytest and xdist.
 func TestPytestScript(t *testing.T) {
+	runScripts(t, "testdata/pytest", testVenv(t))
+}
+
+// testVenv returns the demo's virtual environment, which is made in the user's
+// cache where it is not there yet.
+func testVenv(t *testing.T) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("makes a virtual environment")
 	}
@@ -37,7 +44,7 @@ func TestPytestScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runScripts(t, "testdata/pytest", venv)
+	return venv
 }
 
 func runScripts(t *testing.T, dir, venv string) {
