@@ -72,13 +72,8 @@ func doScale(ctx context.Context, w io.Writer, o scaleOptions) error {
 	defer os.RemoveAll(dir)
 	command := o.wcshard
 	if command == "" {
-		command = filepath.Join(dir, "wcshard")
-		if runtime.GOOS == "windows" {
-			command += ".exe"
-		}
-		build := exec.CommandContext(ctx, "go", "build", "-o", command, "github.com/wcshard/wcshard/cmd/wcshard")
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("building wcshard: %w: %s", err, bytes.TrimSpace(out))
+		if command, err = buildWcshard(ctx, dir); err != nil {
+			return err
 		}
 	}
 	s := scaleFiles{filepath.Join(dir, "ids.txt"), filepath.Join(dir, "timings.jsonl"), filepath.Join(dir, "plan.json")}
@@ -106,6 +101,19 @@ func doScale(ctx context.Context, w io.Writer, o scaleOptions) error {
 	fmt.Fprintf(w, "list of IDs %d MiB, history %d MiB, plan %d MiB; best of %d rounds on %d cores\n",
 		best.IDBytes/mib, best.TimeBytes/mib, best.PlanBytes/mib, o.rounds, runtime.NumCPU())
 	return nil
+}
+
+// buildWcshard builds the command to measure in dir.
+func buildWcshard(ctx context.Context, dir string) (string, error) {
+	command := filepath.Join(dir, "wcshard")
+	if runtime.GOOS == "windows" {
+		command += ".exe"
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", command, "github.com/wcshard/wcshard/cmd/wcshard")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building wcshard: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return command, nil
 }
 
 type scaleFiles struct{ ids, timings, out string }
