@@ -368,6 +368,7 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 		part.Shards = append(part.Shards, *one)
 	}
 	verdict := shard.Verify(&part, []*timing.Results{results})
+	j.publish(s, &part, verdict, results)
 	if verdict.Complete() {
 		if status == exitOK && !verdict.Green() {
 			return exitTestsFailed

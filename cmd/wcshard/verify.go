@@ -35,6 +35,9 @@ func newVerify(sys *system) *cobra.Command {
 plan: which tests are missing, ran twice or were not planned, which shards never
 reported, ran another plan or ended early. The newest attempt of a shard counts.
 
+In GitHub Actions the verdict also goes to the step summary, and the first
+failures are annotated in their files.
+
 Exit status 0 only when each test ran exactly once and none failed; 1 when tests
 failed; 75 when the run is incomplete.`,
 		Example: `  wcshard verify wcshard-results
@@ -60,7 +63,8 @@ func doVerify(_ context.Context, sys *system, planName string, asJSON bool, name
 	if err != nil {
 		return err
 	}
-	verdict := shard.Verify(plan, current(sys, plan, results))
+	results = current(sys, plan, results)
+	verdict := shard.Verify(plan, results)
 	if asJSON {
 		encoder := json.NewEncoder(sys.stdout)
 		encoder.SetEscapeHTML(false)
@@ -70,6 +74,7 @@ func doVerify(_ context.Context, sys *system, planName string, asJSON bool, name
 		}
 	}
 	printVerdict(sys, plan, verdict)
+	sys.publish(report{title: "wcshard", plan: plan, verdict: verdict, results: results, again: again(planName, verdict)})
 	switch {
 	case !verdict.Complete():
 		return &failure{status: exitIncomplete}
@@ -292,9 +297,10 @@ func join(ids []timing.NodeID) string {
 }
 
 // printable makes text that others made safe for a terminal and for a CI log,
-// where control characters and "::" at the start of a line are commands; our
-// lines start with "wcshard: ".
+// where control characters, "::" at the start of a line and "##[" anywhere are
+// commands; our lines start with "wcshard: ".
 func printable(text string) string {
+	text = strings.ReplaceAll(text, "##[", `##\[`)
 	if !slices.ContainsFunc([]rune(text), func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return text
 	}

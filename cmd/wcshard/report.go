@@ -1,0 +1,283 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/wcshard/wcshard/cmd/wcshard/internal/actions"
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// How many rows the parts of a step summary have: enough to work with, few
+// enough to read on one page. The log and --json have all.
+const (
+	maxSummaryRows    = 100
+	maxSummarySlowest = 20
+)
+
+// report is what GitHub Actions shows of a verdict beside the log.
+type report struct {
+	title   string
+	plan    *shard.Plan // with the verdict's shards
+	verdict *shard.Verdict
+	results []*timing.Results
+	again   []string // lines that run what went wrong again
+	brief   bool     // of one shard: no more than a line where all is well
+}
+
+// publish appends the step summary to $GITHUB_STEP_SUMMARY and, in GitHub
+// Actions, prints annotations.
+//
+// Annotations go to standard error: the runner reads commands from both
+// streams, and standard output is for machines (verify --json, run --list).
+// That nobody sees them is no reason to fail: the verdict is in the exit status.
+func (sys *system) publish(r report) {
+	if name := sys.getenv("GITHUB_STEP_SUMMARY"); name != "" {
+		if err := appendSummary(name, r); err != nil {
+			sys.warn("writing the step summary: %v", err)
+		}
+	}
+	if sys.getenv("GITHUB_ACTIONS") == "true" {
+		if err := actions.WriteAnnotations(sys.stderr, sys.annotations(r)); err != nil {
+			sys.warn("writing annotations: %v", err)
+		}
+	}
+}
+
+// appendSummary leaves the step's file below GitHub's limit, whatever stands
+// in it already.
+func appendSummary(name string, r report) error {
+	file, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	text := r.summary(actions.MaxSummary - int(min(info.Size(), actions.MaxSummary)))
+	if text == "" {
+		return fmt.Errorf("%s holds %d bytes already, there is no room for more", name, info.Size())
+	}
+	if _, err := file.WriteString(text); err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// summary is the step summary in at most limit bytes, what matters most first.
+func (r report) summary(limit int) string {
+	s := actions.NewSummary(limit)
+	v := r.verdict
+	mark := map[bool]string{true: "✅ ", false: "❌ "}[v.Complete() && v.Green()]
+	s.Heading(actions.Text("%s%s: %s", mark, r.title, headline(v)))
+	if r.brief && v.Complete() && v.Green() {
+		return s.String()
+	}
+	s.Table(shardColumns, shardRows(v))
+	if text := predictionError(r.plan, v); text != "" {
+		s.Paragraph(actions.Text("%s", text))
+	}
+	r.problems(s)
+	r.failures(s)
+	r.lost(s)
+	if len(r.again) > 0 {
+		s.Heading(actions.Text("Run it again on your machine"))
+		s.Shell(r.again)
+	}
+	r.slowest(s)
+	return s.String()
+}
+
+// headline says in one line how it went.
+func headline(v *shard.Verdict) string {
+	parts := []string{fmt.Sprintf("%d of %d tests ran exactly once", v.Ran, v.Planned)}
+	if !v.Complete() {
+		parts[0] = "incomplete, " + parts[0]
+	}
+	for _, outcome := range timing.Outcomes() {
+		if n := v.Outcomes[outcome]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, outcome))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+var shardColumns = []actions.Column{
+	{Name: "shard"}, {Name: "tests", Right: true}, {Name: "predicted s", Right: true}, {Name: "real s", Right: true},
+	{Name: "peak", Right: true}, {Name: "state"},
+}
+
+func shardRows(v *shard.Verdict) [][]actions.Inline {
+	var rows [][]actions.Inline
+	for _, s := range v.Shards {
+		rows = append(rows, []actions.Inline{
+			actions.Code(s.Name), actions.Text("%d", s.Planned), actions.Text("%s", seconds(s.Predicted)),
+			actions.Text("%s", realSeconds(s)), actions.Text("%s", bytesOf(s.Peak)), actions.Text("%s", state(s)),
+		})
+	}
+	return rows
+}
+
+// problems lists shards that did not get to their end, and files that do not
+// count.
+func (r report) problems(s *actions.Summary) {
+	var items []actions.Inline
+	for _, one := range r.verdict.Shards {
+		if one.Reported && !one.Ended && len(one.Running) > 0 {
+			items = append(items, actions.Join(actions.Code(one.Name), actions.Text(" ended early, while running "), actions.Code(join(one.Running))))
+		}
+	}
+	for _, one := range r.verdict.Refused {
+		items = append(items, actions.Join(actions.Code(one.File), actions.Text(" does not count: "), actions.Code(digest.ReplaceAllString(one.Reason, "$1…"))))
+	}
+	if len(items) > 0 {
+		s.List(items)
+	}
+}
+
+func (r report) failures(s *actions.Summary) {
+	section(s, "Failures", []actions.Column{{Name: "shard"}, {Name: "test"}, {Name: "first line"}}, r.verdict.Failures,
+		func(f shard.Failure) []actions.Inline {
+			return []actions.Inline{actions.Code(f.Shard), actions.Code(string(f.ID)), actions.Code(f.Message)}
+		})
+}
+
+// lost lists the tests that did not run exactly once.
+func (r report) lost(s *actions.Summary) {
+	columns := []actions.Column{{Name: "shard"}, {Name: "test"}, {Name: "why"}}
+	section(s, "Lost tests", columns, r.verdict.Missing, func(m shard.Missing) []actions.Inline {
+		return []actions.Inline{actions.Code(m.Shard), actions.Code(string(m.ID)), actions.Text("%s", m.Reason)}
+	})
+	section(s, "Tests that ran too often", columns, r.verdict.Doubled, func(d shard.Doubled) []actions.Inline {
+		return []actions.Inline{actions.Code(strings.Join(d.Shards, ", ")), actions.Code(string(d.ID)), actions.Text("ran %d times", d.Times)}
+	})
+	section(s, "Tests in no shard", columns, r.verdict.Unplanned, func(u shard.Unplanned) []actions.Inline {
+		why := "collected, and did not run"
+		if u.Ran {
+			why = "ran without being planned"
+		}
+		return []actions.Inline{actions.Code(u.Shard), actions.Code(string(u.ID)), actions.Text("%s", why)}
+	})
+}
+
+func (r report) slowest(s *actions.Summary) {
+	slowest := slowestTests(r.verdict, r.results)
+	if len(slowest) > maxSummarySlowest {
+		slowest = slowest[:maxSummarySlowest]
+	}
+	section(s, "Slowest tests", []actions.Column{{Name: "seconds", Right: true}, {Name: "test"}}, slowest,
+		func(t *timing.TestResult) []actions.Inline {
+			return []actions.Inline{actions.Text("%s", seconds(t.Wall)), actions.Code(string(t.ID))}
+		})
+}
+
+// slowestTests returns the tests of the results that count, slowest first; a
+// test that took no 50 ms is not worth a row.
+func slowestTests(v *shard.Verdict, results []*timing.Results) []*timing.TestResult {
+	var all []*timing.TestResult
+	for _, r := range results {
+		if !slices.ContainsFunc(v.Shards, func(s shard.ShardVerdict) bool { return s.Reported && s.File == r.Name }) {
+			continue
+		}
+		for i := range r.Tests {
+			if seconds(r.Tests[i].Wall) != "0.0" {
+				all = append(all, &r.Tests[i])
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *timing.TestResult) int {
+		return cmp.Or(cmp.Compare(b.Wall, a.Wall), cmp.Compare(a.ID, b.ID))
+	})
+	return slices.CompactFunc(all, func(a, b *timing.TestResult) bool { return a.ID == b.ID && a.Wall == b.Wall })
+}
+
+// section adds a heading and a table of the first of many things, and how many
+// more there are; nothing where there are none.
+func section[T any](s *actions.Summary, title string, columns []actions.Column, all []T, row func(T) []actions.Inline) {
+	if len(all) == 0 {
+		return
+	}
+	s.Heading(actions.Text("%s", title))
+	var rows [][]actions.Inline
+	for _, one := range all[:min(len(all), maxSummaryRows)] {
+		rows = append(rows, row(one))
+	}
+	s.Table(columns, rows)
+	if more := len(all) - maxSummaryRows; more > 0 {
+		s.Paragraph(actions.Text("… and %d more", more))
+	}
+}
+
+// annotations are the first errors of a verdict: that it is incomplete, then
+// the tests that failed.
+func (sys *system) annotations(r report) []actions.Annotation {
+	var all []actions.Annotation
+	if !r.verdict.Complete() {
+		all = append(all, actions.Annotation{Title: "wcshard: " + r.title, Message: headline(r.verdict)})
+	}
+	for _, f := range r.verdict.Failures {
+		if len(all) == actions.MaxAnnotations {
+			break
+		}
+		file, line := sys.place(f)
+		message := cmp.Or(f.Message, string(f.Outcome))
+		all = append(all, actions.Annotation{File: file, Line: line, Title: string(f.ID), Message: fmt.Sprintf("%s (%s)", message, f.Shard)})
+	}
+	return all
+}
+
+// place is where a test failed, relative to the repository. Where that is not
+// in the repository (the standard library, another machine's folder) it is the
+// test's own file, of which no line is known.
+func (sys *system) place(f shard.Failure) (file string, line int) {
+	if file = sys.inRepository(f.Path); file != "" {
+		return file, f.Line
+	}
+	return sys.inRepository(f.ID.File()), 0
+}
+
+// inRepository makes a path relative to $GITHUB_WORKSPACE, with forward
+// slashes; "" where it lies outside.
+func (sys *system) inRepository(path string) string {
+	here, err := dir()
+	if path == "" || err != nil {
+		return ""
+	}
+	path = filepath.FromSlash(path)
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(here, path)
+	}
+	rel, err := filepath.Rel(cmp.Or(sys.getenv("GITHUB_WORKSPACE"), here), path)
+	if err != nil || !filepath.IsLocal(rel) {
+		return ""
+	}
+	return filepath.ToSlash(rel)
+}
+
+// publish shows in GitHub Actions how a session went.
+func (j *job) publish(s session, part *shard.Plan, verdict *shard.Verdict, results *timing.Results) {
+	r := report{title: s.name, plan: part, verdict: verdict, results: []*timing.Results{results}, brief: true}
+	if !verdict.Complete() || !verdict.Green() {
+		r.again = []string{reproduce(j.options)}
+	}
+	j.sys.publish(r)
+}
+
+// again returns the lines that run the shards again in which something went
+// wrong.
+func again(plan string, v *shard.Verdict) []string {
+	var lines []string
+	for _, s := range v.Shards {
+		if state(s) != "ok" {
+			lines = append(lines, reproduce(runOptions{plan: plan, shard: s.Name}))
+		}
+	}
+	return lines
+}
