@@ -28,6 +28,9 @@ import (
 type runOptions struct {
 	plan          string
 	shard         string
+	index         int     // of the shard in the plan, or noIndex
+	jobs          int     // how many the CI started; 0 where unknown
+	ci            ciIndex // where index comes from, unless from --shard-index
 	all           bool
 	list, null    bool
 	results       string
@@ -43,7 +46,7 @@ type runOptions struct {
 func newRun(sys *system) *cobra.Command {
 	var o runOptions
 	verb := &cobra.Command{
-		Use:   "run (--shard NAME | --all) [flags] [-- more pytest arguments]",
+		Use:   "run (--shard NAME | --shard-index I | --all) [flags] [-- more pytest arguments]",
 		Short: "Run one shard of a plan, or all of them on this machine",
 		Long: `Run exactly the tests of one shard, in planned order and with the planned number
 of workers. pytest's output and exit status are passed through; each finished
@@ -52,7 +55,12 @@ found, and tests in the shard's files that no shard has, are listed and end in
 exit status 75.
 
 --all runs the whole plan on this machine in two phases: the pool in parallel,
-then one memory module after another.`,
+then one memory module after another.
+
+--shard-index serves any CI that starts numbered jobs: as many as the plan has
+shards. Where nothing is said of what to run, the number is read from the CI's
+own variable, and counts as the CI counts:
+` + indexVariables() + `.`,
 		Example: `  wcshard run --shard pool-1
   wcshard run --shard pool-1 -- -v --durations=10
   wcshard run --shard mem-test_multisite --list
@@ -72,6 +80,8 @@ then one memory module after another.`,
 	f := verb.Flags()
 	f.StringVar(&o.plan, "plan", defaultPlan, "plan `FILE` of wcshard matrix")
 	f.StringVar(&o.shard, "shard", "", "`NAME` of the shard to run")
+	f.IntVar(&o.index, "shard-index", noIndex, "position `I` of the shard in the plan, from 0 (default: the CI's number of this job)")
+	f.Lookup("shard-index").DefValue = "0" // keeps noIndex out of the help
 	f.BoolVar(&o.all, "all", false, "run all shards on this machine: the pool, then the memory modules")
 	f.BoolVar(&o.list, "list", false, "print the shard's node IDs, one a line, and run nothing")
 	f.BoolVarP(&o.null, "null", "0", false, "with --list: end each node ID with a NUL instead of a newline")
@@ -86,8 +96,8 @@ then one memory module after another.`,
 }
 
 func (o *runOptions) validate(sys *system) error {
-	if (o.shard == "") == !o.all {
-		return usagef("pass --shard NAME, or --all for the whole plan", "got %s", map[bool]string{true: "both --shard and --all", false: "neither --shard nor --all"}[o.all])
+	if err := o.chooseShards(sys); err != nil {
+		return err
 	}
 	if o.null && !o.list {
 		return usagef("add --list", "-0 goes with --list")
@@ -120,6 +130,9 @@ func doRun(ctx context.Context, sys *system, o runOptions) error {
 	}
 	if o.all {
 		return runAll(ctx, sys, o, plan)
+	}
+	if err := o.shardAt(plan); err != nil {
+		return err
 	}
 	s, err := findShard(plan, o.shard)
 	if err != nil {

@@ -59,6 +59,9 @@ func runScripts(t *testing.T, dir, venv string) {
 			for _, name := range []string{"CI", "GITHUB_OUTPUT", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"} {
 				env.Setenv(name, "")
 			}
+			for _, ci := range ciIndexes {
+				env.Setenv(ci.index, "")
+			}
 			return nil
 		},
 	})
