@@ -34,12 +34,14 @@ type matrixOptions struct {
 	timings      string
 	plan         string
 	output       string
+	pipeline     string
 	workers      string
 	memory       string // --runner-memory
 	markers      []string
 	noTests      bool // --allow-empty
 	fleet        shard.Fleet
 	timingsGiven bool
+	runnerGiven  bool
 	args         []string // pytest's
 }
 
@@ -68,6 +70,7 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
 			}
 			o.args = rest
 			o.timingsGiven = cmd.Flags().Changed("timings")
+			o.runnerGiven = cmd.Flags().Changed("runner")
 			if err := o.validate(); err != nil {
 				return err
 			}
@@ -84,11 +87,12 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
 	f.StringArrayVar(&o.markers, "memory-marker", []string{defaultMarker}, "`MARKER` of memory tests; repeatable; none ignores markers")
 	f.IntVar(&o.fleet.MemoryWorkers, "memory-workers", 1, "`N` workers of a memory job")
 	f.IntVar(&o.fleet.MaxMemoryJobs, "max-memory-jobs", 0, "at most `N` memory jobs, the lightest modules together; 0 is one for each module")
-	f.StringVar(&o.fleet.Runner, "runner", "ubuntu-latest", "`LABEL` of the runner")
+	f.StringVar(&o.fleet.Runner, "runner", defaultRunner, "`LABEL` of the runner; for GitLab its tags, with commas between them")
 	f.StringVar(&o.fleet.MemoryRunner, "memory-runner", "", "`LABEL` of the memory jobs' runner (default: --runner)")
 	f.IntVar(&o.fleet.CPUs, "runner-cpus", 4, "`N` cores of the runner")
 	f.StringVar(&o.memory, "runner-memory", "16GiB", "memory of the runner, a `SIZE`")
-	f.StringVar(&o.output, "output", "json", "`json|github`: github also appends matrix, count and plan-digest to $GITHUB_OUTPUT")
+	f.StringVar(&o.output, "output", "json", "`json|github|gitlab`: github also appends matrix, count and plan-digest to $GITHUB_OUTPUT, gitlab writes --pipeline")
+	f.StringVar(&o.pipeline, "pipeline", defaultPipeline, "with --output gitlab: child pipeline to write, a `FILE`")
 	f.BoolVar(&o.noTests, "allow-empty", false, "no tests are no error: count is 0")
 	return verb
 }
@@ -112,8 +116,8 @@ func (o *matrixOptions) validate() error {
 	if o.fleet.MaxMemoryJobs < 0 {
 		return usagef("0 is one job for each memory module", "--max-memory-jobs is %d, want at least 0", o.fleet.MaxMemoryJobs)
 	}
-	if o.output != "json" && o.output != "github" {
-		return usagef("pass json or github", "--output is %q", o.output)
+	if !slices.Contains([]string{"json", "github", "gitlab"}, o.output) {
+		return usagef("pass json, github or gitlab", "--output is %q", o.output)
 	}
 	if o.workers != "auto" {
 		n, err := strconv.Atoi(o.workers)
@@ -174,18 +178,25 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	return nil
 }
 
-// checkOutput finds out before any work whether there is a file for outputs.
+// checkOutput finds out before any work whether this is the CI that --output
+// names.
 func (o *matrixOptions) checkOutput(sys *system) error {
 	if o.output == "github" && sys.getenv("GITHUB_OUTPUT") == "" {
 		return usagef("leave out --output outside of GitHub Actions", "--output is github and GITHUB_OUTPUT is not set")
 	}
+	if o.output == "gitlab" {
+		return o.checkGitLab(sys)
+	}
 	return nil
 }
 
-// emit prints the matrix and hands it to GitHub Actions.
+// emit prints the matrix and hands it to GitHub Actions or GitLab.
 func (o *matrixOptions) emit(sys *system, plan *shard.Plan) error {
 	matrix := strings.TrimRight(string(plan.Matrix()), "\n")
 	if err := o.outputs(sys, matrix, len(plan.Shards), plan.Digest); err != nil {
+		return err
+	}
+	if err := o.writePipeline(sys, plan); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(sys.stdout, matrix)
@@ -220,6 +231,9 @@ func (o *matrixOptions) empty(sys *system) error {
 	}
 	matrix := `{"include":[]}`
 	if err := o.outputs(sys, matrix, 0, ""); err != nil {
+		return err
+	}
+	if err := o.writePipeline(sys, nil); err != nil {
 		return err
 	}
 	sys.warn("there are no tests; the matrix is empty and no plan was written")

@@ -56,7 +56,7 @@ func runScripts(t *testing.T, dir, venv string) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("VIRTUAL_ENV", venv)
-			for _, name := range []string{"CI", "GITHUB_OUTPUT", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"} {
+			for _, name := range []string{"CI", "GITHUB_OUTPUT", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE", "CI_PIPELINE_ID", "CI_JOB_NAME", "CI_PROJECT_DIR"} {
 				env.Setenv(name, "")
 			}
 			for _, ci := range ciIndexes {
