@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
 	"github.com/wcshard/wcshard/timing"
-	"github.com/wcshard/wcshard/timing/artifact"
 )
 
 // The exit statuses. pytest's own (1 tests failed, 2 interrupted or a
@@ -63,39 +61,19 @@ func exitStatus(err error) int {
 	var syntax *timing.SyntaxError
 	var died *pytest.ExitError
 	var path *fs.PathError
-	var remote *artifact.Error
-	var link *os.LinkError
-	var call *os.SyscallError
 	switch {
 	case errors.As(err, &f) && f.status != 0:
 		return f.status
-	case errors.Is(err, pytest.ErrNoPytest):
-		return exitUnavailable
 	case errors.As(err, &rows):
 		return exitUsage
-	case errors.As(err, &remote):
-		return remoteStatus(remote.Fault)
 	case errors.As(err, &syntax):
 		return exitData
-	case errors.As(err, &died) && died.Status != exitOK:
+	case errors.As(err, &died):
 		return died.Status
 	case errors.Is(err, fs.ErrNotExist):
 		return exitNoInput
-	case errors.As(err, &path), errors.As(err, &link), errors.As(err, &call):
+	case errors.As(err, &path):
 		return exitIO
-	}
-	return exitUnavailable
-}
-
-// remoteStatus is the status for what went wrong with an earlier run.
-func remoteStatus(fault artifact.Fault) int {
-	switch fault {
-	case artifact.Misused:
-		return exitUsage
-	case artifact.Missing, artifact.Expired:
-		return exitNoInput
-	case artifact.Damaged, artifact.TooLarge, artifact.Unsafe, artifact.Foreign, artifact.Ambiguous:
-		return exitData
 	}
 	return exitUnavailable
 }
@@ -108,8 +86,6 @@ func hints(err error) []string {
 		case *failure:
 			all = append(all, e.hint)
 		case *pytest.HintError:
-			all = append(all, e.Hint)
-		case *artifact.Error:
 			all = append(all, e.Hint)
 		case *shard.TooManyRowsError:
 			if e.Memory > 0 {
