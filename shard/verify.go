@@ -244,6 +244,7 @@ func (c *tally) refuse(r *timing.Results, format string, args ...any) {
 func (c *tally) choose(results []*timing.Results) {
 	sorted := slices.Clone(results)
 	slices.SortStableFunc(sorted, compareResults)
+	// The newest attempts first: what they take the place of need not agree.
 	for _, r := range sorted {
 		for _, w := range r.Warnings {
 			c.verdict.Torn = append(c.verdict.Torn, w.Error())
@@ -270,7 +271,7 @@ func (c *tally) consider(r *timing.Results) {
 	for _, name := range r.Header.Shards {
 		at := &c.chosen[c.shards[name]]
 		switch {
-		case *at == nil || r.Header.Attempt > (*at).Header.Attempt:
+		case *at == nil:
 			*at = r
 		case r.Header.Attempt == (*at).Header.Attempt && *at != r && !same(r, *at):
 			c.refuse(r, "attempt %d of shard %s is also in %s, with other results", r.Header.Attempt, name, (*at).Name)
@@ -283,7 +284,7 @@ func (c *tally) consider(r *timing.Results) {
 // that of two files with the same claim always the same one counts.
 func compareResults(a, b *timing.Results) int {
 	return cmp.Or(
-		cmp.Compare(a.Header.Attempt, b.Header.Attempt),
+		cmp.Compare(b.Header.Attempt, a.Header.Attempt),
 		cmp.Compare(a.Name, b.Name),
 		a.Header.Started.Compare(b.Header.Started),
 		cmp.Compare(len(b.Tests), len(a.Tests)),

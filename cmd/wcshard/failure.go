@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/wcshard/wcshard/shard"
@@ -61,18 +62,22 @@ func exitStatus(err error) int {
 	var syntax *timing.SyntaxError
 	var died *pytest.ExitError
 	var path *fs.PathError
+	var link *os.LinkError
+	var call *os.SyscallError
 	switch {
 	case errors.As(err, &f) && f.status != 0:
 		return f.status
+	case errors.Is(err, pytest.ErrNoPytest):
+		return exitUnavailable
 	case errors.As(err, &rows):
 		return exitUsage
 	case errors.As(err, &syntax):
 		return exitData
-	case errors.As(err, &died):
+	case errors.As(err, &died) && died.Status != exitOK:
 		return died.Status
 	case errors.Is(err, fs.ErrNotExist):
 		return exitNoInput
-	case errors.As(err, &path):
+	case errors.As(err, &path), errors.As(err, &link), errors.As(err, &call):
 		return exitIO
 	}
 	return exitUnavailable

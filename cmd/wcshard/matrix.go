@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
@@ -25,6 +27,8 @@ const (
 	defaultTimings = "wcshard-timings.jsonl"
 	defaultResults = "wcshard-results"
 	defaultMarker  = "memory_intensive"
+
+	maxWorkers = 4096 // as shard.Pack takes them; no machine has more cores
 )
 
 // matrixOptions are the flags of wcshard matrix.
@@ -107,11 +111,11 @@ func (o *matrixOptions) validate() error {
 	if o.fleet.Shards < 1 {
 		return usagef("pass how many jobs the pool tests may take", "--shards is %d, want at least 1", o.fleet.Shards)
 	}
-	if o.fleet.CPUs < 1 {
-		return usagef("pass the runner's cores, 4 for ubuntu-latest in a public repository", "--runner-cpus is %d, want at least 1", o.fleet.CPUs)
+	if o.fleet.CPUs < 1 || o.fleet.CPUs > maxWorkers {
+		return usagef("pass the runner's cores, 4 for ubuntu-latest in a public repository", "--runner-cpus is %d, want 1 to %d", o.fleet.CPUs, maxWorkers)
 	}
-	if o.fleet.MemoryWorkers < 1 {
-		return usagef("1 runs the memory tests one after another", "--memory-workers is %d, want at least 1", o.fleet.MemoryWorkers)
+	if o.fleet.MemoryWorkers < 1 || o.fleet.MemoryWorkers > maxWorkers {
+		return usagef("1 runs the memory tests one after another", "--memory-workers is %d, want 1 to %d", o.fleet.MemoryWorkers, maxWorkers)
 	}
 	if o.fleet.MaxMemoryJobs < 0 {
 		return usagef("0 is one job for each memory module", "--max-memory-jobs is %d, want at least 0", o.fleet.MaxMemoryJobs)
@@ -121,8 +125,8 @@ func (o *matrixOptions) validate() error {
 	}
 	if o.workers != "auto" {
 		n, err := strconv.Atoi(o.workers)
-		if err != nil || n < 1 {
-			return usagef("pass auto, or a number of workers from 1", "--workers is %q", o.workers)
+		if err != nil || n < 1 || n > maxWorkers {
+			return usagef(fmt.Sprintf("pass auto, or a number of workers from 1 to %d", maxWorkers), "--workers is %q", o.workers)
 		}
 		o.fleet.Workers = n
 	}
@@ -137,6 +141,12 @@ func (o *matrixOptions) validate() error {
 	if o.ids != "" && o.pytest != "" {
 		return usagef("--ids needs no pytest: leave one of them out", "--ids and --pytest exclude each other")
 	}
+	if user := pytest.UserOptions(o.args); user.LastFailed || user.Stepwise {
+		return usagef("leave it out here: a plan has all tests", "pytest's --lf and --sw select tests by an earlier run")
+	}
+	if o.plan == "-" {
+		return usagef("name a file; the matrix goes to standard output", "--plan is -")
+	}
 	if slices.Equal(o.markers, []string{"none"}) {
 		o.markers = nil
 	}
@@ -147,7 +157,12 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	if err := o.checkOutput(sys); err != nil {
 		return err
 	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	tests, err := collect(ctx, sys, o)
+	if ctx.Err() != nil {
+		return &failure{status: exitInterrupted, err: errors.New("collecting tests: interrupted"), hint: "no plan was written; start again when you like"}
+	}
 	if err != nil {
 		return fmt.Errorf("collecting tests: %w", err)
 	}
@@ -172,6 +187,9 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	}
 	for _, warning := range plan.Warnings {
 		sys.warn("%s", warning)
+	}
+	if o.ids != "" {
+		warnRepeats(sys, plan, o.ids)
 	}
 	warnHistory(sys, suite, o.timings)
 	printPlan(sys, plan, o.plan)
@@ -261,8 +279,11 @@ func collect(ctx context.Context, sys *system, o matrixOptions) (*pytest.Collect
 	var died *pytest.ExitError
 	if errors.As(err, &died) {
 		fmt.Fprint(sys.stderr, died.Output)
-		hint := "run pytest --collect-only with the same arguments and mend what it shows"
-		return nil, &failure{err: err, status: died.Status, hint: hint}
+		var hinted *pytest.HintError
+		if errors.As(err, &hinted) {
+			return nil, err
+		}
+		return nil, &failure{err: err, hint: "run pytest --collect-only with the same arguments and mend what it shows"}
 	}
 	if err != nil {
 		return nil, err
@@ -290,8 +311,11 @@ func readIDs(sys *system, name string, args []string) (*pytest.Collection, error
 	if name == "-" {
 		name = "standard input"
 	}
-	c := &pytest.Collection{Collector: shard.Collector{Args: args, Root: ".", Order: naturalOrder}}
+	c := &pytest.Collection{Collector: shard.Collector{Args: args, Order: naturalOrder}}
 	err = readLines(file, name, func(n int, text string) error {
+		if n == 1 {
+			text = strings.TrimPrefix(text, "\ufeff")
+		}
 		switch {
 		case strings.TrimSpace(text) == "":
 		case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
@@ -321,6 +345,25 @@ func readHistory(sys *system, name string, given bool) (*timing.History, error) 
 	}
 	defer file.Close()
 	return timing.ReadHistory(file, name)
+}
+
+// warnRepeats says that a list names a test twice, which no run can prove unless
+// pytest has two tests of that name. The plan has namesakes side by side.
+func warnRepeats(sys *system, plan *shard.Plan, ids string) {
+	repeats, example := 0, ""
+	for i := range plan.Shards {
+		for _, piece := range plan.Shards[i].Pieces {
+			for k := 1; k < len(piece.Tests); k++ {
+				if piece.Tests[k] == piece.Tests[k-1] {
+					repeats++
+					example = piece.File + piece.Tests[k]
+				}
+			}
+		}
+	}
+	if repeats > 0 {
+		sys.warn("%s names %s more than once, such as %s: a run is complete only if pytest has as many of that name", ids, count(repeats, "test"), printable(example))
+	}
 }
 
 // warnHistory says how little the plan rests on, where it does.

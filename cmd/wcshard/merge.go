@@ -87,7 +87,7 @@ var importers = map[string]func(r io.Reader, name string, known []timing.NodeID)
 }
 
 func doMerge(_ context.Context, sys *system, o mergeOptions) error {
-	results, err := readResults(sys, o.results)
+	results, err := readResults(sys, o.results, nil)
 	if err != nil {
 		return err
 	}
@@ -148,6 +148,10 @@ func (o *mergeOptions) read(sys *system, text string, history *timing.History) (
 			break
 		}
 		sys.say("not mapped: %s", printable(unmapped))
+	}
+	if report.Mapped == 0 && len(report.Unmapped) > 0 {
+		return nil, &failure{status: exitData, err: fmt.Errorf("%s: none of its %s is known", name, count(len(report.Unmapped), "test")),
+			hint: "pass the node IDs with --ids FILE (pytest --collect-only -q | grep ::), or a plan with --plan FILE"}
 	}
 	return imported, nil
 }

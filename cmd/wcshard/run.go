@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -17,7 +20,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
@@ -99,6 +101,9 @@ func (o *runOptions) validate(sys *system) error {
 	if err := o.chooseShards(sys); err != nil {
 		return err
 	}
+	if i := slices.IndexFunc(o.args, runsNothing); i >= 0 {
+		return usagef("leave it out; --list prints the shard's tests", "pytest runs no test with %s", o.args[i])
+	}
 	if o.null && !o.list {
 		return usagef("add --list", "-0 goes with --list")
 	}
@@ -121,6 +126,16 @@ func (o *runOptions) validate(sys *system) error {
 		}
 	}
 	return nil
+}
+
+// runsNothing reports whether a pytest argument makes it do something else than
+// run tests, which would look like a shard that lost all of its tests.
+func runsNothing(arg string) bool {
+	switch arg {
+	case "--collect-only", "--co", "--collectonly", "--version", "-V", "--help", "-h", "--fixtures", "--funcargs", "--fixtures-per-test", "--markers", "--setup-plan":
+		return true
+	}
+	return false
 }
 
 func doRun(ctx context.Context, sys *system, o runOptions) error {
@@ -232,15 +247,14 @@ type session struct {
 
 // interrupts lets pytest end in good order: it gets one SIGINT, writes what it
 // measured, and wcshard outlives it. A Ctrl-C on a terminal reaches pytest by
-// itself, since it shares our process group; only the second one, or a signal
-// sent to wcshard alone, is passed on.
+// itself, since it shares our process group, so only the second one is passed
+// on. Everywhere else the signal was sent to wcshard alone, and the first is.
 func (j *job) interrupts(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		stdin, ok := j.sys.stdin.(*os.File)
-		shared := ok && term.IsTerminal(int(stdin.Fd()))
+		shared := inForeground()
 		for s := range signals {
 			j.stopped.Store(true)
 			if s == os.Interrupt && shared {
@@ -296,6 +310,10 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading back the results of %s: %w", s.name, err)
 	}
+	if status == pytest.ExitUsage && len(results.Tests)+len(results.Running) == 0 {
+		os.Remove(name) // pytest never began: this is no attempt
+		return status, nil
+	}
 	for _, note := range results.Notes {
 		j.sys.say("%s", note)
 	}
@@ -316,7 +334,7 @@ func (j *job) start(s session) (name string, attempt int, err error) {
 	header := timing.ResultsHeader{
 		Plan:    j.plan.Digest,
 		Run:     j.runID(),
-		Attempt: max(j.options.attempt, 1),
+		Attempt: max(j.options.attempt, 1+j.attempts(folder, s)),
 		Runner:  j.runner(s),
 		Workers: s.run.Workers,
 		Started: time.Now().UTC().Truncate(time.Millisecond),
@@ -336,6 +354,41 @@ func (j *job) start(s session) (name string, attempt int, err error) {
 		_, err = file.Write(header.Line())
 		return name, header.Attempt, errors.Join(err, file.Close())
 	}
+}
+
+// attempts returns the newest attempt that the folder has of any of the
+// session's shards: run --all and run --shard name their files differently.
+func (j *job) attempts(folder string, s session) int {
+	newest := 0
+	names, _ := filepath.Glob(filepath.Join(folder, "wcshard-results-*.jsonl"))
+	for _, name := range names {
+		header, err := readHeader(name)
+		if err != nil || header.Plan != j.plan.Digest {
+			continue // verify says what is wrong with it
+		}
+		if slices.ContainsFunc(s.shards, func(one *shard.Shard) bool { return slices.Contains(header.Shards, one.Name) }) {
+			newest = max(newest, header.Attempt)
+		}
+	}
+	return newest
+}
+
+// readHeader reads the first line of a results file.
+func readHeader(name string) (timing.ResultsHeader, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return timing.ResultsHeader{}, err
+	}
+	defer file.Close()
+	line, err := bufio.NewReader(file).ReadBytes('\n')
+	if err != nil {
+		return timing.ResultsHeader{}, err
+	}
+	results, err := timing.ReadResults(bytes.NewReader(line), name)
+	if err != nil {
+		return timing.ResultsHeader{}, err
+	}
+	return results.Header, nil
 }
 
 // runID names the run. All shards of one plan that run outside of CI count as
@@ -392,10 +445,25 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 		j.sys.say("%s: pytest was killed (exit status %d)", s.name, status)
 	}
 	printIncomplete(j.sys, verdict)
+	if notFound(verdict) == verdict.Planned {
+		j.sys.say("hint: none of the planned tests is here; run this in the folder where the plan was made, with the same checkout")
+	} else if len(results.Missing)+len(results.Extra) > 0 {
+		j.sys.say("hint: the tests are not those of the plan; make a new one with wcshard matrix, or drop arguments after -- that deselect tests")
+	}
 	if status == exitOK || status == exitTestsFailed || status == exitNoTests {
 		return exitIncomplete
 	}
 	return status
+}
+
+func notFound(v *shard.Verdict) int {
+	n := 0
+	for _, m := range v.Missing {
+		if m.Reason == shard.NotFound {
+			n++
+		}
+	}
+	return n
 }
 
 // reproduce is the line that runs the same shard again.
@@ -409,6 +477,15 @@ func reproduce(o runOptions) string {
 	}
 	if o.all {
 		words = append(words, "--all")
+		if o.workers != "auto" {
+			words = append(words, "--workers", o.workers)
+		}
+		if o.memoryWorkers != 1 {
+			words = append(words, "--memory-workers", strconv.Itoa(o.memoryWorkers))
+		}
+		if o.timings != defaultTimings {
+			words = append(words, "--timings", o.timings)
+		}
 	} else {
 		words = append(words, "--shard", o.shard)
 	}

@@ -69,7 +69,7 @@ func (sys *system) open(name string) (io.ReadCloser, error) {
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		f.Close()
-		return nil, fmt.Errorf("%q is a folder, want a file", name)
+		return nil, &failure{status: exitData, err: fmt.Errorf("%q is a folder, want a file", name)}
 	}
 	if !strings.HasSuffix(name, ".gz") {
 		return f, nil
@@ -96,6 +96,11 @@ func (g gzipFile) Close() error {
 // day in its header, so that the same content gives the same bytes. (renameio
 // does the same, but not on Windows.)
 func writeFile(name string, write func(io.Writer) error) (err error) {
+	defer func() {
+		if err != nil {
+			err = &failure{status: exitIO, err: err, hint: "name a file in a folder that can be written and has room"}
+		}
+	}()
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return err
 	}
@@ -117,7 +122,12 @@ func writeFile(name string, write func(io.Writer) error) (err error) {
 	} else {
 		err = write(buffered)
 	}
-	if err := errors.Join(err, buffered.Flush(), file.Sync(), file.Close()); err != nil {
+	for _, step := range []func() error{buffered.Flush, file.Sync, file.Close} {
+		if err == nil {
+			err = step() // the first failure says it; the rest follows from it
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return os.Rename(aside, name)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -59,12 +60,14 @@ func doVerify(_ context.Context, sys *system, planName string, asJSON bool, name
 	if err != nil {
 		return err
 	}
-	results, err := readResults(sys, names)
+	var unread []shard.RefusedFile
+	results, err := readResults(sys, names, &unread)
 	if err != nil {
 		return err
 	}
 	results = current(sys, plan, results)
 	verdict := shard.Verify(plan, results)
+	verdict.Refused = append(verdict.Refused, unread...)
 	if asJSON {
 		encoder := json.NewEncoder(sys.stdout)
 		encoder.SetEscapeHTML(false)
@@ -84,11 +87,14 @@ func doVerify(_ context.Context, sys *system, planName string, asJSON bool, name
 	return nil
 }
 
-// current leaves out what stands in a folder from earlier plans, where the
-// shard has reported this plan since. A shard that reported only another plan
-// stays, and makes the verdict incomplete.
+// current leaves out what stands in a folder from earlier plans. Results of
+// another plan stay, and make the verdict incomplete, where a shard of this
+// plan has reported nothing else.
 func current(sys *system, plan *shard.Plan, results []*timing.Results) []*timing.Results {
-	reported := map[string]bool{}
+	reported := map[string]bool{} // by shard of this plan
+	for i := range plan.Shards {
+		reported[plan.Shards[i].Name] = false
+	}
 	for _, r := range results {
 		if r.Header.Plan == plan.Digest {
 			for _, name := range r.Header.Shards {
@@ -97,7 +103,10 @@ func current(sys *system, plan *shard.Plan, results []*timing.Results) []*timing
 		}
 	}
 	kept := slices.DeleteFunc(slices.Clone(results), func(r *timing.Results) bool {
-		return r.Header.Plan != plan.Digest && !slices.ContainsFunc(r.Header.Shards, func(name string) bool { return !reported[name] })
+		return r.Header.Plan != plan.Digest && !slices.ContainsFunc(r.Header.Shards, func(name string) bool {
+			done, ours := reported[name]
+			return ours && !done
+		})
 	})
 	if n := len(results) - len(kept); n > 0 {
 		sys.say("left out %s of earlier plans", count(n, "result file"))
@@ -105,8 +114,10 @@ func current(sys *system, plan *shard.Plan, results []*timing.Results) []*timing
 	return kept
 }
 
-// readResults reads results files and all of those in folders.
-func readResults(sys *system, names []string) ([]*timing.Results, error) {
+// readResults reads results files and all of those in folders. A file that was
+// torn at birth, in its first line, goes to unread where that is not nil: the
+// others can be judged without it.
+func readResults(sys *system, names []string, unread *[]shard.RefusedFile) ([]*timing.Results, error) {
 	var all []*timing.Results
 	for _, name := range names {
 		files, err := resultsFiles(name)
@@ -115,8 +126,13 @@ func readResults(sys *system, names []string) ([]*timing.Results, error) {
 		}
 		for _, file := range files {
 			results, err := readResultsFile(sys, file)
+			var syntax *timing.SyntaxError
+			if errors.As(err, &syntax) && syntax.Line <= 1 && unread != nil {
+				*unread = append(*unread, shard.RefusedFile{File: file, Reason: syntax.Msg})
+				continue
+			}
 			if err != nil {
-				return nil, fmt.Errorf("reading results: %w", err)
+				return nil, &failure{err: err, hint: "if the file cannot be mended, remove it and run its shard again"}
 			}
 			all = append(all, results)
 		}

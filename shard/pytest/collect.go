@@ -115,8 +115,8 @@ func readCollected(out string, status int, args []string, output *tail) (*Collec
 	file, err := os.Open(out)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, &HintError{
-			fmt.Errorf("pytest has not loaded wcshard's plugin: %w", &ExitError{status, output.String()}),
-			"is the program that --pytest names really pytest?",
+			fmt.Errorf("%w that loads wcshard's plugin: %w", ErrNoPytest, &ExitError{status, output.String()}),
+			"name the program that is pytest with --pytest, and leave out arguments that make it do something else, such as --version",
 		}
 	}
 	if err != nil {
@@ -125,18 +125,22 @@ func readCollected(out string, status int, args []string, output *tail) (*Collec
 	defer file.Close()
 	collection, err := readCollection("pytest's collection", file)
 	if err != nil {
-		return nil, err
+		return nil, &HintError{err, "leave out arguments that make pytest do something else than collect, such as --help or --fixtures"}
 	}
 	collection.Collector.Args = args
 	return collection, nil
 }
+
+// ErrNoPytest means that what was called is not a pytest that can load the
+// plugin.
+var ErrNoPytest = errors.New("there is no pytest")
 
 // explainExit adds what to do about the commonest misfortunes.
 func explainExit(command Command, exit *ExitError) error {
 	switch {
 	case strings.Contains(exit.Output, "No module named pytest"):
 		return &HintError{
-			fmt.Errorf("calling %q (%s): there is no pytest: %w", command, command.Source, exit),
+			fmt.Errorf("calling %q (%s): %w: %w", command, command.Source, ErrNoPytest, exit),
 			"install pytest there, or name another one: --pytest \"uv run pytest\"",
 		}
 	case exit.Status == ExitInterrupted:
