@@ -10,6 +10,7 @@ import (
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
 	"github.com/wcshard/wcshard/timing"
+	"github.com/wcshard/wcshard/timing/artifact"
 )
 
 // The exit statuses. pytest's own (1 tests failed, 2 interrupted or a
@@ -62,6 +63,7 @@ func exitStatus(err error) int {
 	var syntax *timing.SyntaxError
 	var died *pytest.ExitError
 	var path *fs.PathError
+	var remote *artifact.Error
 	var link *os.LinkError
 	var call *os.SyscallError
 	switch {
@@ -71,6 +73,8 @@ func exitStatus(err error) int {
 		return exitUnavailable
 	case errors.As(err, &rows):
 		return exitUsage
+	case errors.As(err, &remote):
+		return remoteStatus(remote.Fault)
 	case errors.As(err, &syntax):
 		return exitData
 	case errors.As(err, &died) && died.Status != exitOK:
@@ -83,6 +87,19 @@ func exitStatus(err error) int {
 	return exitUnavailable
 }
 
+// remoteStatus is the status for what went wrong with an earlier run.
+func remoteStatus(fault artifact.Fault) int {
+	switch fault {
+	case artifact.Misused:
+		return exitUsage
+	case artifact.Missing, artifact.Expired:
+		return exitNoInput
+	case artifact.Damaged, artifact.TooLarge, artifact.Unsafe, artifact.Foreign, artifact.Ambiguous:
+		return exitData
+	}
+	return exitUnavailable
+}
+
 // hints collects the next steps along the chain of causes, outermost first.
 func hints(err error) []string {
 	var all []string
@@ -91,6 +108,8 @@ func hints(err error) []string {
 		case *failure:
 			all = append(all, e.hint)
 		case *pytest.HintError:
+			all = append(all, e.Hint)
+		case *artifact.Error:
 			all = append(all, e.Hint)
 		case *shard.TooManyRowsError:
 			if e.Memory > 0 {

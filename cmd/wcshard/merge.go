@@ -20,6 +20,7 @@ type mergeOptions struct {
 	ids     string
 	imports []string
 	limits  timing.Limits
+	from    remoteOptions
 	results []string
 }
 
@@ -37,11 +38,12 @@ pytest-split:FILE (.test_durations) or reportlog:FILE (pytest-reportlog).
 JUnit's names are mapped back to node IDs with the help of the plan, of --ids
 and of the history.`,
 		Example: `  wcshard merge wcshard-results
+  wcshard merge --from-run 123456789
   wcshard merge --import pytest-split:.test_durations
   wcshard merge --import junit:report.xml --ids ids.txt`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.results = args
-			if len(args) == 0 && len(o.imports) == 0 {
+			if len(args) == 0 && len(o.imports) == 0 && o.from.run == "" {
 				o.results = []string{defaultResults}
 			}
 			if err := o.validate(); err != nil {
@@ -57,6 +59,7 @@ and of the history.`,
 	f.StringVar(&o.ids, "ids", "", "`FILE` of node IDs, one a line, that JUnit's names are mapped to")
 	f.IntVar(&o.limits.Keep, "keep", timing.DefaultKeep, "keep the newest `K` samples of each test")
 	f.IntVar(&o.limits.MaxAge, "max-age", timing.DefaultMaxAge, "drop what none of the last `N` runs has seen")
+	o.from.flags(f, "fold in the results of")
 	return verb
 }
 
@@ -86,10 +89,17 @@ var importers = map[string]func(r io.Reader, name string, known []timing.NodeID)
 	},
 }
 
-func doMerge(_ context.Context, sys *system, o mergeOptions) error {
+func doMerge(ctx context.Context, sys *system, o mergeOptions) error {
 	results, err := readResults(sys, o.results, nil)
 	if err != nil {
 		return err
+	}
+	if o.from.run != "" {
+		others, err := o.from.learn(ctx, sys)
+		if err != nil {
+			return err
+		}
+		results = append(results, others...)
 	}
 	if len(results) == 0 && len(o.imports) == 0 {
 		return &failure{status: exitNoInput, err: fmt.Errorf("looking for results: no wcshard-results-*.jsonl in %s", strings.Join(o.results, ", ")),

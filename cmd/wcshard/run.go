@@ -42,6 +42,7 @@ type runOptions struct {
 	workers       string
 	memoryWorkers int
 	timings       string
+	from          fromRunOptions
 	args          []string // pytest's
 }
 
@@ -59,6 +60,10 @@ exit status 75.
 --all runs the whole plan on this machine in two phases: the pool in parallel,
 then one memory module after another.
 
+--from-run takes the plan from a run on GitHub, with a token from GITHUB_TOKEN,
+GH_TOKEN or gh auth token, and runs the same tests in the same order here. It
+checks nothing out.
+
 --shard-index serves any CI that starts numbered jobs: as many as the plan has
 shards. Where nothing is said of what to run, the number is read from the CI's
 own variable, and counts as the CI counts:
@@ -66,7 +71,8 @@ own variable, and counts as the CI counts:
 		Example: `  wcshard run --shard pool-1
   wcshard run --shard pool-1 -- -v --durations=10
   wcshard run --shard mem-test_multisite --list
-  wcshard run --all`,
+  wcshard run --all
+  wcshard run --from-run 123456789 --shard pool-3 --failed`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			own, rest := split(cmd, args)
 			if err := noArguments(cmd, own); err != nil {
@@ -94,11 +100,15 @@ own variable, and counts as the CI counts:
 	f.StringVar(&o.workers, "workers", "auto", "with --all: workers of the pool, `auto|N`; auto is one for each core of this machine")
 	f.IntVar(&o.memoryWorkers, "memory-workers", 1, "with --all: `N` memory modules at a time")
 	f.StringVar(&o.timings, "timings", defaultTimings, "with --all: history that puts the slowest tests first, a `FILE`")
+	o.from.flags(f)
 	return verb
 }
 
 func (o *runOptions) validate(sys *system) error {
 	if err := o.chooseShards(sys); err != nil {
+		return err
+	}
+	if err := o.validateFrom(); err != nil {
 		return err
 	}
 	if i := slices.IndexFunc(o.args, runsNothing); i >= 0 {
@@ -139,7 +149,7 @@ func runsNothing(arg string) bool {
 }
 
 func doRun(ctx context.Context, sys *system, o runOptions) error {
-	plan, err := readPlan(sys, o.plan)
+	plan, err := o.readPlan(ctx, sys)
 	if err != nil {
 		return err
 	}
@@ -149,7 +159,7 @@ func doRun(ctx context.Context, sys *system, o runOptions) error {
 	if err := o.shardAt(plan); err != nil {
 		return err
 	}
-	s, err := findShard(plan, o.shard)
+	plan, s, err := o.chosen(ctx, plan)
 	if err != nil {
 		return err
 	}
@@ -472,6 +482,7 @@ func reproduce(o runOptions) string {
 	if o.plan != defaultPlan {
 		words = append(words, "--plan", o.plan)
 	}
+	words = append(words, o.from.words()...)
 	if o.pytest != "" {
 		words = append(words, "--pytest", o.pytest)
 	}

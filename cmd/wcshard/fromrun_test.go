@@ -1,0 +1,311 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+	"github.com/wcshard/wcshard/timing/artifact"
+)
+
+// earlierRun is GitHub with one run, 5, in a temporary folder that is this
+// process's working directory. timing/artifact has the tests of the protocol.
+type earlierRun struct {
+	t         *testing.T
+	server    *httptest.Server
+	head      int // repository of the run's commit; 1 is our own
+	artifacts []string
+	zips      [][]byte
+	environ   []string
+}
+
+func newEarlierRun(t *testing.T) *earlierRun {
+	e := &earlierRun{t: t, head: 1}
+	e.server = httptest.NewServer(http.HandlerFunc(e.serve))
+	t.Cleanup(e.server.Close)
+	t.Chdir(t.TempDir())
+	e.environ = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GITHUB_TOKEN=secret", "GITHUB_API_URL=" + e.server.URL}
+	return e
+}
+
+func (e *earlierRun) serve(w http.ResponseWriter, r *http.Request) {
+	var id int
+	const base = "/repos/acme/weather/actions/"
+	switch path := r.URL.Path; {
+	case path == base+"runs/5":
+		fmt.Fprintf(w, `{"id":5,"run_attempt":2,"head_sha":"0123456789abcdef","repository":{"id":1},"head_repository":{"id":%d,"full_name":"eve/weather"}}`, e.head)
+	case path == base+"runs/5/artifacts":
+		var list []string
+		for i, name := range e.artifacts {
+			list = append(list, fmt.Sprintf(`{"id":%d,"name":%q,"workflow_run":{"repository_id":1,"head_repository_id":%d}}`, i, name, e.head))
+		}
+		fmt.Fprintf(w, `{"artifacts":[%s]}`, strings.Join(list, ","))
+	case strings.HasSuffix(path, "/zip"):
+		fmt.Sscanf(path, base+"artifacts/%d/zip", &id)
+		http.Redirect(w, r, fmt.Sprint(e.server.URL, "/blob/", id), http.StatusFound)
+	case strings.HasPrefix(path, "/blob/"):
+		fmt.Sscanf(path, "/blob/%d", &id)
+		w.Write(e.zips[id])
+	default:
+		w.WriteHeader(http.StatusNotFound)
+		io.WriteString(w, `{"message":"Not Found"}`)
+	}
+}
+
+// add uploads a file of the working directory.
+func (e *earlierRun) add(artifact, file string) {
+	e.t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create(filepath.Base(file))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	w.Write(text)
+	if err := z.Close(); err != nil {
+		e.t.Fatal(err)
+	}
+	e.artifacts, e.zips = append(e.artifacts, artifact), append(e.zips, b.Bytes())
+	os.Remove(file)
+}
+
+// call runs wcshard and checks its status and words of what it says.
+func (e *earlierRun) call(status int, says string, args ...string) (stdout string) {
+	e.t.Helper()
+	var out, err bytes.Buffer
+	sys := &system{stdin: strings.NewReader(""), stdout: &out, stderr: &err, environ: e.environ}
+	if got := run(e.t.Context(), sys, args); got != status {
+		e.t.Errorf("wcshard %s: status %d, want %d\n%s", strings.Join(args, " "), got, status, err.String())
+	}
+	if !strings.Contains(err.String(), says) {
+		e.t.Errorf("wcshard %s says\n%swant %q in it", strings.Join(args, " "), err.String(), says)
+	}
+	if strings.Contains(out.String()+err.String(), "secret") {
+		e.t.Error("the token is printed")
+	}
+	return out.String()
+}
+
+// plan uploads a plan of one shard, and returns it.
+func (e *earlierRun) plan(ids ...string) *shard.Plan {
+	e.t.Helper()
+	os.WriteFile("ids.txt", []byte(strings.Join(ids, "\n")+"\n"), 0o666)
+	e.call(exitOK, "1 job", "matrix", "--ids", "ids.txt", "--shards", "1")
+	file, err := os.Open(defaultPlan)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer file.Close()
+	plan, err := shard.ReadPlan(file, defaultPlan)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.add(artifact.PlanName(1), defaultPlan)
+	return plan
+}
+
+// results uploads the results of an attempt at the plan's first shard.
+func (e *earlierRun) results(plan *shard.Plan, attempt int, outcomes map[string]string, running ...string) {
+	e.t.Helper()
+	s := &plan.Shards[0]
+	header := timing.ResultsHeader{Plan: plan.Digest, Run: "5", Shards: []string{s.Name}, Attempt: attempt, Runner: "ubuntu-latest", Workers: 1, Started: time.Unix(1_800_000_000, 0).UTC()}
+	text := string(header.Line())
+	for _, id := range s.IDs() {
+		if outcome := outcomes[string(id)]; outcome != "" {
+			text += fmt.Sprintf(resultLine, id, outcome) + "\n"
+		}
+	}
+	for _, id := range running {
+		text += fmt.Sprintf(startLine, id) + "\n"
+	}
+	if len(running) == 0 {
+		text += string(timing.EndLine(1, time.Second))
+	}
+	name := fmt.Sprintf("wcshard-results-%s-%d.jsonl", s.Name, attempt)
+	os.WriteFile(name, []byte(text), 0o666)
+	e.add(artifact.ResultsName(s.Name, attempt), name)
+}
+
+const (
+	resultLine = `{"t":"test","id":%q,"worker":"main","outcome":%q,"call_us":1000}`
+	startLine  = `{"t":"start","id":%q,"worker":"main"}`
+)
+
+const (
+	a1, a2, a3 = "tests/test_a.py::test_1", "tests/test_a.py::test_2", "tests/test_a.py::test_3"
+	runURL     = "/acme/weather/actions/runs/5"
+)
+
+func TestRunFromRun(t *testing.T) {
+	e := newEarlierRun(t)
+	e.plan(a1, a2, a3)
+	all := a1 + "\n" + a2 + "\n" + a3 + "\n"
+	if got := e.call(exitOK, "no git checkout", "run", "--from-run", "5", "--repo", "acme/weather", "--shard", "pool-1", "--list"); got != all {
+		t.Errorf("the shard has %q, want %q", got, all)
+	}
+	if got := e.call(exitOK, "wcshard-plan-1", "run", "--from-run", e.server.URL+runURL+"/job/77", "--shard", "pool-1", "--list"); got != all {
+		t.Errorf("the shard has %q, want %q", got, all)
+	}
+	e.call(exitUsage, "the plan has pool-1", "run", "--from-run", e.server.URL+runURL, "--shard", "pool-9")
+	if _, err := os.Stat(defaultPlan); err == nil {
+		t.Error("the plan of this folder is overwritten")
+	}
+}
+
+func TestRunFailed(t *testing.T) {
+	e := newEarlierRun(t)
+	plan := e.plan(a1, a2, a3)
+	e.results(plan, 1, map[string]string{a1: "failed", a2: "passed", a3: "failed"})
+	e.results(plan, 2, map[string]string{a1: "passed", a2: "failed", a3: "passed"})
+	url := e.server.URL + runURL
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{a2 + "\n", []string{"--from-run", url}},
+		{a1 + "\n" + a2 + "\n", []string{"--from-run", url, "--with-context"}},
+		{a1 + "\n" + a3 + "\n", []string{"--from-run", url + "/attempts/1"}},
+	} {
+		if got := e.call(exitOK, "", append([]string{"run", "--shard", "pool-1", "--list", "--failed"}, c.args...)...); got != c.want {
+			t.Errorf("with %q these failed: %q, want %q", c.args, got, c.want)
+		}
+	}
+}
+
+// A test that the run died of counts as failed.
+func TestRunFailedKilled(t *testing.T) {
+	e := newEarlierRun(t)
+	plan := e.plan(a1, a2, a3)
+	e.results(plan, 1, map[string]string{a1: "passed"}, a2)
+	got := e.call(exitOK, "pool-1 ended early in run 5", "run", "--shard", "pool-1", "--list", "--failed", "--from-run", e.server.URL+runURL)
+	if got != a2+"\n" {
+		t.Errorf("these failed: %q, want %q", got, a2)
+	}
+}
+
+func TestRunFailedNone(t *testing.T) {
+	e := newEarlierRun(t)
+	plan := e.plan(a1)
+	args := []string{"run", "--shard", "pool-1", "--list", "--failed", "--from-run", e.server.URL + runURL}
+	e.call(exitNoInput, "run 5 has no artifact with a result of pool-1", args...)
+	e.results(plan, 1, map[string]string{a1: "passed"})
+	e.call(exitNoTests, "no test of pool-1 failed there", args...)
+}
+
+func TestFromRunHead(t *testing.T) {
+	e := newEarlierRun(t)
+	for _, args := range [][]string{{"init", "-q"}, {"-c", "user.name=a", "-c", "user.email=a@x", "commit", "-q", "--allow-empty", "-m", "x"}, {"remote", "add", "origin", "git@github.com:acme/weather.git"}} {
+		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
+			t.Skipf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	e.plan(a1)
+	e.call(exitOK, "run 5 ran 0123456789ab: to have the same tests, git checkout 0123456789abcdef", "run", "--from-run", e.server.URL+runURL, "--shard", "pool-1", "--list")
+	// The token for one host is not for the host that a remote names.
+	e.call(exitUsage, "git's remote origin is on github.com, and the API is "+e.server.URL, "run", "--from-run", "5", "--shard", "pool-1")
+}
+
+func TestFromRunErrors(t *testing.T) {
+	e := newEarlierRun(t)
+	url := e.server.URL + runURL
+	for _, c := range []struct {
+		status int
+		says   string
+		args   string
+	}{
+		{exitUsage, "--failed and --trust-fork go with --from-run", "run --shard pool-1 --failed"},
+		{exitUsage, "--with-context goes with --failed", "run --shard pool-1 --with-context --from-run 5"},
+		{exitUsage, "--failed and --all exclude each other", "run --all --failed --from-run 5"},
+		{exitUsage, "--from-run and --plan exclude each other", "run --shard pool-1 --plan p.json --from-run 5"},
+		{exitUsage, `"five" is not the number of a run`, "run --shard pool-1 --from-run five"},
+		{exitUsage, "the run is on github.com, and the API is", "run --shard pool-1 --from-run https://github.com/a/b/actions/runs/5"},
+		{exitUsage, "which repository is not known", "run --shard pool-1 --from-run 5"},
+		{exitUsage, `the repository is "weather"`, "run --shard pool-1 --from-run 5 --repo weather"},
+		{exitNoInput, "asking for run 6 of acme/weather: GitHub answered 404", "run --shard pool-1 --from-run 6 --repo acme/weather"},
+		{exitNoInput, "run 5 has no artifact with a plan", "run --shard pool-1 --from-run " + url},
+		{exitNoInput, "run 5 has no artifact with a shard's results", "merge --from-run " + url},
+	} {
+		e.call(c.status, c.says, strings.Fields(c.args)...)
+	}
+}
+
+func TestFromRunFork(t *testing.T) {
+	e := newEarlierRun(t)
+	plan := e.plan(a1)
+	e.results(plan, 1, map[string]string{a1: "passed"})
+	e.head = 2
+	url := e.server.URL + runURL
+	e.call(exitData, "run 5 ran a commit of eve/weather", "run", "--shard", "pool-1", "--list", "--from-run", url)
+	e.call(exitOK, "", "run", "--shard", "pool-1", "--list", "--from-run", url, "--trust-fork")
+	e.call(exitData, "made from a fork's commit", "merge", "--from-run", url)
+}
+
+func TestMergeFromRun(t *testing.T) {
+	e := newEarlierRun(t)
+	plan := e.plan(a1, a2)
+	e.results(plan, 1, map[string]string{a1: "passed", a2: "failed"})
+	e.results(plan, 2, map[string]string{a1: "passed", a2: "passed"})
+	e.call(exitOK, "2 tests from 1 run", "merge", "--from-run", e.server.URL+runURL)
+	first, err := os.ReadFile(defaultTimings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.call(exitOK, "2 tests from 1 run", "merge", "--from-run", e.server.URL+runURL)
+	if again, err := os.ReadFile(defaultTimings); err != nil || !bytes.Equal(first, again) {
+		t.Errorf("merged twice, the history is\n%swant\n%s (%v)", again, first, err)
+	}
+}
+
+// With the real pytest: what failed there runs here, and only that.
+func TestRunFailedReal(t *testing.T) {
+	venv := testVenv(t)
+	e := newEarlierRun(t)
+	e.environ = append(e.environ, "VIRTUAL_ENV="+venv)
+	if err := os.Mkdir("tests", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile("tests/test_a.py", []byte("def test_1(): assert 0\ndef test_2(): pass\ndef test_3(): assert 0\n"), 0o666)
+	plan := e.plan(a1, a2, a3)
+	e.results(plan, 1, map[string]string{a1: "passed", a2: "failed", a3: "failed"})
+	args := []string{"run", "--shard", "pool-1", "--failed", "--from-run", e.server.URL + runURL}
+	out := e.call(exitTestsFailed, "to run this shard again: wcshard run --from-run ", args...)
+	if !strings.Contains(out, "1 failed, 1 passed") {
+		t.Errorf("pytest says\n%swant 1 failed, 1 passed", out)
+	}
+	e.call(exitIncomplete, "pool-1", "verify", "--plan", e.restored(0))
+}
+
+// restored writes an uploaded plan back to the working directory.
+func (e *earlierRun) restored(id int) string {
+	e.t.Helper()
+	z, err := zip.NewReader(bytes.NewReader(e.zips[id]), int64(len(e.zips[id])))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	file, err := z.File[0].Open()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(file)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	os.WriteFile(defaultPlan, text, 0o666)
+	return defaultPlan
+}
