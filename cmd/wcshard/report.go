@@ -265,19 +265,33 @@ func (sys *system) inRepository(path string) string {
 func (j *job) publish(s session, part *shard.Plan, verdict *shard.Verdict, results *timing.Results) {
 	r := report{title: s.name, plan: part, verdict: verdict, results: []*timing.Results{results}, brief: true}
 	if !verdict.Complete() || !verdict.Green() {
-		r.again = []string{reproduce(j.options)}
+		r.again = []string{reproduce(fromHere(j.sys, j.options))}
 	}
 	j.sys.publish(r)
 }
 
 // again returns the lines that run the shards again in which something went
 // wrong.
-func again(plan string, v *shard.Verdict) []string {
+func again(sys *system, plan string, v *shard.Verdict) []string {
 	var lines []string
 	for _, s := range v.Shards {
 		if state(s) != "ok" {
-			lines = append(lines, reproduce(runOptions{plan: plan, shard: s.Name}))
+			lines = append(lines, reproduce(fromHere(sys, runOptions{plan: plan, shard: s.Name})))
 		}
 	}
 	return lines
+}
+
+// fromHere makes a line to run a shard again good for another machine: in
+// GitHub Actions the plan is an artifact of this run.
+func fromHere(sys *system, o runOptions) runOptions {
+	id := sys.getenv("GITHUB_RUN_ID")
+	if sys.getenv("GITHUB_ACTIONS") != "true" || id == "" || o.from.run != "" {
+		return o
+	}
+	o.plan, o.from.run = defaultPlan, id
+	if api := sys.getenv("GITHUB_API_URL"); api != "https://api.github.com" {
+		o.from.api = api
+	}
+	return o
 }

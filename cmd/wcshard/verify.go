@@ -77,7 +77,7 @@ func doVerify(_ context.Context, sys *system, planName string, asJSON bool, name
 		}
 	}
 	printVerdict(sys, plan, verdict)
-	sys.publish(report{title: "wcshard", plan: plan, verdict: verdict, results: results, again: again(planName, verdict)})
+	sys.publish(report{title: "wcshard", plan: plan, verdict: verdict, results: results, again: again(sys, planName, verdict)})
 	switch {
 	case !verdict.Complete():
 		return &failure{status: exitIncomplete}
