@@ -29,8 +29,13 @@ type remoteOptions struct {
 
 func (o *remoteOptions) flags(f *pflag.FlagSet, what string) {
 	f.StringVar(&o.run, "from-run", "", what+" an earlier run on GitHub, `ID|URL` of the run or of one of its jobs")
-	f.StringVar(&o.repo, "repo", "", "with --from-run: `OWNER/NAME` of the repository (default: of the URL, $GITHUB_REPOSITORY, or git's remote origin)")
-	f.StringVar(&o.api, "api-url", "", "with --from-run: `URL` of the GitHub API (default: $GITHUB_API_URL, or github.com's)")
+	o.where(f, "--from-run")
+}
+
+// where binds the flags that say which repository to ask.
+func (o *remoteOptions) where(f *pflag.FlagSet, with string) {
+	f.StringVar(&o.repo, "repo", "", "with "+with+": `OWNER/NAME` of the repository (default: of the URL, $GITHUB_REPOSITORY, or git's remote origin)")
+	f.StringVar(&o.api, "api-url", "", "with "+with+": `URL` of the GitHub API (default: $GITHUB_API_URL, or github.com's)")
 }
 
 // remote is a run on GitHub with what it left.
@@ -48,18 +53,7 @@ func (o *remoteOptions) open(ctx context.Context, sys *system) (*remote, error) 
 	if err != nil {
 		return nil, fmt.Errorf("reading --from-run: %w", err)
 	}
-	api := cmp.Or(o.api, sys.getenv("GITHUB_API_URL"), artifact.DefaultAPI)
-	if ref.Host != "" && !artifact.ServesHost(api, ref.Host) {
-		return nil, usagef(fmt.Sprintf("if you trust that host with your token: --api-url https://%s/api/v3", ref.Host), "the run is on %s, and the API is %s", ref.Host, api)
-	}
-	repo, err := o.repository(ctx, sys, ref, api)
-	if err != nil {
-		return nil, err
-	}
-	client, err := artifact.New(artifact.Options{
-		API: api, Repository: repo, Token: githubToken(ctx, sys, api),
-		Say: func(text string) { sys.say("%s", text) },
-	})
+	client, err := o.connect(ctx, sys, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +63,23 @@ func (o *remoteOptions) open(ctx context.Context, sys *system) (*remote, error) 
 	}
 	r.artifacts, err = client.Artifacts(ctx, ref.ID)
 	return r, err
+}
+
+// connect makes a client for the repository of a run, or, for the zero ref, of
+// this checkout.
+func (o *remoteOptions) connect(ctx context.Context, sys *system, ref artifact.RunRef) (*artifact.Client, error) {
+	api := cmp.Or(o.api, sys.getenv("GITHUB_API_URL"), artifact.DefaultAPI)
+	if ref.Host != "" && !artifact.ServesHost(api, ref.Host) {
+		return nil, usagef(fmt.Sprintf("if you trust that host with your token: --api-url https://%s/api/v3", ref.Host), "the run is on %s, and the API is %s", ref.Host, api)
+	}
+	repo, err := o.repository(ctx, sys, ref, api)
+	if err != nil {
+		return nil, err
+	}
+	return artifact.New(artifact.Options{
+		API: api, Repository: repo, Token: githubToken(ctx, sys, api),
+		Say: func(text string) { sys.say("%s", text) },
+	})
 }
 
 func (o *remoteOptions) repository(ctx context.Context, sys *system, ref artifact.RunRef, api string) (string, error) {
@@ -392,4 +403,55 @@ func (o *remoteOptions) learn(ctx context.Context, sys *system) ([]*timing.Resul
 		err = r.missing("shard's results")
 	}
 	return results, err
+}
+
+// fromGitHub is the --timings that stands for a run's artifact.
+const fromGitHub = "github"
+
+// history downloads the history of the newest good run of the default branch,
+// or makes one of its results. A plan is also made without: what stands in the
+// way is a warning.
+func (o *remoteOptions) history(ctx context.Context, sys *system) (*timing.History, error) {
+	history, err := o.download(ctx, sys)
+	var fault *artifact.Error
+	if !errors.As(err, &fault) || fault.Fault == artifact.Misused {
+		return history, err
+	}
+	sys.warn("there is no history from GitHub: %v", err)
+	if fault.Hint != "" {
+		sys.say("hint: %s", fault.Hint)
+	}
+	return new(timing.History), nil
+}
+
+func (o *remoteOptions) download(ctx context.Context, sys *system) (*timing.History, error) {
+	client, err := o.connect(ctx, sys, artifact.RunRef{})
+	if err != nil {
+		return nil, err
+	}
+	run, found, err := client.History(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	r := &remote{sys: sys, client: client, run: run, artifacts: found}
+	if found[0].Kind == artifact.Results {
+		results, err := r.results(ctx, "")
+		sys.say("history from the results of run %d", run.ID)
+		return timing.FromResults(results...), err
+	}
+	archive, err := client.Download(ctx, found[0])
+	if err != nil {
+		return nil, err
+	}
+	file, err := archive.Find(defaultTimings, defaultTimings+".gz")
+	if err != nil {
+		return nil, err
+	}
+	text, err := file.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close()
+	sys.say("history %s of run %d", found[0].Name, run.ID)
+	return timing.ReadHistory(text, found[0].Name.String()+"/"+file.Name)
 }

@@ -43,6 +43,10 @@ func (e *earlierRun) serve(w http.ResponseWriter, r *http.Request) {
 	var id int
 	const base = "/repos/acme/weather/actions/"
 	switch path := r.URL.Path; {
+	case path == "/repos/acme/weather":
+		io.WriteString(w, `{"id":1,"default_branch":"main"}`)
+	case path == base+"runs":
+		fmt.Fprintf(w, `{"workflow_runs":[{"id":5,"event":"push","head_branch":"main","repository":{"id":1},"head_repository":{"id":%d}}]}`, e.head)
 	case path == base+"runs/5":
 		fmt.Fprintf(w, `{"id":5,"run_attempt":2,"head_sha":"0123456789abcdef","repository":{"id":1},"head_repository":{"id":%d,"full_name":"eve/weather"}}`, e.head)
 	case path == base+"runs/5/artifacts":
@@ -308,4 +312,20 @@ func (e *earlierRun) restored(id int) string {
 	}
 	os.WriteFile(defaultPlan, text, 0o666)
 	return defaultPlan
+}
+
+func TestMatrixTimingsGitHub(t *testing.T) {
+	e := newEarlierRun(t)
+	plan := e.plan(a1, a2)
+	args := []string{"matrix", "--ids", "ids.txt", "--shards", "1", "--timings", "github", "--repo", "acme/weather"}
+	e.call(exitOK, "there is no history from GitHub: none of the last 1 good runs", args...)
+	e.results(plan, 1, map[string]string{a1: "passed", a2: "passed"})
+	e.call(exitOK, "history from the results of run 5", args...)
+	e.call(exitOK, "100 %", args...)
+	e.call(exitOK, "2 tests from 1 run", "merge", "--from-run", e.server.URL+runURL)
+	e.add(artifact.TimingsName(1), defaultTimings)
+	e.call(exitOK, "history wcshard-timings-1 of run 5", args...)
+	e.head = 2
+	e.call(exitOK, "there is no history from GitHub: none of the last 0 good runs", args...)
+	e.call(exitUsage, "the repository is \"weather\"", append(args, "--repo", "weather")...)
 }

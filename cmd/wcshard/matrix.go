@@ -45,6 +45,7 @@ type matrixOptions struct {
 	noTests      bool // --allow-empty
 	fleet        shard.Fleet
 	timingsGiven bool
+	remote       remoteOptions
 	runnerGiven  bool
 	args         []string // pytest's
 }
@@ -83,7 +84,8 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
 	}
 	f := verb.Flags()
 	f.IntVar(&o.fleet.Shards, "shards", 4, "`N` pool jobs")
-	f.StringVar(&o.timings, "timings", defaultTimings, "history of durations, a `FILE`; none is an even split by test count")
+	f.StringVar(&o.timings, "timings", defaultTimings, "history of durations, a `FILE`; github is the newest good run's of the default branch; none is an even split by test count")
+	o.remote.where(f, "--timings github")
 	f.StringVar(&o.plan, "plan", defaultPlan, "plan `FILE` to write; .gz compresses")
 	f.StringVar(&o.ids, "ids", "", "plan the node IDs in `FILE`, one a line, instead of collecting (- is standard input)")
 	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
@@ -169,7 +171,7 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	if len(tests.Tests) == 0 {
 		return o.empty(sys)
 	}
-	history, err := readHistory(sys, o.timings, o.timingsGiven)
+	history, err := o.history(ctx, sys)
 	if err != nil {
 		return err
 	}
@@ -329,6 +331,14 @@ func readIDs(sys *system, name string, args []string) (*pytest.Collection, error
 		return nil
 	})
 	return c, err
+}
+
+// history reads the history from a file or from GitHub.
+func (o *matrixOptions) history(ctx context.Context, sys *system) (*timing.History, error) {
+	if o.timings == fromGitHub {
+		return o.remote.history(ctx, sys)
+	}
+	return readHistory(sys, o.timings, o.timingsGiven)
 }
 
 // readHistory reads the history; where there is none, it is empty.
