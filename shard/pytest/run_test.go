@@ -3,6 +3,7 @@ package pytest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -510,7 +511,7 @@ func TestCollectErrors(t *testing.T) {
 		t.Errorf("an option that is not there: %v, %s", err, &stderr)
 	}
 	_, err = Collect(t.Context(), Command{Argv: []string{"true"}}, CollectOptions{Dir: p.dir})
-	if !asHint(err, &hint) || !strings.Contains(err.Error(), "has not loaded") {
+	if !asHint(err, &hint) || !errors.Is(err, ErrNoPytest) {
 		t.Errorf("a program that is not pytest: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
