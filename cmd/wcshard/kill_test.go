@@ -108,6 +108,9 @@ func TestKill(t *testing.T) {
 				text := string(verdict)
 				crashed := failed != nil && strings.Contains(text, "11 passed, 1 crashed")
 				none := failed == nil && strings.Contains(text, "12 passed")
+				if !strings.Contains(out.String(), "node down") {
+					t.Errorf("no worker died:\n%s", &out)
+				}
 				if !strings.Contains(text, "12 of 12 tests ran exactly once") || !crashed && !none {
 					t.Errorf("after a worker's death: run: %v, verify:\n%s\n%s", failed, verdict, &out)
 				}
