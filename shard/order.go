@@ -73,6 +73,9 @@ func check(suite *Suite) error {
 	if suite.Base < 0 {
 		return fmt.Errorf("a job's base is %v, want at least 0", suite.Base)
 	}
+	if suite.Floor < 0 || suite.Floor > maxBytes {
+		return fmt.Errorf("a worker's floor is %d bytes, want 0 to %d", suite.Floor, int64(maxBytes))
+	}
 	total := suite.Base
 	for i := range suite.Setups {
 		s := &suite.Setups[i]
@@ -90,6 +93,9 @@ func check(suite *Suite) error {
 		}
 		if t.Estimate.Wall < 0 || t.Estimate.Wall > maxTotal {
 			return fmt.Errorf("%q takes %v, want 0 to %v", t.ID, t.Estimate.Wall, maxTotal)
+		}
+		if n := t.Estimate.Need; min(n.Low, n.High, n.Kept) < 0 || max(n.Low, n.High, n.Kept) > maxBytes {
+			return fmt.Errorf("%q needs %d to %d and keeps %d bytes, want 0 to %d", t.ID, n.Low, n.High, n.Kept, int64(maxBytes))
 		}
 		if total += t.Estimate.Wall; total > maxTotal {
 			return fmt.Errorf("the suite takes more than %v", maxTotal)
@@ -183,6 +189,9 @@ func (q *sequence) compare(i, j int32) int {
 		cmp.Compare(a.Estimate.Wall, b.Estimate.Wall),
 		cmp.Compare(a.Estimate.Peak, b.Estimate.Peak),
 		cmp.Compare(a.Estimate.Rung, b.Estimate.Rung),
+		cmp.Compare(a.Estimate.Need.High, b.Estimate.Need.High),
+		cmp.Compare(a.Estimate.Need.Low, b.Estimate.Need.Low),
+		cmp.Compare(a.Estimate.Need.Kept, b.Estimate.Need.Kept),
 		strings.Compare(a.Group, b.Group),
 	); c != 0 {
 		return c

@@ -188,7 +188,7 @@ func (q *sequence) assemble(fleet Fleet, packs, pool [][]int32) *Plan {
 	cut := q.cutFiles(pool)
 	add := func(kind Kind, name, runner string, workers int, tests []int32) {
 		s := r.shard(tests, workers, cut)
-		s.Name, s.Kind, s.Runner = name, kind, runner
+		s.Name, s.Kind, s.Runner, s.Budget = name, kind, runner, fleet.budget(kind)
 		drafts = append(drafts, draft{s, tests[0]})
 	}
 	for k, tests := range packs {

@@ -353,7 +353,7 @@ func TestBound(t *testing.T) {
 
 // drawSuite draws a small suite with all that packing knows.
 func drawSuite(t *rapid.T) Suite {
-	s := Suite{Base: time.Duration(rapid.IntRange(0, 5).Draw(t, "base")) * time.Millisecond}
+	s := Suite{Base: time.Duration(rapid.IntRange(0, 5).Draw(t, "base")) * time.Millisecond, Floor: int64(rapid.IntRange(0, 300).Draw(t, "floor")) << 20}
 	for k := range rapid.IntRange(0, 6).Draw(t, "setups") {
 		s.Setups = append(s.Setups, Setup{fmt.Sprintf("s%d", k), time.Duration(rapid.IntRange(0, 30_000).Draw(t, "cost")) * time.Microsecond})
 	}
@@ -366,6 +366,7 @@ func drawSuite(t *rapid.T) Suite {
 				Wall: time.Duration(rapid.OneOf(rapid.IntRange(0, 10), rapid.IntRange(0, 50_000)).Draw(t, "wall")) * time.Microsecond,
 				Peak: int64(rapid.IntRange(0, 3).Draw(t, "peak")) << 20,
 				Rung: timing.Rung(rapid.IntRange(0, int(timing.Guess)).Draw(t, "rung")),
+				Need: drawNeed(t),
 			},
 			Memory: rapid.IntRange(0, 9).Draw(t, "memory") == 0,
 		}
@@ -385,6 +386,13 @@ func drawSuite(t *rapid.T) Suite {
 	return s
 }
 
+// drawNeed draws a need: for most tests none that is worth mentioning.
+func drawNeed(t *rapid.T) timing.Need {
+	size := rapid.OneOf(rapid.Just(0), rapid.IntRange(0, 40), rapid.IntRange(0, 4000))
+	low := int64(size.Draw(t, "low")) << 20
+	return timing.Need{Low: low, High: low + int64(size.Draw(t, "more"))<<20, Kept: int64(size.Draw(t, "kept")) << 20}
+}
+
 func drawFleet(t *rapid.T) Fleet {
 	return Fleet{
 		Shards: rapid.IntRange(1, 12).Draw(t, "shards"), CPUs: rapid.IntRange(1, 4).Draw(t, "cpus"),
@@ -396,7 +404,7 @@ func drawFleet(t *rapid.T) Fleet {
 // shuffled is the same suite with tests and set-ups in another order.
 func shuffled(s Suite, seed uint64) Suite {
 	r := rand.New(rand.NewPCG(seed, 7))
-	out := Suite{Base: s.Base, Setups: make([]Setup, len(s.Setups)), Tests: slices.Clone(s.Tests)}
+	out := Suite{Base: s.Base, Floor: s.Floor, Setups: make([]Setup, len(s.Setups)), Tests: slices.Clone(s.Tests)}
 	to := r.Perm(len(s.Setups))
 	for i, j := range to {
 		out.Setups[j] = s.Setups[i]

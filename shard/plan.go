@@ -54,6 +54,9 @@ type Shard struct {
 	Workers int
 	Wall    time.Duration // expected wall time of the pytest process
 	Peak    int64         // expected peak memory over its workers, bytes; 0 where unknown
+	Floor   int64         // resident memory of one worker after its imports, bytes; 0 where unknown
+	Budget  int64         // what pytest may use on its runner, all processes together, bytes; 0 where unknown
+	Why     Why           // why a memory shard is one; "" for what the tests' markers say, and in the pool
 	Timeout int           // whole minutes
 	Pieces  []Piece       // in running order
 	Basis   Basis         // what the estimates rest on
@@ -64,7 +67,32 @@ type Piece struct {
 	File  string   // path as in the node IDs
 	Cut   bool     // the file's tests may go to different workers: it has been cut over shards or is too long for one worker
 	Tests []string // what follows File in the node IDs (timing.NodeID.Rest), in running order
+
+	// Needs are the tests that matter to the memory of the job, ascending by
+	// Test: those whose need or kept memory is at least MinNeed.
+	Needs []TestNeed
 }
+
+// MinNeed is the least memory of a test that a plan mentions, in bytes. All
+// that is below it is noise beside a worker's floor.
+const MinNeed = 32 << 20
+
+// TestNeed is what one test of a piece needs of memory.
+type TestNeed struct {
+	Test int   // index into Piece.Tests
+	Need int64 // over the floor of its worker, bytes; the upper bound where it is not certain
+	Kept int64 // what it leaves behind on its worker, bytes
+}
+
+// Why says what makes a shard a memory shard.
+type Why string
+
+// The reasons. Marked alone is not written.
+const (
+	Marked            Why = ""
+	MeasuredNeed      Why = "measured"            // the history says so, of tests without a marker
+	MarkedAndMeasured Why = "marked and measured" // some tests by their marker, others by measurement
+)
 
 // Basis counts tests by the rung that their estimates rest on.
 type Basis struct {

@@ -49,11 +49,18 @@ func (p *Plan) valid() error {
 
 // inRange finds numbers that no fleet has.
 func (f Fleet) inRange() error {
-	if min(f.Shards, f.Workers, f.MemoryWorkers, f.MaxMemoryJobs, f.CPUs) < 0 || f.Memory < 0 || max(f.Workers, f.MemoryWorkers, f.CPUs) > maxWorkers {
+	if min(f.Memory, f.MemoryRunnerMemory, f.Reserve) < 0 || max(f.Memory, f.MemoryRunnerMemory, f.Reserve) > maxBytes || !(0 <= f.MemoryShare && f.MemoryShare <= 1) {
+		return fmt.Errorf("a fleet of %+v: want 0 to %d bytes, and a share of 0 to 1", f, int64(maxBytes))
+	}
+	if min(f.Shards, f.Workers, f.MemoryWorkers, f.MaxMemoryJobs, f.CPUs) < 0 || max(f.Workers, f.MemoryWorkers, f.CPUs) > maxWorkers {
 		return fmt.Errorf("a fleet of %+v: want at least 0 of everything, and at most %d workers", f, maxWorkers)
 	}
 	return nil
 }
+
+// maxBytes bounds the memory of a runner and of a test, so that no sum of it
+// overflows.
+const maxBytes = 1 << 50
 
 // maxTimeout is above what Pack can come to, in minutes.
 const maxTimeout = 1 << 30
@@ -82,6 +89,10 @@ func (c *planChecker) shard(s *Shard) error {
 		return fmt.Errorf("shard %s has %d workers, want 1 to %d", s.Name, s.Workers, maxWorkers)
 	case s.Wall < 0 || s.Wall%time.Microsecond != 0 || s.Peak < 0:
 		return fmt.Errorf("shard %s takes %v and %d bytes: want whole microseconds, at least 0", s.Name, s.Wall, s.Peak)
+	case s.Floor < 0 || s.Floor > maxBytes || s.Budget < 0 || s.Budget > maxBytes:
+		return fmt.Errorf("shard %s has a floor of %d and a budget of %d bytes: want 0 to %d", s.Name, s.Floor, s.Budget, int64(maxBytes))
+	case s.Why != Marked && s.Why != MeasuredNeed && s.Why != MarkedAndMeasured, s.Why != Marked && s.Kind != Memory:
+		return fmt.Errorf("shard %s of kind %s is one for it was %q", s.Name, s.Kind, s.Why)
 	case s.Timeout < 1 || s.Timeout > maxTimeout:
 		return fmt.Errorf("shard %s has a timeout of %d minutes, want 1 to %d", s.Name, s.Timeout, maxTimeout)
 	case s.Basis.Measured < 0 || s.Basis.Relatives < 0 || s.Basis.Guessed < 0:
@@ -110,6 +121,20 @@ func (c *planChecker) piece(s *Shard, p *Piece) error {
 		if p.File == "" && t == "" || t != "" && !strings.HasPrefix(t, "::") || !utf8.ValidString(t) {
 			return fmt.Errorf("shard %s: test %q of %q does not start with \"::\" or is not UTF-8", s.Name, t, p.File)
 		}
+	}
+	return c.needs(s, p)
+}
+
+func (c *planChecker) needs(s *Shard, p *Piece) error {
+	last := -1
+	for _, n := range p.Needs {
+		switch {
+		case n.Test <= last || n.Test >= len(p.Tests):
+			return fmt.Errorf("shard %s: the need of test %d of %q is out of order or one too many", s.Name, n.Test, p.File)
+		case min(n.Need, n.Kept) < 0 || max(n.Need, n.Kept) > maxBytes || max(n.Need, n.Kept) < MinNeed:
+			return fmt.Errorf("shard %s: test %d of %q needs %d and keeps %d bytes: want %d to %d of one of them", s.Name, n.Test, p.File, n.Need, n.Kept, MinNeed, int64(maxBytes))
+		}
+		last = n.Test
 	}
 	return nil
 }

@@ -90,6 +90,10 @@ type planFleet struct {
 	Memory        int64  `json:"memory_bytes"`
 	Runner        string `json:"runner"`
 	MemoryRunner  string `json:"memory_runner"`
+
+	MemoryRunnerMemory int64   `json:"memory_runner_bytes,omitempty"`
+	Reserve            int64   `json:"reserve_bytes,omitempty"`
+	MemoryShare        float64 `json:"memory_share,omitempty"`
 }
 
 type planShard struct {
@@ -99,6 +103,9 @@ type planShard struct {
 	Workers int       `json:"workers"`
 	Wall    int64     `json:"wall_us"`
 	Peak    int64     `json:"peak_bytes"`
+	Floor   int64     `json:"floor_bytes,omitempty"`
+	Budget  int64     `json:"budget_bytes,omitempty"`
+	Why     Why       `json:"why,omitempty"`
 	Timeout int       `json:"timeout_minutes"`
 	Basis   planBasis `json:"basis"`
 }
@@ -151,7 +158,8 @@ func encode(v any) []byte {
 func (s *Shard) line() planShard {
 	return planShard{
 		Name: s.Name, Kind: string(s.Kind), Runner: s.Runner, Workers: s.Workers,
-		Wall: micros(s.Wall), Peak: s.Peak, Timeout: s.Timeout, Basis: planBasis(s.Basis),
+		Wall: micros(s.Wall), Peak: s.Peak, Floor: s.Floor, Budget: s.Budget, Why: s.Why,
+		Timeout: s.Timeout, Basis: planBasis(s.Basis),
 	}
 }
 
@@ -187,6 +195,17 @@ func appendPiece(b []byte, p *Piece) []byte {
 			b = append(b, ',')
 		}
 		b = appendString(b, t)
+	}
+	if len(p.Needs) > 0 {
+		b = append(b, `],"needs":[`...)
+		for i, n := range p.Needs {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendInt(append(b, '['), int64(n.Test))
+			b = appendInt(append(b, ','), n.Need)
+			b = append(appendInt(append(b, ','), n.Kept), ']')
+		}
 	}
 	return append(b, "]}"...)
 }

@@ -228,7 +228,8 @@ func (r *planReader) shard() (s Shard, last bool, err error) {
 	}
 	s = Shard{
 		Name: h.Name, Kind: Kind(h.Kind), Runner: h.Runner, Workers: h.Workers,
-		Wall: duration(h.Wall), Peak: h.Peak, Timeout: h.Timeout, Basis: Basis(h.Basis),
+		Wall: duration(h.Wall), Peak: h.Peak, Floor: h.Floor, Budget: h.Budget, Why: h.Why,
+		Timeout: h.Timeout, Basis: Basis(h.Basis),
 	}
 	if err := r.check.shard(&s); err != nil {
 		return s, false, r.errorf("%v", err)
@@ -260,7 +261,7 @@ func (r *planReader) shard() (s Shard, last bool, err error) {
 	return s, false, r.errorf("got %s, want the end of shard %s", excerpt(line), s.Name)
 }
 
-// piece reads one line {"file":"…","tests":["…","…"]}. It is read by hand, as
+// piece reads one line {"file":"…","tests":["…","…"],"needs":[[1,2,3]]}. It is read by hand, as
 // a large plan is nothing but such lines; the strings share the line's memory.
 func (r *planReader) piece() (p Piece, more bool, err error) {
 	line, err := r.line()
@@ -278,6 +279,9 @@ func (r *planReader) piece() (p Piece, more bool, err error) {
 		if s.bad || !s.opt(",") {
 			break
 		}
+	}
+	if s.opt(`],"needs":[`) {
+		p.Needs = s.needs()
 	}
 	s.word("]}")
 	more = s.opt(",")
@@ -305,6 +309,41 @@ func (s *pieceScanner) word(word string) {
 	if !s.opt(word) {
 		s.bad = true
 	}
+}
+
+// needs takes the elements of a list of needs; there is at least one.
+func (s *pieceScanner) needs() []TestNeed {
+	list := make([]TestNeed, 0, strings.Count(s.text, "],[")+1)
+	for {
+		var n TestNeed
+		s.word("[")
+		n.Test = int(s.number())
+		s.word(",")
+		n.Need = s.number()
+		s.word(",")
+		n.Kept = s.number()
+		s.word("]")
+		list = append(list, n)
+		if s.bad || !s.opt(",") {
+			return list
+		}
+	}
+}
+
+// number takes a whole number of at most maxBytes, as appendInt writes it.
+func (s *pieceScanner) number() int64 {
+	end := 0
+	for end < len(s.text) && isDigit(s.text[end]) {
+		end++
+	}
+	raw := s.text[:end]
+	s.text = s.text[end:]
+	n, err := strconv.ParseInt(raw, 10, 64)
+	if err != nil || n > maxBytes || len(raw) > 1 && raw[0] == '0' {
+		s.bad = true
+		return 0
+	}
+	return n
 }
 
 // str takes a string in the one spelling that appendString has for it.

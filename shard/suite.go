@@ -11,6 +11,7 @@ import (
 type Suite struct {
 	Tests  []Test        // in any order: Test.Order says in which they run
 	Setups []Setup       // shared set-ups; Test.Setups indexes them
+	Floor  int64         // resident memory of a worker after collection, bytes; 0 where unknown
 	Base   time.Duration // interpreter, plugins, conftest and collection of one job, without the files' imports
 }
 
@@ -39,7 +40,11 @@ type Fleet struct {
 	MemoryWorkers int    // workers of a memory shard, at least 1
 	MaxMemoryJobs int    // at most so many memory shards; 0: one for each file with memory tests
 	CPUs          int    // cores of a runner
-	Memory        int64  // memory of a runner, bytes
+	Memory        int64  // memory of a runner, bytes; 0: unknown, and no plan is made for it
 	Runner        string // label of the pool shards' runner
 	MemoryRunner  string // label of the memory shards' runner
+
+	MemoryRunnerMemory int64   // memory of the memory shards' runner, bytes; 0: Memory
+	Reserve            int64   // memory that is the system's on each runner, bytes; 0: Reserve(Memory)
+	MemoryShare        float64 // a test that needs more than this share of a runner's memory without its reserve and a worker's floor is a memory test; 0: markers alone say
 }

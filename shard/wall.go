@@ -40,7 +40,7 @@ func (r *runner) shard(tests []int32, workers int, cut []bool) Shard {
 		workers = n
 		wall = r.settle(pieces, workers)
 	}
-	s := Shard{Workers: workers, Wall: duration(r.base + wall)}
+	s := Shard{Workers: workers, Wall: duration(r.base + wall), Floor: r.suite.Floor}
 	peaks := make([]int64, 0, len(tests))
 	for _, p := range tests {
 		e := r.test(p).Estimate
@@ -56,6 +56,7 @@ func (r *runner) shard(tests []int32, workers int, cut []bool) Shard {
 		for i, p := range x.tests {
 			piece.Tests[i] = r.test(p).ID.Rest()
 		}
+		piece.Needs = r.needs(x.tests)
 		s.Pieces = append(s.Pieces, piece)
 	}
 	s.Timeout = timeout(s.Wall, s.Basis)

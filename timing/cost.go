@@ -59,6 +59,24 @@ type Estimate struct {
 	Wall time.Duration // own set-up, call, teardown and pytest's protocol, without shared set-up; whole microseconds
 	Peak int64         // peak resident memory of its worker, in bytes; 0 where unknown
 	Rung Rung
+	Need Need
+}
+
+// Need is what a test needs of memory over the floor of its worker, which is
+// what the worker holds after its imports: Low ≤ need ≤ High, in bytes.
+//
+// A test's peak is not its need, since a process keeps what earlier tests left
+// in it, and neither is how far memory rose during the test, since the
+// allocator gives out again what they left. The zero Need is unknown.
+type Need struct {
+	Low, High int64
+	Kept      int64 // what it leaves behind on its worker, which all tests after it find held
+}
+
+// Certain reports whether the bounds are so near to each other that a better
+// one would change no plan: a tenth or 64 MiB apart.
+func (n Need) Certain() bool {
+	return n.High > 0 && n.High-n.Low <= max(64<<20, n.High/10)
 }
 
 // SyntaxError is bad input at a place: File:Line: Msg. Line counts from 1; 0

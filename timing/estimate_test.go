@@ -125,17 +125,17 @@ func TestEstimateRungs(t *testing.T) {
 		return Estimate{Wall: time.Duration(n) * time.Millisecond, Rung: rung}
 	}
 	want := []Estimate{
-		{30 * time.Millisecond, 77, Measured},
-		{20 * time.Millisecond, 77, Sibling},
+		{Wall: 30 * time.Millisecond, Peak: 77},
+		{Wall: 20 * time.Millisecond, Peak: 77, Rung: Sibling},
 		ms(700, Sibling),
 		ms(48, Moved),
 		ms(43, Moved),
 		ms(600, Class),
-		{30 * time.Millisecond, 77, File},
-		{30 * time.Millisecond, 77, File},
+		{Wall: 30 * time.Millisecond, Peak: 77, Rung: File},
+		{Wall: 30 * time.Millisecond, Peak: 77, Rung: File},
 		ms(43, Suite),
 		ms(43, Suite),
-		{3000 * time.Millisecond, 77, File},
+		{Wall: 3000 * time.Millisecond, Peak: 77, Rung: File},
 		ms(2000, File),
 		ms(43, Suite),
 	}
