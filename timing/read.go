@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -55,7 +56,8 @@ func EndLine(exit int, elapsed time.Duration) []byte {
 func ReadResults(r io.Reader, name string) (*Results, error) {
 	p := resultsReader{
 		res:     &Results{Name: name},
-		open:    map[TestStart]int{},
+		open:    map[openTest]int{},
+		memory:  map[string]*workerWatch{},
 		workers: map[string]int{},
 		names:   map[string]string{},
 	}
@@ -95,18 +97,39 @@ func ReadResults(r io.Reader, name string) (*Results, error) {
 type resultsReader struct {
 	d       lineDecoder
 	res     *Results
-	open    map[TestStart]int // started, not finished: the number of the start
+	open    map[openTest]int // started, not finished: the number of the start
 	starts  int
+	memory  map[string]*workerWatch
+	samples int               // processes that were sampled
 	workers map[string]int    // index into res.Workers
 	names   map[string]string // one copy of each worker's name, outcome and place
 }
 
-// finish lists the tests that never ended, in the order they started.
+// openTest is a test that started and has not finished.
+type openTest struct {
+	id     NodeID
+	worker string
+}
+
+// finish lists the tests that never ended, in the order they started, and the
+// last sample of each process, in the order of their first.
 func (p *resultsReader) finish() {
-	for start := range p.open {
+	tests := slices.SortedFunc(maps.Keys(p.open), func(a, b openTest) int { return cmp.Compare(p.open[a], p.open[b]) })
+	for _, t := range tests {
+		start := TestStart{ID: t.id, Worker: t.worker}
+		if w := p.memory[t.worker]; w != nil && w.test == t.id {
+			start.Peak, start.Children = w.peak, w.children
+		}
 		p.res.Running = append(p.res.Running, start)
 	}
-	slices.SortFunc(p.res.Running, func(a, b TestStart) int { return cmp.Compare(p.open[a], p.open[b]) })
+	for _, w := range p.memory {
+		if w.last.Worker != "" {
+			p.res.Memory = append(p.res.Memory, w.last)
+		}
+	}
+	slices.SortFunc(p.res.Memory, func(a, b WorkerMemory) int {
+		return cmp.Compare(p.memory[a.Worker].number, p.memory[b.Worker].number)
+	})
 }
 
 // intern reads a string that comes again and again.
@@ -209,6 +232,8 @@ func (p *resultsReader) event() {
 		p.worker()
 	case "tail":
 		p.tail()
+	case "mem":
+		p.mem()
 	case "missing":
 		p.res.Missing = p.ids(p.res.Missing)
 	case "extra":
@@ -254,22 +279,26 @@ func (d *lineDecoder) fields(names []string, required int, field func(i int)) {
 var startKeys = []string{"id", "worker"}
 
 func (p *resultsReader) start() {
-	var s TestStart
+	var t openTest
 	p.d.fields(startKeys, 2, func(i int) {
 		if i == 0 {
-			s.ID = NodeID(p.d.text())
+			t.id = NodeID(p.d.text())
 		} else {
-			s.Worker = p.intern()
+			t.worker = p.intern()
 		}
 	})
-	if _, ok := p.open[s]; !ok && p.d.msg == "" {
-		p.open[s] = p.starts
+	if p.d.msg != "" {
+		return
+	}
+	if _, ok := p.open[t]; !ok {
+		p.open[t] = p.starts
 		p.starts++
 	}
+	p.watch(t.worker).begin(t.id)
 }
 
 var testKeys = []string{"id", "worker", "outcome", "start_us", "setup_us", "call_us", "teardown_us", "wall_us",
-	"fixtures", "before", "peak", "after", "reruns", "message", "path", "line"}
+	"fixtures", "before", "peak", "after", "children", "reruns", "message", "path", "line"}
 
 func (p *resultsReader) test() {
 	d := &p.d
@@ -304,19 +333,24 @@ func (p *resultsReader) test() {
 		case 11:
 			t.After = d.number()
 		case 12:
-			t.Reruns = int(d.number())
+			t.Children = d.number()
 		case 13:
-			t.Message = string(d.text())
+			t.Reruns = int(d.number())
 		case 14:
-			t.Path = p.intern()
+			t.Message = string(d.text())
 		case 15:
+			t.Path = p.intern()
+		case 16:
 			t.Line = int(d.number())
 		}
 	})
 	if d.msg != "" {
 		return
 	}
-	delete(p.open, TestStart{ID: t.ID, Worker: t.Worker})
+	delete(p.open, openTest{t.ID, t.Worker})
+	if w := p.memory[t.Worker]; w != nil {
+		w.end(&t)
+	}
 	p.res.Tests = append(p.res.Tests, t)
 }
 
@@ -408,6 +442,88 @@ func (p *resultsReader) tail() {
 	})
 	if p.d.msg == "" {
 		p.workerNamed(worker).Tail = tail
+	}
+}
+
+// workerWatch follows what the samples say of one process, between the start
+// and the end of its tests.
+type workerWatch struct {
+	number   int // of the first sample
+	last     WorkerMemory
+	test     NodeID // "" between tests
+	found    WorkerMemory
+	peak     int64
+	children int64
+}
+
+func (p *resultsReader) watch(worker string) *workerWatch {
+	w := p.memory[worker]
+	if w == nil {
+		w = new(workerWatch)
+		p.memory[worker] = w
+	}
+	return w
+}
+
+func (w *workerWatch) begin(id NodeID) {
+	w.test, w.found, w.peak, w.children = id, w.last, 0, 0
+}
+
+func (w *workerWatch) sample(s WorkerMemory) {
+	w.last = s
+	w.peak = max(w.peak, s.Resident)
+	// What an earlier test left running is not this one's.
+	w.found.Children = min(w.found.Children, s.Children)
+	w.children = max(w.children, s.Children-w.found.Children)
+}
+
+// end gives a test what only the samples tell: its children, and all of its
+// memory where the worker could not measure its own peak.
+func (w *workerWatch) end(t *TestResult) {
+	if w.test != t.ID {
+		return
+	}
+	w.test = ""
+	t.Children = max(t.Children, w.children)
+	if t.Peak == 0 && w.peak > 0 {
+		t.Before, t.Peak, t.After = w.found.Resident, w.peak, w.last.Resident
+		t.Sampled = true
+	}
+}
+
+var memKeys = []string{"at_us", "workers"}
+
+// mem reads one sample: {"t":"mem","at_us":1,"workers":{"gw0":[resident,children],…}}.
+func (p *resultsReader) mem() {
+	d := &p.d
+	var at time.Duration
+	var samples []WorkerMemory
+	d.fields(memKeys, 2, func(i int) {
+		if i == 0 {
+			at = p.micros()
+			return
+		}
+		d.expect('{')
+		for n := 0; d.more('}', &n); {
+			s := WorkerMemory{Worker: string(d.key()), At: at}
+			d.expect('[')
+			s.Resident = d.number()
+			d.expect(',')
+			s.Children = d.number()
+			d.expect(']')
+			samples = append(samples, s)
+		}
+	})
+	if d.msg != "" {
+		return
+	}
+	for _, s := range samples {
+		w := p.watch(s.Worker)
+		if w.last.Worker == "" {
+			w.number = p.samples
+			p.samples++
+		}
+		w.sample(s)
 	}
 }
 

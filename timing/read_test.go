@@ -43,7 +43,7 @@ func TestReadResults(t *testing.T) {
 			Fixtures: []FixtureResult{{"module tests/test_a.py::model", 10 * us, 0}, {"session ::db", 0, 4 * us}},
 			Before:   1, Peak: 9, After: 5, Reruns: 1, Message: "assert 1 == 2 😀", Path: "tests/test_a.py", Line: 12,
 		}},
-		Running: []TestStart{{"tests/test_a.py::test_hangs", "gw1"}, {"tests/test_a.py::test_hung", "gw0"}},
+		Running: []TestStart{{ID: "tests/test_a.py::test_hangs", Worker: "gw1"}, {ID: "tests/test_a.py::test_hung", Worker: "gw0"}},
 		Workers: []WorkerResult{{
 			Worker: "gw0", Startup: 5 * us, Collect: 70 * us, Floor: 123, Tail: 800 * us,
 			Imports: map[string]time.Duration{"tests/test_a.py": 60 * us, "tests/test_b.py": 61 * us},
@@ -55,6 +55,44 @@ func TestReadResults(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("ReadResults() =\n%+v, want\n%+v", got, want)
+	}
+}
+
+// Samples stand between the starts and ends of the tests that they are of.
+func TestReadResultsMemory(t *testing.T) {
+	in := header + `{"t":"mem","at_us":1,"workers":{"main":[50,0],"gw0":[100,0],"gw1":[100,0]}}
+{"t":"start","id":"a.py::measured","worker":"gw0"}
+{"t":"start","id":"a.py::sampled","worker":"gw1"}
+{"t":"mem","at_us":2,"workers":{"main":[60,0],"gw0":[300,0],"gw1":[400,40]}}
+{"t":"mem","at_us":3,"workers":{"main":[60,0],"gw0":[200,70],"gw1":[150,30]}}
+{"t":"test","id":"a.py::measured","worker":"gw0","outcome":"passed","before":110,"peak":310,"after":210,"children":60}
+{"t":"test","id":"a.py::sampled","worker":"gw1","outcome":"crashed"}
+{"t":"start","id":"a.py::quick","worker":"gw0"}
+{"t":"test","id":"a.py::quick","worker":"gw0","outcome":"passed","before":210,"peak":210,"after":210,"children":5}
+{"t":"start","id":"a.py::hangs","worker":"gw0"}
+{"t":"mem","at_us":4,"workers":{"main":[70,0],"gw0":[500,75],"gw2":[100,0]}}
+{"t":"mem","at_us":5,"workers":{"main":[70,0],"gw0":[450,10]}}
+{"t":"mem","at_us":6,"workers":{"gw0":[450,30]}}
+{"t":"mem","at_us":7,"workers":{"gw0":[4`
+	got, err := ReadResults(strings.NewReader(in), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []TestResult{
+		{ID: "a.py::measured", Worker: "gw0", Outcome: Passed, Before: 110, Peak: 310, After: 210, Children: 70},
+		{ID: "a.py::sampled", Worker: "gw1", Outcome: Crashed, Before: 100, Peak: 400, After: 150, Children: 40, Sampled: true},
+		{ID: "a.py::quick", Worker: "gw0", Outcome: Passed, Before: 210, Peak: 210, After: 210, Children: 5},
+	}
+	if !reflect.DeepEqual(got.Tests, want) {
+		t.Errorf("tests\n%+v, want\n%+v", got.Tests, want)
+	}
+	// It found children of 70 and saw them go: the rise from 10 is its own.
+	if want := []TestStart{{"a.py::hangs", "gw0", 500, 20}}; !reflect.DeepEqual(got.Running, want) {
+		t.Errorf("running %+v, want %+v", got.Running, want)
+	}
+	us := time.Microsecond
+	if want := []WorkerMemory{{"main", 5 * us, 70, 0}, {"gw0", 6 * us, 450, 30}, {"gw1", 3 * us, 150, 30}, {"gw2", 4 * us, 100, 0}}; !reflect.DeepEqual(got.Memory, want) {
+		t.Errorf("memory %+v, want %+v", got.Memory, want)
 	}
 }
 
@@ -81,6 +119,8 @@ func TestReadResultsErrors(t *testing.T) {
 		{"fraction", header + `{"t":"tail","worker":"w","tail_us":1.5}` + "\n", `r:2: column 37: want a whole number, got a fraction or exponent`},
 		{"negative", header + `{"t":"tail","worker":"w","tail_us":-1}` + "\n", `r:2: column 38: negative number -1`},
 		{"huge", header + `{"t":"tail","worker":"w","tail_us":99999999999999999999999}` + "\n", `r:2: column 53: number beyond 1000000000000000`},
+		{"memory of nobody", header + `{"t":"mem","at_us":1}` + "\n", `r:2: column 22: key "workers" is missing`},
+		{"memory that is none", header + `{"t":"mem","at_us":1,"workers":{"gw0":[1]}}` + "\n", `r:2: column 41: want ',', got ']'`},
 		{"torn middle", header + test[:30] + "\n" + test, `r:2: column 31: unfinished string`},
 		{"blank line", header + "\n" + test, `r:2: column 1: want '{', got the end of the line`},
 		{"two values", header + strings.TrimSpace(test) + test, `r:2: column 63: unexpected '{' after the value`},

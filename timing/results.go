@@ -30,6 +30,7 @@ type Results struct {
 	Missing []NodeID       // planned tests that the session could not find
 	Extra   []NodeID       // tests in the shard's files that no shard of the plan has
 	Notes   []string       // what the plugin wants said, such as an option it switched off
+	Memory  []WorkerMemory // the last sample of each process, of those that died, too; none where nothing was sampled
 
 	Ended   bool          // the closing line is there
 	Exit    int           // pytest's exit status, when Ended
@@ -50,8 +51,10 @@ type TestResult struct {
 	Wall     time.Duration // from the start of pytest's protocol for the test to its end, shared fixtures included
 	Fixtures []FixtureResult
 	Before   int64 // resident memory of the worker before the test, bytes; 0 where unknown
-	Peak     int64 // its peak during the test
+	Peak     int64 // its peak during the test; of a crashed test the highest sample, a lower bound
 	After    int64
+	Children int64  // peak of its child processes above those that it found, bytes; 0 where none was seen
+	Sampled  bool   // memory was looked at now and then, and Peak may have been higher in between
 	Reruns   int    // earlier tries by a rerun plugin; the last try counts
 	Message  string // first line of the failure, or the reason of a skip
 	Path     string // where it failed, as pytest shows it; "" where unknown
@@ -60,8 +63,18 @@ type TestResult struct {
 
 // TestStart is a test that started.
 type TestStart struct {
-	ID     NodeID
-	Worker string
+	ID       NodeID
+	Worker   string
+	Peak     int64 // highest sample of the worker's resident memory since, bytes; 0 where there was none
+	Children int64 // as in TestResult
+}
+
+// WorkerMemory is one sample of a process of the session.
+type WorkerMemory struct {
+	Worker   string        // "main" is pytest's own process: under xdist the controller
+	At       time.Duration // since the session started
+	Resident int64         // bytes
+	Children int64         // of all its descendants, without what they share with it
 }
 
 // FixtureResult is one instance of a fixture of a scope above function, set up
