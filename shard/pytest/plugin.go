@@ -35,12 +35,26 @@ type pluginConfig struct {
 	Pieces    []pluginPiece           `json:"pieces"`
 	Elsewhere []timing.NodeID         `json:"elsewhere"`
 	Turns     map[timing.NodeID][]int `json:"turns"`
+	Memory    *Memory                 `json:"memory,omitempty"` // absent: no admission by memory
 }
 
 type pluginPiece struct {
-	File  string   `json:"file"`
-	Cut   bool     `json:"cut"`
-	Tests []string `json:"tests"`
+	File  string     `json:"file"`
+	Cut   bool       `json:"cut"`
+	Tests []string   `json:"tests"`
+	Needs [][3]int64 `json:"needs,omitempty"` // index into Tests, need and kept, as in shard.TestNeed
+}
+
+// Memory is what a session may use of the machine's memory. With it, tests on
+// xdist's workers start by admission: one starts only when what it needs over
+// its worker's floor ([shard.TestNeed]) fits into the budget, beside what all
+// processes of the session hold by measurement at that moment and what the
+// tests that run are still expected to take. One that fits beside nothing runs
+// while no other test does.
+type Memory struct {
+	Budget  int64 `json:"budget"`  // what the controller and all workers may use together, bytes; at least 1
+	Floor   int64 `json:"floor"`   // resident memory of a worker after its imports, where it cannot be measured, bytes
+	Reserve int64 `json:"reserve"` // what a start must leave available to the rest of the machine, measured when it starts, bytes; 0 looks at the budget alone
 }
 
 // plugin is the plugin as one call of pytest finds it: a directory with its

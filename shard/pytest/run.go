@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/timing"
 )
 
@@ -28,9 +29,10 @@ type RunOptions struct {
 	Extra     []string
 	Root      string // pytest's root directory as collected, relative to Dir; "" where unknown
 	Selection Selection
-	Workers   int    // planned workers; 1 runs in one process
-	Seed      *int64 // for random-order plugins without a seed of their own; nil for [DefaultSeed]
-	Results   string // the results file, to which the plugin appends
+	Workers   int     // planned workers; 1 runs in one process
+	Memory    *Memory // what the session may use; nil: as much as it takes
+	Seed      *int64  // for random-order plugins without a seed of their own; nil for [DefaultSeed]
+	Results   string  // the results file, to which the plugin appends
 
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -81,6 +83,7 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Pieces:    []pluginPiece{}, // never null, which Python would not take for empty
 		Elsewhere: append([]timing.NodeID{}, opts.Selection.Elsewhere...),
 		Turns:     opts.Selection.Turns,
+		Memory:    opts.Memory,
 	}
 	if config.Turns == nil {
 		config.Turns = map[timing.NodeID][]int{}
@@ -89,9 +92,17 @@ func (opts RunOptions) config(results string) pluginConfig {
 		config.Seed = new(int64(DefaultSeed))
 	}
 	for _, piece := range opts.Selection.Pieces {
-		config.Pieces = append(config.Pieces, pluginPiece{piece.File, piece.Cut, piece.Tests})
+		config.Pieces = append(config.Pieces, newPluginPiece(piece))
 	}
 	return config
+}
+
+func newPluginPiece(piece shard.Piece) pluginPiece {
+	p := pluginPiece{File: piece.File, Cut: piece.Cut, Tests: piece.Tests}
+	for _, n := range piece.Needs {
+		p.Needs = append(p.Needs, [3]int64{int64(n.Test), n.Need, n.Kept})
+	}
+	return p
 }
 
 // interrupt asks pytest to stop as Ctrl-C does. A second interrupt would cut

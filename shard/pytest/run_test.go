@@ -3,6 +3,7 @@ package pytest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -327,6 +328,34 @@ func TestRunKilled(t *testing.T) {
 	}
 	if len(o.results.Tests) != 1 || len(o.results.Running) != 1 {
 		t.Errorf("finished %+v, running %+v, want one each", o.results.Tests, o.results.Running)
+	}
+}
+
+// What is said of memory reaches the plugin; nothing said is nothing there.
+func TestRunMemoryConfig(t *testing.T) {
+	opts := RunOptions{Selection: Selection{Pieces: []shard.Piece{
+		{File: "a.py", Tests: []string{"::x", "::y"}, Needs: []shard.TestNeed{{Test: 1, Need: 3 << 30, Kept: 1 << 20}}},
+		{File: "b.py", Tests: []string{"::z"}},
+	}}}
+	config := func() string {
+		data, err := json.Marshal(opts.config("out"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	if got := config(); strings.Contains(got, "memory") {
+		t.Errorf("without memory: %s", got)
+	}
+	opts.Memory = &Memory{Budget: 7, Floor: 2, Reserve: 1}
+	for _, want := range []string{
+		`"memory":{"budget":7,"floor":2,"reserve":1}`,
+		`{"file":"a.py","cut":false,"tests":["::x","::y"],"needs":[[1,3221225472,1048576]]}`,
+		`{"file":"b.py","cut":false,"tests":["::z"]}`,
+	} {
+		if got := config(); !strings.Contains(got, want) {
+			t.Errorf("config %s, want %s", got, want)
+		}
 	}
 }
 
