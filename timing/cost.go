@@ -11,18 +11,21 @@ type Outcome string
 // The outcomes, as they stand in results files and histories. Crashed means
 // that the worker died while it ran the test.
 const (
-	Passed  Outcome = "passed"
-	Failed  Outcome = "failed"  // the call phase failed, or a subtest did
-	Error   Outcome = "error"   // set-up or teardown failed
-	Skipped Outcome = "skipped" // also by a skip inside the test
-	XFailed Outcome = "xfailed"
-	XPassed Outcome = "xpassed"
-	Crashed Outcome = "crashed"
+	Passed Outcome = "passed"
+	// PassedAlone is Passed of a test that ran again, alone, after it had been
+	// killed for lack of memory. Only a reader says so: what runs is a pass.
+	PassedAlone Outcome = "passed after running alone"
+	Failed      Outcome = "failed"  // the call phase failed, or a subtest did
+	Error       Outcome = "error"   // set-up or teardown failed
+	Skipped     Outcome = "skipped" // also by a skip inside the test
+	XFailed     Outcome = "xfailed"
+	XPassed     Outcome = "xpassed"
+	Crashed     Outcome = "crashed"
 )
 
 // Outcomes lists all outcomes, best first.
 func Outcomes() []Outcome {
-	return []Outcome{Passed, Skipped, XFailed, XPassed, Failed, Error, Crashed}
+	return []Outcome{Passed, PassedAlone, Skipped, XFailed, XPassed, Failed, Error, Crashed}
 }
 
 // Bad reports whether the outcome makes a run fail.

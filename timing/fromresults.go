@@ -82,7 +82,15 @@ func (b *builder) results(r *Results) {
 	}
 	type times struct{ setups, teardowns []int64 }
 	fixtures := map[string]*times{}
+	killed := map[NodeID]bool{}
+	for _, k := range r.Killed {
+		killed[k.ID] = true
+		b.add(testKind, string(k.ID), killedSample(src, k, floors[k.Worker]))
+	}
 	for _, t := range r.Tests {
+		if t.Outcome == Crashed && killed[t.ID] {
+			continue // the killed try says more
+		}
 		shared := time.Duration(0)
 		for _, f := range t.Fixtures {
 			shared += f.Setup + f.Teardown
@@ -109,9 +117,13 @@ func (b *builder) results(r *Results) {
 }
 
 func testSample(src int32, t *TestResult, shared time.Duration, floor int64) sample {
+	outcome := t.Outcome
+	if outcome == PassedAlone {
+		outcome = Passed
+	}
 	s := sample{
 		source:   src,
-		outcome:  int8(slices.Index(outcomes, t.Outcome)),
+		outcome:  int8(slices.Index(outcomes, outcome)),
 		setup:    t.Setup.Microseconds(),
 		call:     t.Call.Microseconds(),
 		teardown: t.Teardown.Microseconds(),
@@ -126,6 +138,16 @@ func testSample(src int32, t *TestResult, shared time.Duration, floor int64) sam
 	return s
 }
 
+// killedSample is what a killed try tells: no time, and of memory that it held
+// so much and wanted more.
+func killedSample(src int32, k KilledTest, floor int64) sample {
+	s := sample{source: src, outcome: int8(slices.Index(outcomes, Crashed)), floor: floor, peak: k.Held}
+	if k.Before > 0 {
+		s.rise = max(0, k.Held-k.Before)
+	}
+	return s
+}
+
 // workers adds what the workers of one results file paid: one sample for each
 // file and one for the session, the median over the workers, so that a job
 // with many workers does not push out what other jobs saw.
@@ -136,7 +158,11 @@ func (b *builder) workers(src int32, r *Results) {
 	var startup, collect, tail []int64
 	floor := int64(0)
 	imports := map[string][]int64{}
+	xdist := r.Workers[0].Worker != "main"
 	for _, w := range r.Workers {
+		if xdist && w.Worker == "main" {
+			continue // it ran a killed test again
+		}
 		own := w.Collect
 		for file, cost := range w.Imports {
 			imports[file] = append(imports[file], cost.Microseconds())
@@ -154,7 +180,7 @@ func (b *builder) workers(src int32, r *Results) {
 	for file, costs := range imports {
 		b.add(fileKind, file, sample{source: src, setup: median(costs)})
 	}
-	b.add(sessionKind, sessionID(r.Workers[0].Worker != "main"), sample{
+	b.add(sessionKind, sessionID(xdist), sample{
 		source:   src,
 		setup:    median(startup),
 		call:     median(collect),
@@ -168,7 +194,7 @@ func (b *builder) workers(src int32, r *Results) {
 // worker's life up to the end of its last test: the controller's start and the
 // end of the session. It is 0 where that is not known.
 func outside(r *Results) time.Duration {
-	if !r.Ended || len(r.Tests) == 0 {
+	if !r.Ended || len(r.Tests) == 0 || len(r.Killed) > 0 { // killed tests ran again in sessions of their own
 		return 0
 	}
 	last := time.Duration(0)

@@ -81,7 +81,7 @@ type sample struct {
 	setup, call, teardown, other int64 // microseconds
 	floor, peak, rise, kept      int64 // bytes
 	source                       int32
-	outcome                      int8 // index into Outcomes()
+	outcome                      int8 // index into outcomes
 }
 
 // compare puts samples of newer sources first, and is a strict order over all
@@ -141,7 +141,9 @@ func (h *History) Samples(id NodeID) []Sample {
 	return list
 }
 
-var outcomes = Outcomes()
+// outcomes are those of one try, as results and histories write them, best
+// first.
+var outcomes = slices.DeleteFunc(Outcomes(), func(o Outcome) bool { return o == PassedAlone })
 
 func compareID(s series, id string) int { return strings.Compare(s.id, id) }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -59,6 +58,8 @@ func ReadResults(r io.Reader, name string) (*Results, error) {
 		open:    map[openTest]int{},
 		memory:  map[string]*workerWatch{},
 		workers: map[string]int{},
+		levels:  map[string]int64{},
+		again:   map[NodeID]int{},
 		names:   map[string]string{},
 	}
 	lines := newLineReader(r, name, maxResultsLine)
@@ -102,6 +103,8 @@ type resultsReader struct {
 	memory  map[string]*workerWatch
 	samples int               // processes that were sampled
 	workers map[string]int    // index into res.Workers
+	levels  map[string]int64  // what a worker held after its last test, bytes
+	again   map[NodeID]int    // killed tries whose test has not run again
 	names   map[string]string // one copy of each worker's name, outcome and place
 }
 
@@ -114,14 +117,7 @@ type openTest struct {
 // finish lists the tests that never ended, in the order they started, and the
 // last sample of each process, in the order of their first.
 func (p *resultsReader) finish() {
-	tests := slices.SortedFunc(maps.Keys(p.open), func(a, b openTest) int { return cmp.Compare(p.open[a], p.open[b]) })
-	for _, t := range tests {
-		start := TestStart{ID: t.id, Worker: t.worker}
-		if w := p.memory[t.worker]; w != nil && w.test == t.id {
-			start.Peak, start.Children = w.peak, w.children
-		}
-		p.res.Running = append(p.res.Running, start)
-	}
+	p.res.Running = p.running()
 	for _, w := range p.memory {
 		if w.last.Worker != "" {
 			p.res.Memory = append(p.res.Memory, w.last)
@@ -238,6 +234,10 @@ func (p *resultsReader) event() {
 		p.res.Missing = p.ids(p.res.Missing)
 	case "extra":
 		p.res.Extra = p.ids(p.res.Extra)
+	case "down":
+		p.down()
+	case "killed":
+		p.killed()
 	case "note":
 		p.note()
 	case "end":
@@ -311,7 +311,7 @@ func (p *resultsReader) test() {
 			t.Worker = p.intern()
 		case 2:
 			t.Outcome = Outcome(p.intern())
-			if d.msg == "" && !slices.Contains(Outcomes(), t.Outcome) {
+			if d.msg == "" && !slices.Contains(outcomes, t.Outcome) {
 				d.failf("unknown outcome %q", t.Outcome)
 			}
 		case 3:
@@ -351,6 +351,10 @@ func (p *resultsReader) test() {
 	if w := p.memory[t.Worker]; w != nil {
 		w.end(&t)
 	}
+	if t.After > 0 {
+		p.levels[t.Worker] = t.After
+	}
+	p.takePlace(&t)
 	p.res.Tests = append(p.res.Tests, t)
 }
 
@@ -373,7 +377,7 @@ func (p *resultsReader) fixtures() []FixtureResult {
 	return list
 }
 
-var workerKeys = []string{"worker", "startup_us", "collect_us", "floor", "imports_us"}
+var workerKeys = []string{"worker", "startup_us", "collect_us", "floor", "imports_us", "pid"}
 
 // worker reads what one worker paid. The plugin spreads the imports of a large
 // suite over several lines.
@@ -400,6 +404,8 @@ func (p *resultsReader) worker() {
 				}
 				w.Imports[file] = p.micros()
 			}
+		case 5:
+			w.PID = int(d.number())
 		}
 	})
 	if d.msg != "" {
@@ -409,6 +415,8 @@ func (p *resultsReader) worker() {
 	known.Startup = max(known.Startup, w.Startup)
 	known.Collect = max(known.Collect, w.Collect)
 	known.Floor = max(known.Floor, w.Floor)
+	known.PID = cmp.Or(w.PID, known.PID)
+	p.levels[w.Worker] = known.Floor // a new process, or more of its imports
 	if known.Imports == nil {
 		known.Imports = w.Imports
 		return

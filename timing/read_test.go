@@ -20,7 +20,7 @@ const header = `{"wcshard":"results","version":1,"plan":"sha256:abc","run":"gh-1
 func TestReadResults(t *testing.T) {
 	h := testHeader()
 	in := string(h.Line()) +
-		`{"t":"worker","worker":"gw0","startup_us":5,"collect_us":70,"floor":123,"imports_us":{"tests/test_a.py":60}}
+		`{"t":"worker","worker":"gw0","startup_us":5,"collect_us":70,"floor":123,"pid":7,"imports_us":{"tests/test_a.py":60}}
 {"t":"worker","worker":"gw0","imports_us":{"tests/test_b.py":61}}
 {"t":"start","id":"tests/test_a.py::test_x[1]","worker":"gw0"}
 {"t":"start","id":"tests/test_a.py::test_hangs","worker":"gw1"}
@@ -43,9 +43,9 @@ func TestReadResults(t *testing.T) {
 			Fixtures: []FixtureResult{{"module tests/test_a.py::model", 10 * us, 0}, {"session ::db", 0, 4 * us}},
 			Before:   1, Peak: 9, After: 5, Reruns: 1, Message: "assert 1 == 2 😀", Path: "tests/test_a.py", Line: 12,
 		}},
-		Running: []TestStart{{ID: "tests/test_a.py::test_hangs", Worker: "gw1"}, {ID: "tests/test_a.py::test_hung", Worker: "gw0"}},
+		Running: []TestStart{{ID: "tests/test_a.py::test_hangs", Worker: "gw1"}, {ID: "tests/test_a.py::test_hung", Worker: "gw0", PID: 7, Before: 5}},
 		Workers: []WorkerResult{{
-			Worker: "gw0", Startup: 5 * us, Collect: 70 * us, Floor: 123, Tail: 800 * us,
+			Worker: "gw0", PID: 7, Startup: 5 * us, Collect: 70 * us, Floor: 123, Tail: 800 * us,
 			Imports: map[string]time.Duration{"tests/test_a.py": 60 * us, "tests/test_b.py": 61 * us},
 		}},
 		Missing: []NodeID{"tests/test_a.py::gone", "tests/test_a.py::gone2"},
@@ -87,7 +87,7 @@ func TestReadResultsMemory(t *testing.T) {
 		t.Errorf("tests\n%+v, want\n%+v", got.Tests, want)
 	}
 	// It found children of 70 and saw them go: the rise from 10 is its own.
-	if want := []TestStart{{"a.py::hangs", "gw0", 500, 20}}; !reflect.DeepEqual(got.Running, want) {
+	if want := []TestStart{{ID: "a.py::hangs", Worker: "gw0", Before: 210, Peak: 500, Children: 20}}; !reflect.DeepEqual(got.Running, want) {
 		t.Errorf("running %+v, want %+v", got.Running, want)
 	}
 	us := time.Microsecond
@@ -152,6 +152,75 @@ func TestReadResultsTornEnd(t *testing.T) {
 		}
 		if finished := end == len(whole); finished != (len(res.Tests) == 1) {
 			t.Errorf("cut after %d bytes: tests %v", end, res.Tests)
+		}
+	}
+}
+
+// TestReadDeaths: a worker dies, its test runs again alone, and is one test.
+func TestReadDeaths(t *testing.T) {
+	in := header + `{"t":"worker","worker":"gw0","floor":100,"pid":7}
+{"t":"worker","worker":"gw1","floor":90,"pid":8}
+{"t":"start","id":"a.py::light","worker":"gw0"}
+{"t":"test","id":"a.py::light","worker":"gw0","outcome":"passed","before":100,"peak":120,"after":110}
+{"t":"start","id":"a.py::big","worker":"gw0"}
+{"t":"start","id":"a.py::small","worker":"gw1"}
+{"t":"mem","at_us":3,"workers":{"gw0":[900,5],"gw1":[95,0]}}
+{"t":"down","worker":"gw0","signal":9}
+{"t":"test","id":"a.py::big","worker":"gw0","outcome":"crashed","message":"worker 'gw0' crashed"}
+{"t":"test","id":"a.py::small","worker":"gw1","outcome":"passed"}
+{"t":"start","id":"a.py::last","worker":"gw1"}
+{"t":"end","exit":1,"elapsed_us":50}
+`
+	killed := []KilledTest{
+		{ID: "a.py::big", Worker: "gw0", Before: 110, Held: 905, Culprit: true},
+		{ID: "a.py::last", Worker: "gw1", Before: 90, Held: 0},
+	}
+	read := func(text string) *Results {
+		t.Helper()
+		got, err := ReadResults(strings.NewReader(text), "r.jsonl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	got := read(in)
+	deaths := []Death{{Worker: "gw0", PID: 7, Signal: 9, Running: []TestStart{
+		{ID: "a.py::big", Worker: "gw0", PID: 7, Before: 110, Peak: 900, Children: 5},
+		{ID: "a.py::small", Worker: "gw1", PID: 8, Before: 90, Peak: 95},
+	}}}
+	if !reflect.DeepEqual(got.Deaths, deaths) {
+		t.Errorf("deaths\n%+v, want\n%+v", got.Deaths, deaths)
+	}
+	outcomes := func(r *Results) map[NodeID][]Outcome {
+		all := map[NodeID][]Outcome{}
+		for _, test := range r.Tests {
+			all[test.ID] = append(all[test.ID], test.Outcome)
+		}
+		return all
+	}
+	again := strings.TrimSuffix(in, string(EndLine(1, 50*time.Microsecond))) + string(killed[0].Line()) + string(killed[1].Line())
+	// Nothing has run again yet: the crash stands.
+	got = read(again)
+	if !reflect.DeepEqual(got.Killed, killed) || len(got.Running) != 0 {
+		t.Errorf("killed %+v, want %+v; running %+v, want none", got.Killed, killed, got.Running)
+	}
+	if want := map[NodeID][]Outcome{"a.py::light": {Passed}, "a.py::big": {Crashed}, "a.py::small": {Passed}}; !reflect.DeepEqual(outcomes(got), want) {
+		t.Errorf("before running again: %v, want %v", outcomes(got), want)
+	}
+	again += `{"t":"test","id":"a.py::big","worker":"main","outcome":"passed"}` + "\n" + string(CrashLine("a.py::last", "main", "killed")) + string(EndLine(1, time.Second))
+	got = read(again)
+	if want := map[NodeID][]Outcome{"a.py::light": {Passed}, "a.py::big": {PassedAlone}, "a.py::small": {Passed}, "a.py::last": {Crashed}}; !reflect.DeepEqual(outcomes(got), want) {
+		t.Errorf("after running again: %v, want %v", outcomes(got), want)
+	}
+
+	// The history learns that big takes at least what it was seen to take.
+	samples := FromResults(got).Samples("a.py::big")
+	if len(samples) != 2 {
+		t.Fatalf("samples of a killed test that ran again: %+v", samples)
+	}
+	for _, s := range samples {
+		if s.Outcome == Crashed && (s.Peak != 905 || s.Rise != 795) || s.Outcome != Crashed && s.Outcome != Passed {
+			t.Errorf("sample %+v, want a pass, and a crash with peak 905 and rise 795", s)
 		}
 	}
 }

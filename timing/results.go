@@ -29,6 +29,8 @@ type Results struct {
 	Workers []WorkerResult // one for each worker process that collected
 	Missing []NodeID       // planned tests that the session could not find
 	Extra   []NodeID       // tests in the shard's files that no shard of the plan has
+	Deaths  []Death        // workers that died while pytest lived, as it saw them
+	Killed  []KilledTest   // tries that were killed for lack of memory; what came of them then is in Tests
 	Notes   []string       // what the plugin wants said, such as an option it switched off
 	Memory  []WorkerMemory // the last sample of each process, of those that died, too; none where nothing was sampled
 
@@ -65,6 +67,8 @@ type TestResult struct {
 type TestStart struct {
 	ID       NodeID
 	Worker   string
+	PID      int   // of the worker; 0 where unknown
+	Before   int64 // what the worker held after its last test, or its imports, bytes; 0 where unknown
 	Peak     int64 // highest sample of the worker's resident memory since, bytes; 0 where there was none
 	Children int64 // as in TestResult
 }
@@ -92,6 +96,7 @@ type WorkerResult struct {
 	Startup time.Duration            // from process start to the start of collection: interpreter, pytest, plugins, conftest
 	Collect time.Duration            // whole collection, imports included
 	Imports map[string]time.Duration // by file
+	PID     int                      // 0 where unknown
 	Floor   int64                    // resident memory after collection, bytes
 	Tail    time.Duration            // mean time a test's protocol goes on after its teardown report; 0 until the worker ended
 }
