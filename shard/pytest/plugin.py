@@ -594,6 +594,7 @@ class Running(Common):
             "startup_us": microseconds(self.collection_start - self.born),
             "collect_us": microseconds(self.collection_end - self.collection_start),
             "floor": self.floor,
+            "pid": os.getpid(),
             "imports_us": {file: microseconds(s) for file, s in self.imports.items()},
             "missing": self.missing,
             "extra": self.extra,
@@ -612,7 +613,7 @@ class Running(Common):
 
     def write_collection(self, report: dict[str, Any]) -> None:
         imports = list(report["imports_us"].items())
-        head = {key: report[key] for key in ("worker", "startup_us", "collect_us", "floor")}
+        head = {key: report[key] for key in ("worker", "startup_us", "collect_us", "floor", "pid")}
         for i in range(0, max(1, len(imports)), IDS_A_LINE):
             self.write({"t": "worker", **head, "imports_us": dict(imports[i : i + IDS_A_LINE])})
         if self.stream is not None and not self.collected:  # all workers find the same
@@ -687,7 +688,9 @@ class Running(Common):
         self.write_collection(report)
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
+    def pytest_testnodedown(self, node: Any, error: Any) -> None:
+        if error:  # before it is known which of its tests died with it
+            self.write({"t": "down", "worker": node.gateway.id, "signal": ended_by(node)})
         output = getattr(node, "workeroutput", None) or {}
         if output.get("wcshard_tail_us"):
             self.write({"t": "tail", "worker": node.gateway.id, "tail_us": output["wcshard_tail_us"]})
@@ -1003,6 +1006,18 @@ class Scheduler:
             node.send_runtest_some(more)
         if len(pending) < 2 and wanted > 1:
             node.shutdown()
+
+
+def ended_by(node: Any) -> int:
+    """Return the signal that ended a worker's process, 0 where that is not known."""
+    process = getattr(getattr(node.gateway, "_io", None), "popen", None)  # of execnet
+    if process is None:
+        return 0
+    try:
+        status = process.wait(1)  # its pipes are closed
+    except Exception:
+        return 0
+    return -status if status < 0 else 0
 
 
 def relative(path: str, base: str) -> str:
