@@ -74,7 +74,7 @@ func TestGoldenCollection(t *testing.T) {
 	compareGolden(t, filepath.Join("testdata", "collection.jsonl"), normal(t, out))
 }
 
-var numbers = regexp.MustCompile(`"(\w+_us|floor|before|peak|after|gw\d_us)":\d+`)
+var numbers = regexp.MustCompile(`"(\w+_us|floor|pid|before|peak|after|gw\d_us)":\d+`)
 
 // normal makes durations, sizes and versions equal, and the order of what
 // workers say when both speak.
