@@ -27,6 +27,7 @@ type Estimator struct {
 	foreign []bool                  // by source: imported, so Other is unknown
 	other   int64                   // microseconds, stands in for the Other of imported samples; -1: not worked out
 	tail    int64                   // microseconds that each test goes on after its teardown report
+	floor   int64                   // bytes; -1: not worked out
 	walls   []int64                 // by test of the history, microseconds; -1: not worked out, -2: unknown
 	medians [kinds]map[string]int64 // of files and fixtures by what relatives share; nil: not worked out
 	scratch []int64
@@ -40,7 +41,7 @@ const (
 // Estimator returns an estimator for tests on runners of the given class.
 // Samples of other classes count only where there are none of this one.
 func (h *History) Estimator(runner string) *Estimator {
-	e := &Estimator{h: h, other: notYet}
+	e := &Estimator{h: h, other: notYet, floor: notYet}
 	for _, s := range h.sources {
 		e.runner = append(e.runner, s.runner == runner)
 		e.foreign = append(e.foreign, strings.HasPrefix(s.run, importPrefix))
@@ -208,7 +209,7 @@ func (e *Estimator) Tests(ids []NodeID) []Estimate {
 		i, ok := r.find(id)
 		if ok {
 			if w := e.wall(i); w != unknown {
-				estimates[n] = Estimate{Wall: time.Duration(w) * time.Microsecond, Peak: e.peak(i), Rung: Measured}
+				estimates[n] = Estimate{Wall: time.Duration(w) * time.Microsecond, Peak: e.peak(i), Rung: Measured, Need: e.need(i)}
 				continue
 			}
 		}
@@ -218,6 +219,10 @@ func (e *Estimator) Tests(ids []NodeID) []Estimate {
 				estimates[n].Wall = max(estimates[n].Wall, time.Duration(s.wall())*time.Microsecond)
 			}
 			estimates[n].Peak = max(estimates[n].Peak, e.peak(i))
+			if need := e.need(i); need.Low > 0 {
+				need.High, need.Kept = max(need.High, estimates[n].Need.High), estimates[n].Need.Kept
+				estimates[n].Need = need
+			}
 		}
 	}
 	return estimates
@@ -261,7 +266,7 @@ func (r *relatives) estimate(id NodeID) Estimate {
 		{Sibling, r.siblings}, {Moved, r.moved}, {Class, r.class}, {File, r.file}, {Suite, r.suite},
 	} {
 		if found := rung.of(id); found != nil {
-			return Estimate{Wall: found.Wall, Peak: found.Peak, Rung: rung.rung}
+			return Estimate{Wall: found.Wall, Peak: found.Peak, Rung: rung.rung, Need: found.Need}
 		}
 	}
 	return Estimate{Wall: guessWall, Rung: Guess}
@@ -301,8 +306,8 @@ type groupKey struct {
 	name string
 }
 
-// group returns the median wall and the highest peak of the tests, which are
-// asked for only once.
+// group returns the median wall, the highest peak and what stands in for the
+// need of the tests, which are asked for only once.
 func (r *relatives) group(rung Rung, name string, members func() []int) *Estimate {
 	key := groupKey{rung, name}
 	if found, ok := r.groups[key]; ok {
@@ -310,15 +315,20 @@ func (r *relatives) group(rung Rung, name string, members func() []int) *Estimat
 	}
 	var walls []int64
 	var peak int64
+	var needs []Need
 	for _, i := range members() {
 		if w := r.e.wall(i); w != unknown {
 			walls = append(walls, w)
+			if rung == Suite {
+				continue // the memory of a whole suite says nothing of one test
+			}
 			peak = max(peak, r.e.peak(i))
+			needs = append(needs, r.e.need(i))
 		}
 	}
 	var found *Estimate
 	if len(walls) > 0 {
-		found = &Estimate{Wall: time.Duration(median(walls)) * time.Microsecond, Peak: peak}
+		found = &Estimate{Wall: time.Duration(median(walls)) * time.Microsecond, Peak: peak, Need: standIn(rung, needs)}
 	}
 	r.groups[key] = found
 	return found
@@ -365,11 +375,7 @@ func (r *relatives) file(id NodeID) *Estimate {
 }
 
 func (r *relatives) suite(NodeID) *Estimate {
-	found := r.group(Suite, "", func() []int { return indexes(0, len(r.tests)) })
-	if found != nil {
-		return &Estimate{Wall: found.Wall} // the highest peak of a whole suite says nothing of one test
-	}
-	return nil
+	return r.group(Suite, "", func() []int { return indexes(0, len(r.tests)) })
 }
 
 // moved finds the test under its old name: its file was moved to another

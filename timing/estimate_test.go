@@ -78,11 +78,11 @@ func TestEstimateRunner(t *testing.T) {
 		want    Estimate
 		session time.Duration
 	}{
-		{"linux", Estimate{Wall: 12 * time.Millisecond, Peak: 300}, 2 * time.Second},
-		{"mac", Estimate{Wall: 51 * time.Millisecond, Peak: 900}, 4 * time.Second},
-		{"windows", Estimate{Wall: 3 * time.Millisecond, Peak: 50}, 5 * time.Second}, // skipped there
-		{"arm", Estimate{Wall: 12 * time.Millisecond, Peak: 50}, 6 * time.Second},    // failed there: the others' median
-		{"solaris", Estimate{Wall: 12 * time.Millisecond, Peak: 900}, 3 * time.Second},
+		{"linux", Estimate{Wall: 12 * time.Millisecond, Peak: 300, Need: Need{High: 100}}, 2 * time.Second},
+		{"mac", Estimate{Wall: 51 * time.Millisecond, Peak: 900, Need: Need{High: 900}}, 4 * time.Second},
+		{"windows", Estimate{Wall: 3 * time.Millisecond, Peak: 50, Need: Need{High: 50}}, 5 * time.Second}, // skipped there
+		{"arm", Estimate{Wall: 12 * time.Millisecond, Peak: 50, Need: Need{High: 50}}, 6 * time.Second},    // failed there: the others' median
+		{"solaris", Estimate{Wall: 12 * time.Millisecond, Peak: 900, Need: Need{High: 100}}, 3 * time.Second},
 	} {
 		e := h.Estimator(c.runner)
 		if got := e.Tests([]NodeID{"a.py::t"})[0]; got != c.want {
@@ -124,18 +124,19 @@ func TestEstimateRungs(t *testing.T) {
 	ms := func(n int, rung Rung) Estimate {
 		return Estimate{Wall: time.Duration(n) * time.Millisecond, Rung: rung}
 	}
+	need := Need{High: 77}
 	want := []Estimate{
-		{Wall: 30 * time.Millisecond, Peak: 77},
-		{Wall: 20 * time.Millisecond, Peak: 77, Rung: Sibling},
+		{Wall: 30 * time.Millisecond, Peak: 77, Need: need},
+		{Wall: 20 * time.Millisecond, Peak: 77, Rung: Sibling, Need: need},
 		ms(700, Sibling),
 		ms(48, Moved),
 		ms(43, Moved),
 		ms(600, Class),
-		{Wall: 30 * time.Millisecond, Peak: 77, Rung: File},
-		{Wall: 30 * time.Millisecond, Peak: 77, Rung: File},
+		{Wall: 30 * time.Millisecond, Peak: 77, Rung: File, Need: need},
+		{Wall: 30 * time.Millisecond, Peak: 77, Rung: File, Need: need},
 		ms(43, Suite),
 		ms(43, Suite),
-		{Wall: 3000 * time.Millisecond, Peak: 77, Rung: File},
+		{Wall: 3000 * time.Millisecond, Peak: 77, Rung: File, Need: need},
 		ms(2000, File),
 		ms(43, Suite),
 	}

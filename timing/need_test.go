@@ -1,0 +1,237 @@
+package timing
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+const mib = 1 << 20
+
+// seen is a sample of a test that was over in a moment: MiB before, at the
+// peak and after, in a worker with a floor of 100.
+func seen(outcome Outcome, before, peak, after int64) TestResult {
+	return TestResult{Outcome: outcome, Wall: time.Millisecond, Before: before * mib, Peak: peak * mib, After: after * mib}
+}
+
+// memories makes a history of one test with one sample a run, oldest first.
+func memories(samples ...TestResult) *History {
+	h := &History{}
+	for i, s := range samples {
+		s.ID, s.Worker = "a.py::t", "main"
+		r := run(string(rune('a'+i)), int64(i+1), s)
+		r.Workers = []WorkerResult{{Worker: "main", Floor: 100 * mib}}
+		h.Merge(FromResults(r))
+	}
+	return h
+}
+
+func TestNeed(t *testing.T) {
+	fresh := seen(Passed, 100, 1000, 700) // 900 needed
+	for _, c := range []struct {
+		name      string
+		samples   []TestResult
+		low, high int64 // MiB
+		kept      int64
+		certain   bool
+	}{
+		{"in a fresh worker", []TestResult{fresh}, 900, 900, 600, true},
+		{"after a heavy one", []TestResult{seen(Passed, 1900, 1910, 1900)}, 10, 1810, 0, false},
+		{"light, after a heavy one", []TestResult{seen(Passed, 1900, 1900, 1900)}, 0, 1800, 0, false},
+		{"after heavy ones of different weight", []TestResult{seen(Passed, 1900, 1910, 1900), seen(Passed, 600, 680, 600)}, 80, 580, 0, false},
+		{"light, in a fresh worker at last", []TestResult{seen(Passed, 1900, 1900, 1900), seen(Passed, 100, 105, 103)}, 5, 5, 3, true},
+		{"reused memory, and fresh", []TestResult{seen(Passed, 1400, 1570, 1400), fresh}, 900, 900, 600, true},
+		{"needs vary: the higher", []TestResult{fresh, seen(Passed, 100, 950, 700)}, 900, 900, 600, true},
+		{"one outlier from below", []TestResult{fresh, seen(Passed, 100, 102, 101), fresh}, 900, 900, 600, true},
+		{"one outlier from below, of two", []TestResult{seen(Passed, 100, 102, 101), fresh}, 900, 900, 600, true},
+		{"skips do not count", []TestResult{fresh, seen(Skipped, 100, 100, 100), seen(Skipped, 100, 100, 100)}, 900, 900, 600, true},
+		{"skipped for good", []TestResult{fresh, seen(Skipped, 100, 101, 100), seen(Skipped, 100, 101, 100), seen(Skipped, 100, 101, 100)}, 1, 1, 0, true},
+		{"failed early", []TestResult{fresh, seen(Failed, 100, 110, 105)}, 900, 900, 600, true},
+		{"failed, but rose higher", []TestResult{fresh, seen(Failed, 100, 1200, 105)}, 1100, 1100, 600, true},
+		{"only failed", []TestResult{seen(Failed, 100, 110, 105)}, 10, 10, 5, true},
+		{"crashed: twice what it had", []TestResult{seen(Crashed, 100, 1100, 0)}, 1000, 2000, 0, false},
+		{"crashed beyond what it took before", []TestResult{fresh, seen(Crashed, 100, 1600, 0)}, 1500, 3000, 600, false},
+		{"crashed below what it takes", []TestResult{fresh, seen(Crashed, 100, 400, 0)}, 900, 900, 600, true},
+		{"not measured", []TestResult{took(Passed, 5)}, 0, 0, 0, false},
+		{"not measured this time", []TestResult{fresh, took(Passed, 5)}, 900, 900, 600, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := memories(c.samples...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Need
+			want := Need{c.low * mib, c.high * mib, c.kept * mib}
+			if got != want || got.Certain() != c.certain {
+				t.Errorf("need %d to %d MiB, keeps %d, certain %t; want %d to %d, %d, %t",
+					got.Low/mib, got.High/mib, got.Kept/mib, got.Certain(), c.low, c.high, c.kept, c.certain)
+			}
+		})
+	}
+}
+
+// An unknown test takes the need of its relatives.
+func TestNeedUnknown(t *testing.T) {
+	h := FromResults(&Results{
+		Header:  ResultsHeader{Run: "r", Runner: "linux", Started: time.UnixMilli(1)},
+		Workers: []WorkerResult{{Worker: "main", Floor: 100 * mib}},
+		Tests: []TestResult{
+			heavy("a.py::f[1]", 300), heavy("a.py::f[2]", 500), heavy("a.py::f[3]", 100),
+			heavy("a.py::C::x", 10), heavy("a.py::C::y", 20), heavy("a.py::C::z", 2000),
+		},
+	})
+	for _, c := range []struct {
+		id   NodeID
+		want int64
+	}{
+		{"a.py::f[4]", 500},     // the most that the function needs
+		{"a.py::C::new", 20},    // the middle one of the class
+		{"a.py::D::new", 100},   // and of the file
+		{"new.py::x", 0},        // never the suite's
+		{"b/a.py::f[2]", 0},     // a.py is still there: no move
+		{"a.py::C::z[1]", 2000}, // parametrized since
+	} {
+		e := h.Estimator("linux").Tests([]NodeID{"a.py::f[1]", c.id})[1]
+		if e.Need.High != c.want*mib || e.Need.Low != 0 {
+			t.Errorf("%s: need %+v, want up to %d MiB and no lower bound", c.id, e.Need, c.want)
+		}
+	}
+}
+
+// heavy is a test that ran in a fresh worker.
+func heavy(id NodeID, need int64) TestResult {
+	r := seen(Passed, 100, 100+need, 100)
+	r.ID, r.Worker = id, "main"
+	return r
+}
+
+// A process in which tests run: what is live, and what it holds besides for
+// allocations to come.
+type process struct{ floor, live, level int64 }
+
+// run runs a test that needs and keeps so much.
+func (p *process) run(id NodeID, need, kept int64, back float64) TestResult {
+	before := p.level
+	p.level = max(p.level, p.live+need)
+	peak := p.level
+	p.live += kept
+	p.level -= int64(back * float64(p.level-p.live)) // what the system gets back
+	return TestResult{ID: id, Worker: "main", Outcome: Passed, Wall: time.Millisecond, Before: p.floor + before, Peak: p.floor + peak, After: p.floor + p.level}
+}
+
+// Whatever ran before them, the needs of tests lie within their bounds; the
+// first of a worker is certain, each further run only tightens them, and one
+// run in which a test needed less changes nothing that was known for certain.
+func TestNeedBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		type truth struct{ need, kept int64 }
+		var ids []NodeID
+		truths := map[NodeID]truth{}
+		for i := range rapid.IntRange(1, 6).Draw(t, "tests") {
+			id := NodeID(fmt.Sprintf("a.py::t%d", i))
+			need := rapid.Int64Range(1, 4<<30).Draw(t, "need")
+			ids, truths[id] = append(ids, id), truth{need, rapid.Int64Range(0, need).Draw(t, "kept")}
+		}
+		h := &History{}
+		last := map[NodeID]Need{}
+		first := map[NodeID]bool{}
+		for i := range rapid.IntRange(1, 5).Draw(t, "runs") {
+			p := process{floor: rapid.Int64Range(1, 1<<30).Draw(t, "floor")}
+			r := run(fmt.Sprint(i), int64(i+1))
+			r.Workers = []WorkerResult{{Worker: "main", Floor: p.floor}}
+			order := rapid.Permutation(ids).Draw(t, "order")
+			for _, id := range order {
+				r.Tests = append(r.Tests, p.run(id, truths[id].need, truths[id].kept, rapid.Float64Range(0, 1).Draw(t, "back")))
+			}
+			first[order[0]] = true
+			h.Merge(FromResults(r))
+			for k, e := range h.Estimator("linux").Tests(ids) {
+				n, want := e.Need, truths[ids[k]].need
+				if n.Low > want || n.High < want || n.Kept > n.High {
+					t.Fatalf("%s needs %d, bounds %+v", ids[k], want, n)
+				}
+				if first[ids[k]] && (n.Low != want || n.High != want) {
+					t.Fatalf("%s was the first of a worker and needs %d, bounds %+v", ids[k], want, n)
+				}
+				if old, ok := last[ids[k]]; ok && (n.Low < old.Low || n.High > old.High) {
+					t.Fatalf("%s: bounds %+v after %+v", ids[k], n, old)
+				}
+				last[ids[k]] = n
+			}
+		}
+		victim := rapid.SampledFrom(ids).Draw(t, "victim")
+		p := process{floor: 1 << 20}
+		less := rapid.Int64Range(0, truths[victim].need-1).Draw(t, "less")
+		r := run("less", 100, p.run(victim, less, 0, 0))
+		r.Workers = []WorkerResult{{Worker: "main", Floor: p.floor}}
+		h.Merge(FromResults(r))
+		n := h.Estimator("linux").Tests([]NodeID{victim})[0].Need
+		if n.Low < last[victim].Low || first[victim] && n.High < truths[victim].need {
+			t.Fatalf("%s needs %d; after a run with %d the bounds are %+v, were %+v", victim, truths[victim].need, less, n, last[victim])
+		}
+	})
+}
+
+// weathercop reads two recorded runs.
+func weathercop(t *testing.T, pattern string) *History {
+	files, err := filepath.Glob("testdata/weathercop/" + pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %v", pattern, err)
+	}
+	h := &History{}
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		r, err := ReadResults(f, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Merge(FromResults(r))
+	}
+	return h
+}
+
+// In weathercop's serial run memory never fell. A second run in another order
+// tells the tests that need it from those that only ran later.
+func TestNeedWeathercop(t *testing.T) {
+	for _, c := range []struct {
+		files string
+		id    NodeID
+		want  [2]int64 // MiB, to the whole
+	}{
+		{"serial.jsonl", "tests/test_vine.py::Test::test_serialize", [2]int64{0, 1646}},
+		{"serial.jsonl", "tests/test_memory_optimization.py::test_simulate_ensemble_with_memory_optimization", [2]int64{171, 1299}},
+		{"*.jsonl", "tests/test_vine.py::Test::test_serialize", [2]int64{54, 798}},
+		{"*.jsonl", "tests/test_memory_optimization.py::test_simulate_ensemble_with_memory_optimization", [2]int64{910, 932}},
+		{"*.jsonl", "tests/test_ensemble.py::test_ensemble_generation_creates_dataset", [2]int64{954, 954}},
+		{"*.jsonl", "tests/test_multisite.py::test_phase_randomization_corr", [2]int64{829, 829}},
+		{"*.jsonl", "tests/test_multisite.py::test_sim_gradual", [2]int64{561, 1532}},
+	} {
+		n := weathercop(t, c.files).Estimator("local").Tests([]NodeID{c.id})[0].Need
+		if got := [2]int64{n.Low / mib, n.High / mib}; got != c.want {
+			t.Errorf("%s after %s: %d MiB, want %d", c.id, c.files, got, c.want)
+		}
+	}
+	h := weathercop(t, "*.jsonl")
+	light := 0
+	for k, e := range h.Estimator("local").Tests(h.Tests()) {
+		id := h.Tests()[k]
+		if e.Need.High == 0 {
+			t.Errorf("%s: nothing known", id)
+		}
+		if e.Need.Certain() && e.Need.High < 64*mib {
+			light++
+		}
+		if slices.ContainsFunc([]string{"copulae", "assertion"}, func(s string) bool { return strings.Contains(string(id), s) }) && !e.Need.Certain() {
+			t.Errorf("%s ran in fresh workers only: %+v", id, e.Need)
+		}
+	}
+	if light < 20 {
+		t.Errorf("%d tests are light for certain, want at least 20", light)
+	}
+}
