@@ -77,8 +77,10 @@ func FromResults(results ...*Results) *History {
 func (b *builder) results(r *Results) {
 	src := b.source(r.Header.Started, r.Header.Run, r.Header.Runner)
 	floors := map[string]int64{}
+	held := map[string]int64{} // by worker: what it held after its last test
 	for _, w := range r.Workers {
 		floors[w.Worker] = w.Floor
+		held[w.Worker] = w.Floor
 	}
 	type times struct{ setups, teardowns []int64 }
 	fixtures := map[string]*times{}
@@ -108,7 +110,17 @@ func (b *builder) results(r *Results) {
 				known.teardowns = append(known.teardowns, f.Teardown.Microseconds())
 			}
 		}
+		if t.Before == 0 {
+			t.Before = held[t.Worker] // of a test that died, only samples of its peak are known
+		}
+		held[t.Worker] = cmp.Or(t.After, held[t.Worker])
 		b.add(testKind, string(t.ID), testSample(src, &t, shared, floors[t.Worker]))
+	}
+	for _, t := range r.Running {
+		if t.Peak > 0 { // it was not done when it died with its job: a lower bound
+			died := TestResult{Outcome: Crashed, Before: cmp.Or(t.Before, held[t.Worker]), Peak: t.Peak, Children: t.Children}
+			b.add(testKind, string(t.ID), testSample(src, &died, 0, floors[t.Worker]))
+		}
 	}
 	for id, t := range fixtures {
 		b.add(fixtureKind, id, sample{source: src, setup: median(t.setups), teardown: median(t.teardowns)})
@@ -129,10 +141,12 @@ func testSample(src int32, t *TestResult, shared time.Duration, floor int64) sam
 		teardown: t.Teardown.Microseconds(),
 		other:    max(0, t.Wall-t.Setup-t.Call-t.Teardown-shared).Microseconds(),
 		floor:    floor,
-		peak:     t.Peak,
 	}
-	if t.Before > 0 {
-		s.rise = max(0, t.Peak-t.Before)
+	if t.Peak > 0 {
+		s.peak = t.Peak + t.Children
+	}
+	if t.Before > 0 && t.Peak > 0 {
+		s.rise = max(0, t.Peak-t.Before) + t.Children
 		s.kept = max(0, t.After-t.Before)
 	}
 	return s
@@ -156,7 +170,7 @@ func (b *builder) workers(src int32, r *Results) {
 		return
 	}
 	var startup, collect, tail []int64
-	floor := int64(0)
+	floor, controller := int64(0), int64(0)
 	imports := map[string][]int64{}
 	xdist := r.Workers[0].Worker != "main"
 	for _, w := range r.Workers {
@@ -180,6 +194,11 @@ func (b *builder) workers(src int32, r *Results) {
 	for file, costs := range imports {
 		b.add(fileKind, file, sample{source: src, setup: median(costs)})
 	}
+	for _, m := range r.Memory {
+		if xdist && m.Worker == "main" && len(r.Killed) == 0 { // otherwise it may have run a killed test again
+			controller = max(controller, m.Resident)
+		}
+	}
 	b.add(sessionKind, sessionID(xdist), sample{
 		source:   src,
 		setup:    median(startup),
@@ -187,6 +206,7 @@ func (b *builder) workers(src int32, r *Results) {
 		teardown: median(tail),
 		other:    outside(r).Microseconds(),
 		floor:    floor,
+		peak:     controller,
 	})
 }
 

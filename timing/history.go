@@ -38,7 +38,8 @@ var kindNames = [kinds]string{"test", "file", "fixture", "session"}
 // sessionID names the samples of what a job pays before and after its tests:
 // Setup is the start of a worker process, Call its collection without imports,
 // Teardown the mean time a test goes on after its teardown report, and Other
-// the rest of the job outside its busiest worker's tests. Workers of xdist and
+// the rest of the job outside its busiest worker's tests. Floor is the resident
+// memory of a worker after collection, Peak that of xdist's controller. Workers of xdist and
 // a session in the main process differ in all of these.
 func sessionID(xdist bool) string {
 	if xdist {
@@ -118,7 +119,8 @@ type Sample struct {
 
 	// Resident memory in bytes, 0 where unknown: of the worker after
 	// collection, its peak during the test, how far that rose above the level
-	// before the test, and how much of that stayed afterwards.
+	// before the test, and how much of that stayed afterwards. The test's child
+	// processes are in Peak and Rise.
 	Floor, Peak, Rise, Kept int64
 }
 

@@ -1,6 +1,9 @@
 package timing
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // need judges the samples of test number i of the history by what they say of
 // its memory.
@@ -75,6 +78,19 @@ func (e *Estimator) Floor() int64 {
 		}
 	}
 	return e.floor
+}
+
+// Controller returns the resident memory of xdist's controller, in bytes: it
+// loads plugins and conftest like a worker, so it is a worker's floor where it
+// was never measured.
+func (e *Estimator) Controller() int64 {
+	most := int64(0)
+	for _, s := range e.h.series[sessionKind] {
+		for _, sample := range e.preferred(s.samples) {
+			most = max(most, sample.peak)
+		}
+	}
+	return cmp.Or(most, e.Floor())
 }
 
 // standIn returns what relatives say of a test that was never measured: the

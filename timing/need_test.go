@@ -72,6 +72,52 @@ func TestNeed(t *testing.T) {
 	}
 }
 
+// Child processes are the test's as well. Of tests that died, the samples give
+// a lower bound, above what the worker held before.
+func TestNeedFromResults(t *testing.T) {
+	r := run("r", 1, heavy("a.py::children", 100), heavy("a.py::light", 10))
+	r.Tests[0].Children, r.Tests[0].After = 500*mib, 130*mib
+	r.Tests[1].Before, r.Tests[1].Peak, r.Tests[1].After = 130*mib, 140*mib, 135*mib
+	r.Tests = append(r.Tests, TestResult{ID: "a.py::died", Worker: "main", Outcome: Crashed, Peak: 735 * mib})
+	r.Workers = []WorkerResult{{Worker: "main", Floor: 100 * mib}, {Worker: "gw1", Floor: 100 * mib}}
+	r.Running = []TestStart{{ID: "a.py::running", Worker: "gw1", Peak: 400 * mib, Children: 50 * mib}, {ID: "a.py::unseen", Worker: "gw1"}}
+	h := FromResults(r)
+	for _, c := range []struct {
+		id         NodeID
+		low, high  int64
+		kept, rung int64
+	}{
+		{"a.py::children", 600, 600, 30, 0},
+		{"a.py::light", 10, 40, 5, 0},
+		{"a.py::died", 600, 1200, 5, int64(File)},
+		{"a.py::running", 350, 700, 5, int64(File)},
+		{"a.py::unseen", 0, 40, 5, int64(File)}, // the file's middle one
+	} {
+		e := h.Estimator("linux").Tests([]NodeID{c.id})[0]
+		if want := (Need{c.low * mib, c.high * mib, c.kept * mib}); e.Need != want || e.Rung != Rung(c.rung) {
+			t.Errorf("%s: need %+v on rung %v, want %+v on %v", c.id, e.Need, e.Rung, want, Rung(c.rung))
+		}
+	}
+}
+
+// What the controller of xdist holds is measured, or taken for a worker's.
+func TestFloor(t *testing.T) {
+	r := run("r", 1)
+	r.Workers = []WorkerResult{{Worker: "gw0", Floor: 100}, {Worker: "gw1", Floor: 120}}
+	e := FromResults(r).Estimator("linux")
+	if e.Floor() != 120 || e.Controller() != 120 {
+		t.Errorf("floor %d, controller %d, want 120 of both", e.Floor(), e.Controller())
+	}
+	r.Memory = []WorkerMemory{{Worker: "main", Resident: 70}, {Worker: "gw0", Resident: 500}}
+	e = FromResults(r).Estimator("linux")
+	if e.Floor() != 120 || e.Controller() != 70 {
+		t.Errorf("floor %d, controller %d, want 120 and 70", e.Floor(), e.Controller())
+	}
+	if e := new(History).Estimator("linux"); e.Floor() != 0 || e.Controller() != 0 {
+		t.Errorf("floor %d, controller %d of nothing", e.Floor(), e.Controller())
+	}
+}
+
 // An unknown test takes the need of its relatives.
 func TestNeedUnknown(t *testing.T) {
 	h := FromResults(&Results{

@@ -130,7 +130,10 @@ func together(name string, shards []*shard.Shard, workers int, history *timing.H
 			c.Tests = append(c.Tests, pytest.CollectedTest{ID: id})
 		}
 	}
+	// One shard of all of them: what made some of them memory shards was the
+	// plan's to say, for the plan's runners.
 	fleet.Shards, fleet.Workers = 1, workers
+	fleet.MemoryShare, fleet.Memory, fleet.MemoryRunnerMemory = 0, 0, 0
 	plan, err := shard.Pack(makeSuite(c, history, fleet, nil), fleet)
 	if err != nil {
 		return session{}, fmt.Errorf("packing %s for this machine: %w", count(len(c.Tests), "test"), err)
