@@ -36,11 +36,11 @@ func (it *items) memoryBound(fleet Fleet) int64 {
 		for _, tests := range block {
 			top = max(top, it.load(tests))
 		}
-		w := int64(fleet.MemoryWorkers)
+		w := int64(it.memoryWorkers(fleet, tests))
 		longest = max(longest, top, (it.load(tests)+w-1)/w)
 	}
 	if fleet.MaxMemoryJobs > 0 {
-		longest = max(longest, it.bound(int64(fleet.MaxMemoryJobs*fleet.MemoryWorkers)))
+		longest = max(longest, it.bound(int64(fleet.MaxMemoryJobs*cmp.Or(fleet.MemoryWorkers, fleet.CPUs))))
 	}
 	return it.base + longest
 }

@@ -54,22 +54,30 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	memory := q.memory()
-	heavy := newItems(q, func(p int32) bool { return memory[q.root[p]] })
-	light := newItems(q, func(p int32) bool { return !memory[q.root[p]] })
+	by := q.heavies(fleet)
+	warning, err := q.checkSizes(fleet, by.memory)
+	if err != nil {
+		return nil, err
+	}
+	heavy := newItems(q, func(p int32) bool { return by.memory[q.root[p]] })
+	light := newItems(q, func(p int32) bool { return !by.memory[q.root[p]] })
 	packs := heavy.modules(fleet.MaxMemoryJobs)
+	packs = heavy.joinDoubtful(packs, &by, fleet.Shards)
 	if rows := len(packs) + min(fleet.Shards, int(light.blocks)); rows > MaxRows {
 		return nil, &TooManyRowsError{Rows: rows, Memory: len(packs)}
 	}
 	pool := light.byLoad(fleet.Shards)
-	plan := q.assemble(fleet, packs, pool)
+	plan := q.assemble(fleet, &by, packs, pool)
 	bound := light.poolBound(fleet)
 	if longest := plan.longest(Pool); fleet.Workers > 1 && light.blocks <= maxByWorker && above(longest, bound, coarse) {
 		other := light.byWorker(fleet.Shards, fleet.Workers)
-		trial := q.assemble(fleet, packs, other)
+		trial := q.assemble(fleet, &by, packs, other)
 		if count(q.cutFiles(other)) < len(pool) && above(longest, micros(trial.longest(Pool)), coarse) {
 			plan = trial
 		}
+	}
+	if warning != "" {
+		plan.Warnings = append(plan.Warnings, warning)
 	}
 	plan.Bound = duration(max(bound, heavy.memoryBound(fleet)))
 	if n := len(pool); 0 < n && n < fleet.Shards {
@@ -113,7 +121,7 @@ func (f Fleet) normal() (Fleet, error) {
 	case f.Workers < 0 || f.Workers > maxWorkers:
 		return f, fmt.Errorf("workers is %d, want 0 to %d", f.Workers, maxWorkers)
 	case f.MemoryWorkers < 0 || f.MemoryWorkers > maxWorkers:
-		return f, fmt.Errorf("memory workers is %d, want 1 to %d", f.MemoryWorkers, maxWorkers)
+		return f, fmt.Errorf("memory workers is %d, want 0 to %d", f.MemoryWorkers, maxWorkers)
 	case f.CPUs < 0 || f.CPUs > maxWorkers:
 		return f, fmt.Errorf("CPUs is %d, want 0 to %d", f.CPUs, maxWorkers)
 	case f.MaxMemoryJobs < 0:
@@ -121,23 +129,14 @@ func (f Fleet) normal() (Fleet, error) {
 	case f.Memory < 0:
 		return f, fmt.Errorf("a runner's memory is %d, want at least 0", f.Memory)
 	}
+	if err := f.inRange(); err != nil {
+		return f, err
+	}
 	f.CPUs = max(f.CPUs, 1)
-	f.MemoryWorkers = max(f.MemoryWorkers, 1)
 	if f.Workers == 0 {
 		f.Workers = f.CPUs
 	}
 	return f, nil
-}
-
-// memory marks the roots that have a memory test.
-func (q *sequence) memory() []bool {
-	marked := make([]bool, len(q.root))
-	for p, r := range q.root {
-		if q.test(int32(p)).Memory {
-			marked[r] = true
-		}
-	}
-	return marked
 }
 
 // modules returns the positions of each memory shard's tests: file by file,
@@ -164,7 +163,15 @@ func (it *items) modules(limit int) [][]int32 {
 	for _, f := range order {
 		packs = append(packs, byFile[f])
 	}
-	for limit > 0 && len(packs) > limit {
+	if limit > 0 {
+		packs = it.join(packs, limit)
+	}
+	return packs
+}
+
+// join joins the two lightest packs until there are at most limit.
+func (it *items) join(packs [][]int32, limit int) [][]int32 {
+	for len(packs) > limit {
 		slices.SortFunc(packs, func(a, b []int32) int {
 			return cmp.Or(cmp.Compare(it.load(a), it.load(b)), cmp.Compare(a[0], b[0]))
 		})
@@ -175,8 +182,23 @@ func (it *items) modules(limit int) [][]int32 {
 	return packs
 }
 
+// joinDoubtful joins the memory shards of tests that only may need so much,
+// until there are no more of them than there are pool shards: after a heavy
+// test all others on its worker look heavy, until they have run elsewhere.
+func (it *items) joinDoubtful(packs [][]int32, by *heavies, limit int) [][]int32 {
+	var sure, doubtful [][]int32
+	for _, tests := range packs {
+		if slices.ContainsFunc(tests, func(p int32) bool { return by.certain[it.root[p]] }) {
+			sure = append(sure, tests)
+		} else {
+			doubtful = append(doubtful, tests)
+		}
+	}
+	return append(sure, it.join(doubtful, limit)...)
+}
+
 // assemble makes the plan's shards of positions.
-func (q *sequence) assemble(fleet Fleet, packs, pool [][]int32) *Plan {
+func (q *sequence) assemble(fleet Fleet, by *heavies, packs, pool [][]int32) *Plan {
 	plan := &Plan{Fleet: fleet}
 	type draft struct {
 		shard Shard
@@ -186,17 +208,17 @@ func (q *sequence) assemble(fleet Fleet, packs, pool [][]int32) *Plan {
 	r := newRunner(q)
 	names := q.memoryNames(packs)
 	cut := q.cutFiles(pool)
-	add := func(kind Kind, name, runner string, workers int, tests []int32) {
-		s := r.shard(tests, workers, cut)
-		s.Name, s.Kind, s.Runner, s.Budget = name, kind, runner, fleet.budget(kind)
+	add := func(kind Kind, name string, workers int, tests []int32) *Shard {
+		s := r.shard(tests, workers, cut, fleet.budget(kind))
+		s.Name, s.Kind, s.Runner = name, kind, fleet.runner(kind)
 		drafts = append(drafts, draft{s, tests[0]})
+		return &drafts[len(drafts)-1].shard
 	}
 	for k, tests := range packs {
-		runner := cmp.Or(fleet.MemoryRunner, fleet.Runner)
-		add(Memory, names[k], runner, fleet.MemoryWorkers, tests)
+		add(Memory, names[k], q.memoryWorkers(fleet, tests), tests).Why = by.why(tests)
 	}
 	for _, tests := range pool {
-		add(Pool, "", fleet.Runner, fleet.Workers, tests)
+		add(Pool, "", fleet.Workers, tests)
 	}
 	slices.SortFunc(drafts, func(x, y draft) int {
 		return cmp.Or(cmp.Compare(y.shard.Wall, x.shard.Wall), cmp.Compare(x.shard.Kind, y.shard.Kind), cmp.Compare(x.first, y.first))
@@ -212,6 +234,18 @@ func (q *sequence) assemble(fleet Fleet, packs, pool [][]int32) *Plan {
 	}
 	plan.Makespan = plan.Shards[0].Wall
 	return plan
+}
+
+// memoryWorkers returns the most workers that a memory shard may have. Of
+// tests of unknown need, one at a time runs.
+func (q *sequence) memoryWorkers(fleet Fleet, tests []int32) int {
+	if fleet.MemoryWorkers > 0 {
+		return fleet.MemoryWorkers
+	}
+	if fleet.budget(Memory) == 0 || slices.ContainsFunc(tests, func(p int32) bool { return q.test(p).Estimate.Need.High == 0 }) {
+		return 1
+	}
+	return fleet.CPUs
 }
 
 // cutFiles marks the files with tests in several shards of the pool. The

@@ -353,7 +353,10 @@ func TestBound(t *testing.T) {
 
 // drawSuite draws a small suite with all that packing knows.
 func drawSuite(t *rapid.T) Suite {
-	s := Suite{Base: time.Duration(rapid.IntRange(0, 5).Draw(t, "base")) * time.Millisecond, Floor: int64(rapid.IntRange(0, 300).Draw(t, "floor")) << 20}
+	s := Suite{
+		Base:  time.Duration(rapid.IntRange(0, 5).Draw(t, "base")) * time.Millisecond,
+		Floor: int64(rapid.IntRange(0, 300).Draw(t, "floor")) << 20, Controller: int64(rapid.IntRange(0, 200).Draw(t, "controller")) << 20,
+	}
 	for k := range rapid.IntRange(0, 6).Draw(t, "setups") {
 		s.Setups = append(s.Setups, Setup{fmt.Sprintf("s%d", k), time.Duration(rapid.IntRange(0, 30_000).Draw(t, "cost")) * time.Microsecond})
 	}
@@ -396,7 +399,9 @@ func drawNeed(t *rapid.T) timing.Need {
 func drawFleet(t *rapid.T) Fleet {
 	return Fleet{
 		Shards: rapid.IntRange(1, 12).Draw(t, "shards"), CPUs: rapid.IntRange(1, 4).Draw(t, "cpus"),
-		MemoryWorkers: rapid.IntRange(1, 2).Draw(t, "memory workers"), MaxMemoryJobs: rapid.IntRange(0, 3).Draw(t, "memory jobs"),
+		Memory: int64(rapid.OneOf(rapid.Just(0), rapid.IntRange(500, 64_000)).Draw(t, "memory")) << 20, MemoryShare: rapid.Float64Range(0, 1).Draw(t, "share"),
+		MemoryRunnerMemory: int64(rapid.OneOf(rapid.Just(0), rapid.IntRange(500, 64_000)).Draw(t, "memory runner")) << 20,
+		MemoryWorkers:      rapid.IntRange(0, 2).Draw(t, "memory workers"), MaxMemoryJobs: rapid.IntRange(0, 3).Draw(t, "memory jobs"),
 		Runner: "ubuntu-latest",
 	}
 }
@@ -404,7 +409,7 @@ func drawFleet(t *rapid.T) Fleet {
 // shuffled is the same suite with tests and set-ups in another order.
 func shuffled(s Suite, seed uint64) Suite {
 	r := rand.New(rand.NewPCG(seed, 7))
-	out := Suite{Base: s.Base, Floor: s.Floor, Setups: make([]Setup, len(s.Setups)), Tests: slices.Clone(s.Tests)}
+	out := Suite{Base: s.Base, Floor: s.Floor, Controller: s.Controller, Setups: make([]Setup, len(s.Setups)), Tests: slices.Clone(s.Tests)}
 	to := r.Perm(len(s.Setups))
 	for i, j := range to {
 		out.Setups[j] = s.Setups[i]
@@ -435,14 +440,18 @@ func TestPackProperties(t *testing.T) {
 		s, f := drawSuite(t), drawFleet(t)
 		before := fmt.Sprint(s)
 		p, err := Pack(s, f)
+		if checkTooLarge(t, s, f, err) {
+			return
+		}
 		if err != nil {
 			t.Fatalf("Pack: %v", err)
 		}
+		checkFits(t, s, f, p)
 		if after := fmt.Sprint(s); after != before {
 			t.Errorf("Pack changed the suite to %s from %s", after, before)
 		}
 		checkPlaced(t, s, f, p)
-		checkTogether(t, s, p)
+		checkTogether(t, s, f, p)
 		if p.Bound > p.Makespan {
 			t.Errorf("the bound %v is above the makespan %v", p.Bound, p.Makespan)
 		}
@@ -507,7 +516,8 @@ func checkPlaced(t *rapid.T, s Suite, f Fleet, p *Plan) {
 	}
 }
 
-func checkTogether(t *rapid.T, s Suite, p *Plan) {
+func checkTogether(t *rapid.T, s Suite, f Fleet, p *Plan) {
+	heavy := func(x Test) bool { return x.Memory || needsMuch(x, s, f) }
 	shard := map[timing.NodeID]*Shard{}
 	for i := range p.Shards {
 		for _, id := range p.Shards[i].IDs() {
@@ -517,7 +527,7 @@ func checkTogether(t *rapid.T, s Suite, p *Plan) {
 	groups := map[string]*Shard{}
 	for _, x := range s.Tests {
 		at := shard[x.ID]
-		if x.Memory && at.Kind != Memory {
+		if heavy(x) && at.Kind != Memory {
 			t.Errorf("memory test %s is in %s", x.ID, at.Name)
 		}
 		if x.Group != "" && groups[x.Group] != nil && groups[x.Group] != at {
@@ -526,8 +536,8 @@ func checkTogether(t *rapid.T, s Suite, p *Plan) {
 		if x.Group != "" {
 			groups[x.Group] = at
 		}
-		if !x.Memory && x.Group == "" && at.Kind == Memory {
-			again := slices.ContainsFunc(s.Tests, func(y Test) bool { return y.ID == x.ID && (y.Memory || y.Group != "") })
+		if !heavy(x) && x.Group == "" && at.Kind == Memory {
+			again := slices.ContainsFunc(s.Tests, func(y Test) bool { return y.ID == x.ID && (heavy(y) || y.Group != "") })
 			if !again {
 				t.Errorf("%s is in %s without reason", x.ID, at.Name)
 			}

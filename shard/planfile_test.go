@@ -25,8 +25,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // samplePlan is a small plan with something of everything, and nasty IDs.
 func samplePlan(t testing.TB) *Plan {
 	s := Suite{
-		Base:   1200 * time.Millisecond,
-		Floor:  100 << 20,
+		Base:  1200 * time.Millisecond,
+		Floor: 100 << 20, Controller: 60 << 20,
 		Setups: []Setup{{"tests/test_a.py", 30 * time.Millisecond}},
 		Tests: []Test{
 			{ID: "tests/test_a.py::test_x[a::b]", Setups: []int{0}, Estimate: timing.Estimate{Wall: 10 * time.Millisecond}},
@@ -169,7 +169,7 @@ func TestReadPlanRefuses(t *testing.T) {
 		{"needs twice", edit(`"needs":[[0,2147483648,1073741824]]`, `"needs":[[0,2147483648,1073741824],[0,2147483648,0]]`), "out of order"},
 		{"a hostile budget", edit(`"budget_bytes":`, `"budget_bytes":-`), "has a floor of 104857600 and a budget of -"},
 		{"a reason", edit(`"budget_bytes":16106127360,"timeout`, `"budget_bytes":16106127360,"why":"so","timeout`), `is one for it was "so"`},
-		{"a reason of the pool", edit(`"name":"pool-1","kind":"pool","runner":"ubuntu-latest","workers":1,"wall_us":1270000,"peak_bytes":1073741824,"floor_bytes":104857600,"budget_bytes":16106127360,`, `"name":"pool-1","kind":"pool","runner":"ubuntu-latest","workers":1,"wall_us":1270000,"peak_bytes":1073741824,"floor_bytes":104857600,"budget_bytes":16106127360,"why":"measured",`), `shard pool-1 of kind pool is one for it was "measured"`},
+		{"a reason of the pool", edit(`"budget_bytes":16106127360,"timeout_minutes":42`, `"budget_bytes":16106127360,"why":"measured","timeout_minutes":42`), `shard pool-2 of kind pool is one for it was "measured"`},
 		{"a hostile share", edit(`"memory_runner":"large <8>"`, `"memory_runner":"large <8>","memory_share":2`), "p:5: a fleet of"},
 		{"a wrong basis", edit(`"measured":1`, `"measured":7`), "tests, and estimates"},
 		{"an empty piece", edit(`"tests":["::test_%0A::error::"]`, `"tests":[]`), "want a file and its tests as wcshard writes them"},

@@ -11,8 +11,10 @@ import (
 type Suite struct {
 	Tests  []Test        // in any order: Test.Order says in which they run
 	Setups []Setup       // shared set-ups; Test.Setups indexes them
-	Floor  int64         // resident memory of a worker after collection, bytes; 0 where unknown
 	Base   time.Duration // interpreter, plugins, conftest and collection of one job, without the files' imports
+
+	Floor      int64 // resident memory of a worker after collection, bytes; 0 where unknown
+	Controller int64 // resident memory of xdist's controller, bytes
 }
 
 // Test is one collected test.
@@ -37,7 +39,7 @@ type Setup struct {
 type Fleet struct {
 	Shards        int    // pool shards wanted, at least 1
 	Workers       int    // workers of a pool shard; 0: CPUs
-	MemoryWorkers int    // workers of a memory shard, at least 1
+	MemoryWorkers int    // workers of a memory shard; 0: as many as its memory and cores have room for, 1 where a test's need is unknown
 	MaxMemoryJobs int    // at most so many memory shards; 0: one for each file with memory tests
 	CPUs          int    // cores of a runner
 	Memory        int64  // memory of a runner, bytes; 0: unknown, and no plan is made for it

@@ -15,6 +15,10 @@ type runner struct {
 	spans []bool
 	seen  []uint32 // by worker and set-up: the last run that had it there
 	epoch uint32
+
+	limited bool  // the tests of the job cannot all meet
+	limit   int64 // what they may need together, over the floors of their workers
+	peak    int64 // what the last run within the limit came to
 }
 
 func newRunner(q *sequence) *runner {
@@ -32,25 +36,14 @@ type stretch struct {
 
 // shard orders the tests of one job, foresees its wall time, and drops the
 // workers that would have nothing to do.
-func (r *runner) shard(tests []int32, workers int, cut []bool) Shard {
+func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) Shard {
 	pieces := r.stretches(tests, cut)
-	workers = r.units(pieces, true, workers)
-	wall := r.settle(pieces, workers)
-	if n := r.units(pieces, false, workers); n < workers {
-		workers = n
-		wall = r.settle(pieces, workers)
-	}
-	s := Shard{Workers: workers, Wall: duration(r.base + wall), Floor: r.suite.Floor}
-	peaks := make([]int64, 0, len(tests))
+	workers, wall, use := r.staff(pieces, tests, workers, budget)
+	s := Shard{Workers: workers, Wall: duration(r.base + wall), Floor: r.suite.Floor, Budget: budget}
 	for _, p := range tests {
-		e := r.test(p).Estimate
-		s.Basis.count(e.Rung)
-		peaks = append(peaks, e.Peak)
+		s.Basis.count(r.test(p).Estimate.Rung)
 	}
-	slices.Sort(peaks)
-	for _, peak := range peaks[max(0, len(peaks)-workers):] {
-		s.Peak += peak
-	}
+	s.Peak = r.expect(tests, workers, use)
 	for _, x := range pieces {
 		piece := Piece{File: r.files[x.file], Cut: x.cut, Tests: make([]string, len(x.tests))}
 		for i, p := range x.tests {
@@ -61,6 +54,108 @@ func (r *runner) shard(tests []int32, workers int, cut []bool) Shard {
 	}
 	s.Timeout = timeout(s.Wall, s.Basis)
 	return s
+}
+
+// staff finds the workers of a job, up to so many: all of them where whatever
+// they run at the same time fits, else as many as are fastest when tests wait
+// for memory. More workers take more floors, fewer have fewer cores. It settles
+// the pieces, and returns the wall time and what the tests need together.
+func (r *runner) staff(pieces []stretch, tests []int32, workers int, budget int64) (best int, wall, use int64) {
+	most := r.units(pieces, true, workers)
+	job := room{budget: budget, floor: r.suite.Floor, controller: r.suite.Controller}
+	wall = math.MaxInt64
+	staffs := r.candidates(tests, most, job)
+	if len(staffs) == 1 {
+		best, wall = r.employ(pieces, tests, staffs[0], job)
+		return best, wall, r.peak
+	}
+	for _, w := range staffs {
+		trial := slices.Clone(pieces)
+		for i := range trial {
+			trial[i].tests = slices.Clone(trial[i].tests)
+		}
+		w, t := r.employ(trial, tests, w, job)
+		// Workers that save next to nothing are not worth their memory.
+		if best == 0 || t < wall || t-wall <= wall/1000*fine {
+			best, wall, use = w, t, r.peak
+			copy(pieces, trial)
+		}
+	}
+	return best, wall, use
+}
+
+// maxStaffs bounds the numbers of workers that are priced for one job.
+const maxStaffs = 16
+
+// candidates returns the numbers of workers to price, falling: from the most
+// that there may be down to the most for which all fits.
+func (r *runner) candidates(tests []int32, most int, job room) []int {
+	if job.budget == 0 {
+		return []int{most}
+	}
+	least := most
+	for least > 1 && r.meeting(tests, least) > job.of(least) {
+		least--
+	}
+	var list []int
+	step := max(1, (most-least+maxStaffs-1)/maxStaffs)
+	for w := most; w > least; w -= step {
+		list = append(list, w)
+	}
+	return append(list, least)
+}
+
+// employ settles the pieces for so many workers, or for fewer where some would
+// have nothing to do, and sets r.peak.
+func (r *runner) employ(pieces []stretch, tests []int32, workers int, job room) (int, int64) {
+	for {
+		need := r.meeting(tests, workers)
+		r.limit = job.of(workers)
+		r.limited = job.budget > 0 && workers > 1 && need > r.limit
+		wall := r.settle(pieces, workers)
+		if !r.limited {
+			r.peak = need
+		}
+		if workers == 1 {
+			r.peak = r.inTurn(pieces)
+		}
+		r.limited = false
+		n := r.units(pieces, false, workers)
+		if n == workers {
+			return workers, wall
+		}
+		workers = n
+	}
+}
+
+// inTurn returns the most that one worker comes to over its floor.
+func (r *runner) inTurn(pieces []stretch) int64 {
+	top, kept, use := int64(0), int64(0), int64(0)
+	for i := range pieces {
+		for _, p := range pieces[i].tests {
+			use, kept = r.demand(p, kept)
+			top = max(top, use)
+		}
+	}
+	return top
+}
+
+// expect returns the expected peak of a job whose tests need so much together.
+// Where no floor is known, it is the sum of the highest peaks.
+func (r *runner) expect(tests []int32, workers int, use int64) int64 {
+	if r.suite.Floor > 0 {
+		return use - room{floor: r.suite.Floor, controller: r.suite.Controller}.of(workers)
+	}
+	peaks := make([]int64, 0, len(tests))
+	for _, p := range tests {
+		peaks = append(peaks, r.test(p).Estimate.Peak)
+	}
+	slices.Sort(peaks)
+	sum := int64(0)
+	for _, peak := range peaks[max(0, len(peaks)-workers):] {
+		sum += peak
+	}
+	return sum
 }
 
 // stretches divides positions, ascending, by file.
@@ -236,14 +331,35 @@ func (r *runner) costly(tests []int32) []int {
 	return out
 }
 
-// run gives each unit in turn to the worker that is free first, and returns
-// when the last one ends and which piece that is of.
-func (r *runner) run(pieces []stretch, workers int) (wall int64, last int) {
+// forget begins a run of so many workers that have no set-up yet.
+func (r *runner) forget(workers int) {
 	if n := workers * len(r.setup); len(r.seen) < n {
 		r.seen = make([]uint32, n)
 		r.epoch = 0
 	}
 	r.epoch++
+}
+
+// alone returns the time of a test on a worker, with the set-ups that it does
+// not have yet.
+func (r *runner) alone(worker int, p int32) int64 {
+	sum := r.cost[p]
+	for _, s := range r.test(p).Setups {
+		if at := &r.seen[worker*len(r.setup)+s]; *at != r.epoch {
+			*at = r.epoch
+			sum += r.setup[s]
+		}
+	}
+	return sum
+}
+
+// run gives each unit in turn to the worker that is free first, and returns
+// when the last one ends and which piece that is of.
+func (r *runner) run(pieces []stretch, workers int) (wall int64, last int) {
+	if r.limited {
+		return r.within(pieces, workers, r.limit)
+	}
+	r.forget(workers)
 	free := make([]int64, workers)
 	where := map[int32]int{}
 	last = -1
@@ -265,13 +381,7 @@ func (r *runner) run(pieces []stretch, workers int) (wall int64, last int) {
 					where[u] = w
 				}
 			}
-			free[w] += r.cost[p]
-			for _, s := range r.test(p).Setups {
-				if at := &r.seen[w*len(r.setup)+s]; *at != r.epoch {
-					*at = r.epoch
-					free[w] += r.setup[s]
-				}
-			}
+			free[w] += r.alone(w, p)
 			if free[w] > wall {
 				wall, last = free[w], i
 			}

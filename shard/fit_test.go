@@ -1,0 +1,283 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+const mebibyte = 1 << 20
+
+// needing is a test of so many milliseconds that surely needs so many MiB, and
+// leaves them or not.
+func needing(id string, ms int, low, high, kept int64) Test {
+	x := test(id, ms)
+	x.Estimate.Need = timing.Need{Low: low * mebibyte, High: high * mebibyte, Kept: kept * mebibyte}
+	return x
+}
+
+// A runner of 4 GiB with four cores: 3,840 MiB may be used, 2,590 of that is
+// not the floor of a worker or the controller, and 0.35 of those are 906.
+func fourGiB() (Suite, Fleet) {
+	return Suite{Floor: 250 * mebibyte, Controller: 250 * mebibyte}, Fleet{Shards: 2, CPUs: 4, Memory: 4 << 30, MemoryShare: 0.35}
+}
+
+// reasons is what a plan says of memory: a line for each shard.
+func reasons(p *Plan) string {
+	var b strings.Builder
+	for i := range p.Shards {
+		s := &p.Shards[i]
+		fmt.Fprintf(&b, "%s w%d %v %dM", s.Name, s.Workers, s.Wall, s.Peak>>20)
+		if s.Why != "" {
+			fmt.Fprintf(&b, " %s", s.Why)
+		}
+		for _, piece := range s.Pieces {
+			fmt.Fprintf(&b, " %s%v", piece.File, piece.Needs)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func TestPackByMemory(t *testing.T) {
+	marked := func(x Test) Test { x.Memory = true; return x }
+	for _, c := range []struct {
+		name  string
+		tests []Test
+		fleet func(*Fleet)
+		want  string
+	}{
+		{
+			"by need, the rest of the file stays in the pool",
+			[]Test{needing("a.py::big", 50, 1000, 1000, 0), needing("a.py::small", 20, 900, 900, 0), test("b.py::x", 10)},
+			nil,
+			"mem-a w1 50ms 1250M measured a.py[{0 1048576000 0}]\npool-1 w1 20ms 1150M a.py[{0 943718400 0}]\npool-2 w1 10ms 250M b.py[]\n",
+		},
+		{
+			"the upper bound counts",
+			[]Test{needing("a.py::x", 50, 10, 1000, 0), test("b.py::x", 10)},
+			func(f *Fleet) { f.Shards = 1 },
+			"mem-a w1 50ms 1250M measured a.py[{0 1048576000 0}]\npool-1 w1 10ms 250M b.py[]\n",
+		},
+		{
+			"by marker, by need and by both",
+			[]Test{marked(needing("a.py::x", 50, 10, 10, 0)), marked(test("b.py::x", 40)), needing("b.py::y", 30, 2000, 2000, 0), needing("c.py::x", 20, 2000, 2000, 0), test("d.py::x", 1)},
+			func(f *Fleet) { f.Shards = 1 },
+			"mem-b w1 70ms 2250M marked and measured b.py[{1 2097152000 0}]\nmem-a w1 50ms 250M a.py[]\nmem-c w1 20ms 2250M measured c.py[{0 2097152000 0}]\npool-1 w1 1ms 250M d.py[]\n",
+		},
+		{
+			"share 0 leaves it to the markers",
+			[]Test{needing("a.py::x", 50, 3000, 3000, 0), test("b.py::x", 10)},
+			func(f *Fleet) { f.Shards, f.MemoryShare = 1, 0 },
+			"pool-1 w2 50ms 3750M a.py[{0 3145728000 0}] b.py[]\n",
+		},
+		{
+			"a memory job takes the workers that fit",
+			[]Test{needing("a.py::1", 50, 1000, 1000, 0), needing("a.py::2", 50, 1000, 1000, 0), needing("a.py::3", 50, 1000, 1000, 0), needing("a.py::4", 50, 1000, 1000, 0)},
+			nil,
+			"mem-a w2 100ms 2750M measured a.py[{0 1048576000 0} {1 1048576000 0} {2 1048576000 0} {3 1048576000 0}]\n",
+		},
+		{
+			"and one where one need is unknown",
+			[]Test{needing("a.py::1", 50, 1000, 1000, 0), marked(test("a.py::2", 50))},
+			nil,
+			"mem-a w1 100ms 1250M marked and measured a.py[{0 1048576000 0}]\n",
+		},
+		{
+			"a larger runner for memory jobs",
+			[]Test{needing("a.py::1", 50, 5000, 5000, 0), needing("a.py::2", 50, 5000, 5000, 0), test("b.py::x", 1)},
+			func(f *Fleet) { f.Shards, f.MemoryRunnerMemory = 1, 16<<30 },
+			"mem-a w2 50ms 10750M measured a.py[{0 5242880000 0} {1 5242880000 0}]\npool-1 w1 1ms 250M b.py[]\n",
+		},
+		{
+			"many that only may be heavy do not get a job each",
+			[]Test{
+				needing("a.py::x", 50, 1, 1000, 0), needing("b.py::x", 40, 1, 1000, 0), needing("c.py::x", 30, 1, 1000, 0), needing("d.py::x", 20, 1, 1000, 0),
+				needing("e.py::x", 10, 1000, 1000, 0), test("f.py::x", 1),
+			},
+			func(f *Fleet) { f.MemoryWorkers = 1 },
+			"mem-a-and-1 w1 90ms 1250M measured a.py[{0 1048576000 0}] b.py[{0 1048576000 0}]\n" +
+				"mem-c-and-1 w1 50ms 1250M measured c.py[{0 1048576000 0}] d.py[{0 1048576000 0}]\n" +
+				"mem-e w1 10ms 1250M measured e.py[{0 1048576000 0}]\npool-1 w1 1ms 250M f.py[]\n",
+		},
+		{
+			"what a test leaves is a cost to those after it on its worker",
+			[]Test{marked(needing("a.py::1", 50, 1000, 1000, 900)), marked(needing("a.py::2", 50, 1000, 1000, 0))},
+			func(f *Fleet) { f.MemoryWorkers = 1 },
+			"mem-a w1 100ms 2150M a.py[{0 1048576000 943718400} {1 1048576000 0}]\n",
+		},
+		{
+			"but not where it was counted already",
+			[]Test{marked(needing("a.py::1", 50, 1000, 1000, 900)), marked(needing("a.py::2", 50, 100, 1000, 0))},
+			func(f *Fleet) { f.MemoryWorkers = 1 },
+			"mem-a w1 100ms 1250M a.py[{0 1048576000 943718400} {1 1048576000 0}]\n",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, f := fourGiB()
+			s.Tests = c.tests
+			if c.fleet != nil {
+				c.fleet(&f)
+			}
+			if got := reasons(mustPack(t, s, f)); got != c.want {
+				t.Errorf("the plan is\n%swant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+// A job with one large test has all cores where the small ones are many, and
+// lets it wait; it has fewer where that is as fast.
+func TestStaff(t *testing.T) {
+	small := func(n int) []Test { return tests("small.py", n, 10) }
+	for _, c := range []struct {
+		name  string
+		tests []Test
+		want  string
+	}{
+		{"small tests: all cores", small(40), "w4 101ms"},
+		{"and needs that fit together", append(small(40), needing("a.py::1", 10, 600, 600, 0), needing("a.py::2", 10, 600, 600, 0), needing("a.py::3", 10, 600, 600, 0), needing("a.py::4", 10, 600, 600, 0)), "w4 111ms"},
+		{"one large test beside them", append(small(40), needing("a.py::1", 50, 2500, 2500, 0)), "w4 121ms"},
+		{"too large for four floors: three", append(small(40), needing("a.py::1", 50, 2800, 2800, 0)), "w3 151ms"},
+		{"nothing but large tests: one at a time", []Test{needing("a.py::1", 50, 2000, 2000, 0), needing("b.py::1", 50, 2000, 2000, 0), needing("c.py::1", 50, 2000, 2000, 0)}, "w1 151ms"},
+		{"two at a time", []Test{needing("a.py::1", 50, 1200, 1200, 0), needing("b.py::1", 50, 1200, 1200, 0), needing("c.py::1", 50, 1200, 1200, 0), needing("d.py::1", 50, 1200, 1200, 0)}, "w2 101ms"},
+		{"what stays keeps others out: a fresh start", append(small(4), needing("a.py::1", 50, 1500, 1500, 1500), needing("b.py::1", 50, 1500, 1500, 1500), needing("c.py::1", 20, 1500, 1500, 1500)), "w2 112ms"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, f := fourGiB()
+			s.Tests, s.Base, f.Shards, f.MemoryShare = c.tests, time.Millisecond, 1, 0
+			p := mustPack(t, s, f)
+			if got := fmt.Sprintf("w%d %v", p.Shards[0].Workers, p.Shards[0].Wall); got != c.want {
+				t.Errorf("the job is %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	s, f := fourGiB()
+	f.MemoryRunner = "large"
+	s.Tests = []Test{needing("a.py::x", 1, 3600, 3600, 0), needing("a.py::y", 1, 9000, 20000, 0), needing("a.py::z", 1, 4000, 4000, 0)}
+	_, err := Pack(s, f)
+	var large *TooLargeError
+	if !errors.As(err, &large) {
+		t.Fatalf("Pack() = %v, want a *TooLargeError", err)
+	}
+	if want := `"a.py::y" (and 2 more) needs 9250 MiB, and pytest may use 3840 MiB of runner "large"`; err.Error() != want || large.Memory != 10<<30 {
+		t.Errorf("Pack() = %v and a runner of %d GiB, want %s and 10", err, large.Memory>>30, want)
+	}
+	// On a runner of the size that the error names, all is well.
+	f.MemoryRunnerMemory = large.Memory
+	p := mustPack(t, s, f)
+	if want := `1 tests may need more memory than their runner has, such as "a.py::y": 9000 MiB to 20000 MiB over the floor of a worker; they run alone, and what they need will be known then`; !slices.Contains(p.Warnings, want) {
+		t.Errorf("warnings are %q, want %q", p.Warnings, want)
+	}
+}
+
+func needsMuch(x Test, s Suite, f Fleet) bool {
+	f.CPUs = max(f.CPUs, 1)
+	limit := f.Threshold(&s)
+	return limit > 0 && x.Estimate.Need.High > limit
+}
+
+// checkTooLarge reports whether a plan was refused for memory, which is right
+// only where a test surely does not fit its runner.
+func checkTooLarge(t *rapid.T, s Suite, f Fleet, err error) bool {
+	fits := func(memory, need int64) bool { return memory == 0 || s.Floor+need <= f.Budget(memory) }
+	var large *TooLargeError
+	if errors.As(err, &large) {
+		i := slices.IndexFunc(s.Tests, func(x Test) bool { return x.ID == large.ID })
+		if need := s.Tests[i].Estimate.Need.Low; fits(f.Memory, need) && fits(max(f.Memory, f.MemoryRunnerMemory), need) && fits(f.runnerMemory(Memory), need) {
+			t.Fatalf("%v, but it fits", err)
+		}
+		return true
+	}
+	if err == nil {
+		for _, x := range s.Tests {
+			if n := x.Estimate.Need.Low; !fits(f.Memory, n) && !fits(f.runnerMemory(Memory), n) {
+				t.Fatalf("%s needs %d, which no runner has, and nothing was said", x.ID, n)
+			}
+		}
+	}
+	return false
+}
+
+// checkFits checks that no job of several workers is expected to use more than
+// it may, and that each says its memory.
+func checkFits(t *rapid.T, s Suite, f Fleet, p *Plan) {
+	for i := range p.Shards {
+		x := &p.Shards[i]
+		if x.Floor != s.Floor || x.Budget != f.budget(x.Kind) {
+			t.Errorf("shard %s has a floor of %d and a budget of %d, want %d and %d", x.Name, x.Floor, x.Budget, s.Floor, f.budget(x.Kind))
+		}
+		if s.Floor > 0 && x.Budget > 0 && x.Workers > 1 && x.Peak > x.Budget {
+			t.Errorf("shard %s with %d workers comes to %d of %d bytes", x.Name, x.Workers, x.Peak, x.Budget)
+		}
+		if s.Floor > 0 && x.Peak < s.Floor {
+			t.Errorf("shard %s comes to %d bytes, less than one worker's floor", x.Name, x.Peak)
+		}
+	}
+}
+
+// In a job that is short of memory each test starts once, on a worker that is
+// free, and all that is in use at any time keeps within the limit; no schedule
+// is refused that has a way.
+func TestWithin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limit := int64(rapid.IntRange(100, 2000).Draw(t, "limit")) * mebibyte
+		s := Suite{Base: time.Millisecond}
+		total, impossible := int64(0), false
+		for k := range rapid.IntRange(1, 40).Draw(t, "tests") {
+			need := rapid.OneOf(rapid.Int64Range(0, 40), rapid.Int64Range(0, 1000), rapid.Int64Range(0, 2100)).Draw(t, "need")
+			x := needing(fmt.Sprintf("f%d.py::t%d", rapid.IntRange(0, 8).Draw(t, "file"), k), rapid.IntRange(1, 50).Draw(t, "ms"), rapid.Int64Range(0, need).Draw(t, "low"), need, rapid.Int64Range(0, need).Draw(t, "kept"))
+			total += micros(x.Estimate.Wall)
+			impossible = impossible || need*mebibyte > limit && need >= 32
+			s.Tests = append(s.Tests, x)
+		}
+		q, err := newSequence(&s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRunner(q)
+		all := make([]int32, len(s.Tests))
+		for p := range all {
+			all[p] = int32(p)
+		}
+		pieces := r.stretches(all, make([]bool, len(q.files)))
+		for i := range pieces {
+			pieces[i].cut = rapid.Bool().Draw(t, "cut")
+		}
+		workers := rapid.IntRange(1, 6).Draw(t, "workers")
+		wall, last := r.within(pieces, workers, limit)
+		if impossible {
+			if wall != math.MaxInt64 {
+				t.Fatalf("a test larger than the limit of %d was scheduled", limit)
+			}
+			return
+		}
+		if wall == math.MaxInt64 || last < 0 || last >= len(pieces) {
+			t.Fatalf("no schedule: wall %d, last piece %d", wall, last)
+		}
+		if r.peak > limit {
+			t.Fatalf("%d bytes in use, the limit is %d", r.peak, limit)
+		}
+		restarts := q.base * int64(len(s.Tests))
+		if wall > total+restarts || wall < (total+int64(workers)-1)/int64(workers) {
+			t.Fatalf("wall %d of %d on %d workers", wall, total, workers)
+		}
+		// Where all fits, it is the plain schedule.
+		if r.meeting(all, workers) <= limit {
+			if plain, _ := r.run(pieces, workers); plain != wall {
+				t.Fatalf("wall %d, without a limit %d", wall, plain)
+			}
+		}
+	})
+}
