@@ -27,6 +27,32 @@ type Test struct {
 	Estimate timing.Estimate
 }
 
+// fill is more memory than a test can fill in a second, in bytes: some four
+// cores that do nothing but write.
+const fill = 32 << 30
+
+// LimitNeeds lowers the upper bounds of needs to what a test has the time to
+// fill, its set-ups included. After a heavy test all others on its worker seem
+// to hold what it left; most of them are over in milliseconds, which rules
+// that out before they ever ran elsewhere.
+func (s *Suite) LimitNeeds() {
+	for i := range s.Tests {
+		t := &s.Tests[i]
+		n := &t.Estimate.Need
+		if n.High < MinNeed || t.Estimate.Rung != timing.Measured {
+			continue
+		}
+		wall := t.Estimate.Wall
+		for _, k := range t.Setups {
+			wall += s.Setups[k].Cost
+		}
+		if most := wall.Seconds() * fill; float64(n.High) > most {
+			n.High = max(n.Low, int64(most))
+			n.Kept = min(n.Kept, n.High)
+		}
+	}
+}
+
 // Setup is work done once for each worker that runs any of the tests that need
 // it: the import of a file, or one instance of a fixture whose scope is above
 // function.

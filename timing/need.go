@@ -95,12 +95,14 @@ func (e *Estimator) Controller() int64 {
 
 // standIn returns what relatives say of a test that was never measured: the
 // most that any of them needs, where they are the same function; the middle
-// one's need where they only share a class or file. Nothing is certain of it.
+// one's need where they only share a class or file. What is certain of some
+// counts, since what is not may be inherited. Nothing is certain of the test.
 func standIn(rung Rung, needs []Need) Need {
 	var n Need
+	certain := slices.ContainsFunc(needs, Need.Certain)
 	var highs, kept []int64
 	for _, m := range needs {
-		if m.High > 0 {
+		if m.High > 0 && m.Certain() == certain {
 			highs, kept = append(highs, m.High), append(kept, m.Kept)
 		}
 	}

@@ -60,6 +60,7 @@ func exitStatus(err error) int {
 	}
 	var f *failure
 	var rows *shard.TooManyRowsError
+	var large *shard.TooLargeError
 	var syntax *timing.SyntaxError
 	var died *pytest.ExitError
 	var path *fs.PathError
@@ -71,7 +72,7 @@ func exitStatus(err error) int {
 		return f.status
 	case errors.Is(err, pytest.ErrNoPytest):
 		return exitUnavailable
-	case errors.As(err, &rows):
+	case errors.As(err, &rows), errors.As(err, &large):
 		return exitUsage
 	case errors.As(err, &remote):
 		return remoteStatus(remote.Fault)
@@ -111,6 +112,8 @@ func hints(err error) []string {
 			all = append(all, e.Hint)
 		case *artifact.Error:
 			all = append(all, e.Hint)
+		case *shard.TooLargeError:
+			all = append(all, fmt.Sprintf("pass --memory-runner LABEL --memory-runner-memory %dGiB for a runner that has so much, or make the test smaller", e.Memory>>30))
 		case *shard.TooManyRowsError:
 			if e.Memory > 0 {
 				all = append(all, fmt.Sprintf("pass --max-memory-jobs to put the lightest of the %d memory modules together, or a smaller --shards", e.Memory))

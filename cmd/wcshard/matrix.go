@@ -41,6 +41,9 @@ type matrixOptions struct {
 	pipeline     string
 	workers      string
 	memory       string // --runner-memory
+	memoryMemory string // --memory-runner-memory
+	reserve      string // --memory-reserve
+	memWorkers   string // --memory-workers
 	markers      []string
 	noTests      bool // --allow-empty
 	fleet        shard.Fleet
@@ -59,8 +62,11 @@ func newMatrix(sys *system) *cobra.Command {
 durations, write the plan file, and print the matrix as one line of JSON for
 fromJSON. Everything else goes to standard error.
 
-Each file with memory tests gets a job of its own for those tests; the rest of
-the file stays in the pool. pytest is looked for in this order: --pytest, the
+A memory test has the marker, or is known to need more than --memory-share of
+the runner's memory, without the reserve and what its workers hold before any
+test. Each file with memory tests gets a job of its own for those tests; the
+rest of the file stays in the pool. A job gets as many workers as its cores and
+its memory have room for. pytest is looked for in this order: --pytest, the
 active virtual environment, .venv, uv run (where there is a uv.lock), python3 -m
 pytest.
 
@@ -91,12 +97,15 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
 	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
 	f.StringVar(&o.workers, "workers", "auto", "xdist workers of a pool job, `auto|N`; auto is one for each core of the runner")
 	f.StringArrayVar(&o.markers, "memory-marker", []string{defaultMarker}, "`MARKER` of memory tests; repeatable; none ignores markers")
-	f.IntVar(&o.fleet.MemoryWorkers, "memory-workers", 1, "`N` workers of a memory job")
+	f.Float64Var(&o.fleet.MemoryShare, "memory-share", 0.35, "a test that needs more than this `SHARE` of the runner's memory is a memory test; 0 goes by markers alone")
+	f.StringVar(&o.memWorkers, "memory-workers", "auto", "xdist workers of a memory job, `auto|N`; auto is as many as memory and cores have room for, 1 where a test was never measured")
 	f.IntVar(&o.fleet.MaxMemoryJobs, "max-memory-jobs", 0, "at most `N` memory jobs, the lightest modules together; 0 is one for each module")
 	f.StringVar(&o.fleet.Runner, "runner", defaultRunner, "`LABEL` of the runner; for GitLab its tags, with commas between them")
 	f.StringVar(&o.fleet.MemoryRunner, "memory-runner", "", "`LABEL` of the memory jobs' runner (default: --runner)")
 	f.IntVar(&o.fleet.CPUs, "runner-cpus", 4, "`N` cores of the runner")
 	f.StringVar(&o.memory, "runner-memory", "16GiB", "memory of the runner, a `SIZE`")
+	f.StringVar(&o.memoryMemory, "memory-runner-memory", "", "memory of the memory jobs' runner, a `SIZE` (default: --runner-memory)")
+	f.StringVar(&o.reserve, "memory-reserve", "auto", "memory of a runner that pytest is not to use, a `SIZE`; auto is a sixteenth, at most 2 GiB")
 	f.StringVar(&o.output, "output", "json", "`json|github|gitlab`: github also appends matrix, count and plan-digest to $GITHUB_OUTPUT, gitlab writes --pipeline")
 	f.StringVar(&o.pipeline, "pipeline", defaultPipeline, "with --output gitlab: child pipeline to write, a `FILE`")
 	f.BoolVar(&o.noTests, "allow-empty", false, "no tests are no error: count is 0")
@@ -116,27 +125,24 @@ func (o *matrixOptions) validate() error {
 	if o.fleet.CPUs < 1 || o.fleet.CPUs > maxWorkers {
 		return usagef("pass the runner's cores, 4 for ubuntu-latest in a public repository", "--runner-cpus is %d, want 1 to %d", o.fleet.CPUs, maxWorkers)
 	}
-	if o.fleet.MemoryWorkers < 1 || o.fleet.MemoryWorkers > maxWorkers {
-		return usagef("1 runs the memory tests one after another", "--memory-workers is %d, want 1 to %d", o.fleet.MemoryWorkers, maxWorkers)
-	}
 	if o.fleet.MaxMemoryJobs < 0 {
 		return usagef("0 is one job for each memory module", "--max-memory-jobs is %d, want at least 0", o.fleet.MaxMemoryJobs)
 	}
 	if !slices.Contains([]string{"json", "github", "gitlab"}, o.output) {
 		return usagef("pass json, github or gitlab", "--output is %q", o.output)
 	}
-	if o.workers != "auto" {
-		n, err := strconv.Atoi(o.workers)
-		if err != nil || n < 1 || n > maxWorkers {
-			return usagef(fmt.Sprintf("pass auto, or a number of workers from 1 to %d", maxWorkers), "--workers is %q", o.workers)
+	for _, n := range []struct {
+		flag, value string
+		to          *int
+	}{{"--workers", o.workers, &o.fleet.Workers}, {"--memory-workers", o.memWorkers, &o.fleet.MemoryWorkers}} {
+		var err error
+		if *n.to, err = autoWorkers(n.flag, n.value); err != nil {
+			return err
 		}
-		o.fleet.Workers = n
 	}
-	memory, err := humanize.ParseBytes(o.memory)
-	if err != nil || memory < 1<<20 || memory > 1<<50 {
-		return usagef("pass a size such as 16GiB", "--runner-memory is %q", o.memory)
+	if err := o.sizes(); err != nil {
+		return err
 	}
-	o.fleet.Memory = int64(memory)
 	if o.fleet.MemoryRunner == "" {
 		o.fleet.MemoryRunner = o.fleet.Runner
 	}
@@ -151,6 +157,46 @@ func (o *matrixOptions) validate() error {
 	}
 	if slices.Equal(o.markers, []string{"none"}) {
 		o.markers = nil
+	}
+	return nil
+}
+
+// autoWorkers reads a number of workers; auto is 0.
+func autoWorkers(flag, value string) (int, error) {
+	if value == "auto" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > maxWorkers {
+		return 0, usagef(fmt.Sprintf("pass auto, or a number of workers from 1 to %d", maxWorkers), "%s is %q", flag, value)
+	}
+	return n, nil
+}
+
+// sizes reads the flags about memory.
+func (o *matrixOptions) sizes() error {
+	for _, size := range []struct {
+		flag, value, unset string
+		to                 *int64
+	}{
+		{"--runner-memory", o.memory, "", &o.fleet.Memory},
+		{"--memory-runner-memory", o.memoryMemory, "", &o.fleet.MemoryRunnerMemory},
+		{"--memory-reserve", o.reserve, "auto", &o.fleet.Reserve},
+	} {
+		if size.value == size.unset && size.flag != "--runner-memory" {
+			continue
+		}
+		n, err := humanize.ParseBytes(size.value)
+		if err != nil || n < 1<<20 || n > 1<<50 {
+			return usagef("pass a size such as 16GiB", "%s is %q", size.flag, size.value)
+		}
+		*size.to = int64(n)
+	}
+	if o.fleet.Reserve >= o.fleet.Memory {
+		return usagef("leave it out, or pass less than --runner-memory", "--memory-reserve %s leaves nothing of a runner's %s", o.reserve, o.memory)
+	}
+	if !(0 <= o.fleet.MemoryShare && o.fleet.MemoryShare <= 1) {
+		return usagef("0.35 is the default, 0 goes by markers alone", "--memory-share is %v, want 0 to 1", o.fleet.MemoryShare)
 	}
 	return nil
 }
@@ -195,6 +241,7 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	}
 	warnHistory(sys, suite, o.timings)
 	printPlan(sys, plan, o.plan)
+	printMemory(sys, &suite, plan)
 	return nil
 }
 

@@ -22,7 +22,11 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	known := history.Estimator(fleet.Runner)
 	estimates := known.Tests(ids)
 	setups := newSetups(known)
-	suite := shard.Suite{Tests: make([]shard.Test, len(ids)), Base: known.Session(cmp.Or(fleet.Workers, fleet.CPUs))}
+	suite := shard.Suite{
+		Tests: make([]shard.Test, len(ids)),
+		Base:  known.Session(cmp.Or(fleet.Workers, fleet.CPUs)),
+		Floor: known.Floor(), Controller: known.Controller(),
+	}
 	for i, test := range c.Tests {
 		order := i
 		if c.Collector.Order == naturalOrder {
@@ -38,6 +42,7 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 		}
 	}
 	suite.Setups = setups.all
+	suite.LimitNeeds()
 	return suite
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
 )
 
 // maxTableRows is how many shards the table shows: one screen.
@@ -24,14 +27,23 @@ func printPlan(sys *system, plan *shard.Plan, name string) {
 	}
 	sys.say("%s on %s; %s written", count(tests, "test"), count(len(plan.Shards), "job"), name)
 	table := tabwriter.NewWriter(sys.stderr, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "shard\tkind\ttests\tseconds\tworkers\tmeasured\trelatives\tguessed\t")
+	memory := slices.ContainsFunc(plan.Shards, func(s shard.Shard) bool { return s.Floor > 0 })
+	head := "shard\tkind\ttests\tseconds\tworkers\tmeasured\trelatives\tguessed\t"
+	if memory {
+		head += "peak\tof\t"
+	}
+	fmt.Fprintln(table, head)
 	for i := range plan.Shards {
 		if i == maxTableRows {
 			break
 		}
 		s := &plan.Shards[i]
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d\t%s\t%s\t%s\t\n", s.Name, s.Kind, s.Len(), seconds(s.Wall), s.Workers,
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d\t%s\t%s\t%s\t", s.Name, s.Kind, s.Len(), seconds(s.Wall), s.Workers,
 			percent(s.Basis.Measured, s.Len()), percent(s.Basis.Relatives, s.Len()), percent(s.Basis.Guessed, s.Len()))
+		if memory {
+			fmt.Fprintf(table, "%s\t%s\t", bytesOf(s.Peak), bytesOf(s.Budget))
+		}
+		fmt.Fprintln(table)
 	}
 	table.Flush()
 	if more := len(plan.Shards) - maxTableRows; more > 0 {
@@ -42,6 +54,80 @@ func printPlan(sys *system, plan *shard.Plan, name string) {
 		gap = 100 * (float64(plan.Makespan)/float64(plan.Bound) - 1)
 	}
 	sys.say("longest job %s s, lower bound %s s (%+.1f %%)", seconds(plan.Makespan), seconds(plan.Bound), gap)
+}
+
+// maxReasons is how many memory jobs are explained, each in a line.
+const maxReasons = 10
+
+// printMemory says what is known of the tests' memory, and which jobs are
+// there because of it.
+func printMemory(sys *system, suite *shard.Suite, plan *shard.Plan) {
+	var doubtful []*shard.Test
+	measured, known := 0, false
+	tests := map[timing.NodeID]*shard.Test{}
+	for i := range suite.Tests {
+		t := &suite.Tests[i]
+		need := t.Estimate.Need
+		known = known || need.High > 0
+		if need.High > 0 && t.Estimate.Rung == timing.Measured {
+			measured++
+		}
+		if need.High >= shard.MinNeed {
+			tests[t.ID] = t
+			if !need.Certain() {
+				doubtful = append(doubtful, t)
+			}
+		}
+	}
+	if !known {
+		return
+	}
+	sys.say("memory: needs of %s of the tests measured, beside the %s that a worker holds before any test", percent(measured, len(suite.Tests)), bytesOf(suite.Floor))
+	if len(doubtful) > 0 {
+		first := slices.MaxFunc(doubtful, func(a, b *shard.Test) int {
+			return cmp.Or(cmp.Compare(spread(a), spread(b)), strings.Compare(string(b.ID), string(a.ID)))
+		})
+		sys.say("memory: %s not certain yet, and planned for with the upper bound, such as %s: %s", count(len(doubtful), "need"), printable(string(first.ID)), bounds(first.Estimate.Need))
+	}
+	printReasons(sys, suite, plan, tests)
+}
+
+// printReasons says which test makes a memory job one, where no marker does.
+func printReasons(sys *system, suite *shard.Suite, plan *shard.Plan, tests map[timing.NodeID]*shard.Test) {
+	limit, said := plan.Fleet.Threshold(suite), 0
+	for i := range plan.Shards {
+		s := &plan.Shards[i]
+		if s.Why == shard.Marked {
+			continue
+		}
+		var top *shard.Test
+		for _, id := range s.IDs() {
+			if t := tests[id]; t != nil && !t.Memory && (top == nil || t.Estimate.Need.High > top.Estimate.Need.High) {
+				top = t
+			}
+		}
+		if said++; said > maxReasons || top == nil { // nil: the runner is so small that any need is too much
+			continue
+		}
+		sys.say("%s is a memory job as %s needs %s, above %s (--memory-share)", s.Name, printable(string(top.ID)), bounds(top.Estimate.Need), bytesOf(limit))
+	}
+	if said > maxReasons {
+		sys.say("… and %s", count(said-maxReasons, "memory job")+" more for the same reason")
+	}
+}
+
+func spread(t *shard.Test) int64 { return t.Estimate.Need.High - t.Estimate.Need.Low }
+
+// bounds writes a need with both bounds, or as one number where they are near
+// each other.
+func bounds(n timing.Need) string {
+	if n.Certain() {
+		return bytesOf(n.High)
+	}
+	if n.Low < 1<<20 {
+		return "up to " + bytesOf(n.High)
+	}
+	return fmt.Sprintf("%s to %s", bytesOf(n.Low), bytesOf(n.High))
 }
 
 // seconds writes a duration in seconds, as pytest does.
