@@ -11,8 +11,9 @@ import (
 //
 // All values are scalars, timeout is in minutes, and rows are longest first.
 // A row names its shard and nothing of what is in it, so that the line stays
-// far below the limit of an output, 1 MB in UTF-16.
-func (p *Plan) Matrix() []byte {
+// far below the limit of an output, 1 MB in UTF-16. The given keys follow in
+// each row.
+func (p *Plan) Matrix(more ...Key) []byte {
 	b := []byte(`{"include":[`)
 	for i := range p.Shards {
 		s := &p.Shards[i]
@@ -27,9 +28,17 @@ func (p *Plan) Matrix() []byte {
 		b = appendInt(append(b, `,"tests":`...), int64(s.Len()))
 		tenths := (micros(s.Wall) + 50_000) / 100_000
 		b = appendInt(append(b, `,"seconds":`...), tenths/10)
-		b = append(b, '.', byte('0'+tenths%10), '}')
+		b = append(b, '.', byte('0'+tenths%10))
+		for _, key := range more {
+			b = appendString(append(b, ','), key.Name)
+			b = appendString(append(b, ':'), key.Value)
+		}
+		b = append(b, '}')
 	}
 	return append(b, `]}`...)
 }
+
+// Key is a further key of a matrix row.
+type Key struct{ Name, Value string }
 
 func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }

@@ -334,7 +334,7 @@ func (o *runOptions) validateFrom() error {
 // readPlan reads the plan file, or downloads the plan of an earlier run.
 func (o *runOptions) readPlan(ctx context.Context, sys *system) (*shard.Plan, error) {
 	if o.from.run == "" {
-		return readPlan(sys, o.plan)
+		return findPlan(sys, o.plan, o.digest)
 	}
 	r, err := o.from.open(ctx, sys)
 	if err != nil {

@@ -55,6 +55,14 @@ func (o *runOptions) chooseShards(sys *system) error {
 	if o.shard != "" {
 		given = append(given, "--shard")
 	}
+	if o.row != "" {
+		given = append(given, "--row")
+		r, err := readRow(o.row)
+		if err != nil {
+			return err
+		}
+		o.shard, o.digest = r.Name, r.Plan
+	}
 	if o.index != noIndex {
 		given = append(given, "--shard-index")
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
-	"github.com/wcshard/wcshard/cmd/wcshard/internal/actions"
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
 	"github.com/wcshard/wcshard/timing"
@@ -35,7 +34,9 @@ const (
 type matrixOptions struct {
 	pytest       string
 	ids          string
-	timings      string
+	timings      historySources
+	saveTimings  string
+	maxParallel  int
 	plan         string
 	output       string
 	pipeline     string
@@ -50,6 +51,7 @@ type matrixOptions struct {
 	timingsGiven bool
 	remote       remoteOptions
 	runnerGiven  bool
+	pytestArgs   string
 	args         []string // pytest's
 }
 
@@ -76,10 +78,13 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
   pytest --collect-only -q | grep :: | wcshard matrix --shards 3 --ids -`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			own, rest := split(cmd, args)
-			if err := noArguments(cmd, own); err != nil {
+			err := noArguments(cmd, own)
+			if err != nil {
 				return err
 			}
-			o.args = rest
+			if o.args, err = pytestArgs(o.pytestArgs, rest); err != nil {
+				return err
+			}
 			o.timingsGiven = cmd.Flags().Changed("timings")
 			o.runnerGiven = cmd.Flags().Changed("runner")
 			if err := o.validate(); err != nil {
@@ -90,7 +95,8 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
 	}
 	f := verb.Flags()
 	f.IntVar(&o.fleet.Shards, "shards", 4, "`N` pool jobs")
-	f.StringVar(&o.timings, "timings", defaultTimings, "history of durations, a `FILE`; github is the newest good run's of the default branch; none is an even split by test count")
+	f.StringArrayVar((*[]string)(&o.timings), "timings", []string{defaultTimings}, "history of durations, a `FILE`; github is the newest good run's of the default branch, cache:FILE what a CI restored; repeatable, the first that has any; none is an even split by test count")
+	f.StringVar(&o.saveTimings, "save-timings", "", "write the history that the plan rests on to a `FILE`; .gz compresses")
 	o.remote.where(f, "--timings github")
 	f.StringVar(&o.plan, "plan", defaultPlan, "plan `FILE` to write; .gz compresses")
 	f.StringVar(&o.ids, "ids", "", "plan the node IDs in `FILE`, one a line, instead of collecting (- is standard input)")
@@ -106,8 +112,10 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
 	f.StringVar(&o.memory, "runner-memory", "16GiB", "memory of the runner, a `SIZE`")
 	f.StringVar(&o.memoryMemory, "memory-runner-memory", "", "memory of the memory jobs' runner, a `SIZE` (default: --runner-memory)")
 	f.StringVar(&o.reserve, "memory-reserve", "auto", "memory of a runner that pytest is not to use, a `SIZE`; auto is a sixteenth, at most 2 GiB")
-	f.StringVar(&o.output, "output", "json", "`json|github|gitlab`: github also appends matrix, count and plan-digest to $GITHUB_OUTPUT, gitlab writes --pipeline")
+	f.StringVar(&o.output, "output", "json", "`json|github|gitlab`: github also appends matrix, count, plan-digest and max-parallel to $GITHUB_OUTPUT, gitlab writes --pipeline")
 	f.StringVar(&o.pipeline, "pipeline", defaultPipeline, "with --output gitlab: child pipeline to write, a `FILE`")
+	f.IntVar(&o.maxParallel, "max-parallel", 0, "with --output github: at most `N` jobs at a time, for strategy: max-parallel; 0 is all of them")
+	f.StringVar(&o.pytestArgs, "pytest-args", "", "`ARGUMENTS` for pytest in one string, quoted as in a shell; those after -- follow")
 	f.BoolVar(&o.noTests, "allow-empty", false, "no tests are no error: count is 0")
 	return verb
 }
@@ -145,6 +153,9 @@ func (o *matrixOptions) validate() error {
 	}
 	if o.fleet.MemoryRunner == "" {
 		o.fleet.MemoryRunner = o.fleet.Runner
+	}
+	if o.maxParallel < 0 {
+		return usagef("0 is all jobs at once", "--max-parallel is %d, want at least 0", o.maxParallel)
 	}
 	if o.ids != "" && o.pytest != "" {
 		return usagef("--ids needs no pytest: leave one of them out", "--ids and --pytest exclude each other")
@@ -217,8 +228,11 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	if len(tests.Tests) == 0 {
 		return o.empty(sys)
 	}
-	history, err := o.history(ctx, sys)
+	history, source, err := o.timings.read(ctx, sys, &o.remote, o.timingsGiven)
 	if err != nil {
+		return err
+	}
+	if err := saveHistory(o.saveTimings, history); err != nil {
 		return err
 	}
 	suite := makeSuite(tests, history, o.fleet, o.markers)
@@ -239,9 +253,10 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	if o.ids != "" {
 		warnRepeats(sys, plan, o.ids)
 	}
-	warnHistory(sys, suite, o.timings)
+	warnHistory(sys, suite, source)
 	printPlan(sys, plan, o.plan)
 	printMemory(sys, &suite, plan)
+	sys.publishPlan(plan, source, measured(suite))
 	return nil
 }
 
@@ -259,30 +274,19 @@ func (o *matrixOptions) checkOutput(sys *system) error {
 
 // emit prints the matrix and hands it to GitHub Actions or GitLab.
 func (o *matrixOptions) emit(sys *system, plan *shard.Plan) error {
-	matrix := strings.TrimRight(string(plan.Matrix()), "\n")
+	more, err := o.rowKeys(plan)
+	if err != nil {
+		return err
+	}
+	matrix := string(plan.Matrix(more...))
 	if err := o.outputs(sys, matrix, len(plan.Shards), plan.Digest); err != nil {
 		return err
 	}
 	if err := o.writePipeline(sys, plan); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(sys.stdout, matrix)
+	_, err = fmt.Fprintln(sys.stdout, matrix)
 	return err
-}
-
-func (o *matrixOptions) outputs(sys *system, matrix string, rows int, digest string) error {
-	if o.output != "github" {
-		return nil
-	}
-	file, err := os.OpenFile(sys.getenv("GITHUB_OUTPUT"), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o666)
-	if err != nil {
-		return fmt.Errorf("opening $GITHUB_OUTPUT: %w", err)
-	}
-	return errors.Join(actions.WriteOutputs(file,
-		actions.Output{Name: "matrix", Value: matrix},
-		actions.Output{Name: "count", Value: strconv.Itoa(rows)},
-		actions.Output{Name: "plan-digest", Value: digest},
-	), file.Close())
 }
 
 // empty ends a matrix without tests: an empty matrix makes GitHub fail with a
@@ -380,30 +384,6 @@ func readIDs(sys *system, name string, args []string) (*pytest.Collection, error
 	return c, err
 }
 
-// history reads the history from a file or from GitHub.
-func (o *matrixOptions) history(ctx context.Context, sys *system) (*timing.History, error) {
-	if o.timings == fromGitHub {
-		return o.remote.history(ctx, sys)
-	}
-	return readHistory(sys, o.timings, o.timingsGiven)
-}
-
-// readHistory reads the history; where there is none, it is empty.
-func readHistory(sys *system, name string, given bool) (*timing.History, error) {
-	file, err := sys.open(name)
-	if absent(err) {
-		if given {
-			sys.warn("there is no history %s yet", name)
-		}
-		return new(timing.History), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return timing.ReadHistory(file, name)
-}
-
 // warnRepeats says that a list names a test twice, which no run can prove unless
 // pytest has two tests of that name. The plan has namesakes side by side.
 func warnRepeats(sys *system, plan *shard.Plan, ids string) {
@@ -424,26 +404,37 @@ func warnRepeats(sys *system, plan *shard.Plan, ids string) {
 }
 
 // warnHistory says how little the plan rests on, where it does.
-func warnHistory(sys *system, suite shard.Suite, timings string) {
-	measured, known := 0, 0
+func warnHistory(sys *system, suite shard.Suite, source historySources) {
+	known := 0
 	for _, test := range suite.Tests {
-		switch test.Estimate.Rung {
-		case timing.Measured:
-			measured++
-			known++
-		case timing.Guess:
-		default:
+		if test.Estimate.Rung != timing.Guess {
 			known++
 		}
 	}
+	measured := measured(suite)
 	switch {
 	case known == 0:
-		sys.warn("no durations in %s: the split is even by test count; merge the results of a run (wcshard merge) and it learns", timings)
+		next := "merge the results of a run (wcshard merge) and it learns"
+		if slices.ContainsFunc(source, func(name string) bool { return strings.HasPrefix(name, fromCache) }) {
+			next = "the next run learns from this one"
+		}
+		sys.warn("no durations in %s: the split is even by test count; %s", source, next)
 	case measured == 0:
-		sys.warn("%s knows none of these %s: was it made with another root directory or other arguments?", timings, count(len(suite.Tests), "test"))
+		sys.warn("%s knows none of these %s: was it made with another root directory or other arguments?", source, count(len(suite.Tests), "test"))
 	case 2*measured < len(suite.Tests):
-		sys.warn("%s knows only %d of %s: merge the results of newer runs", timings, measured, count(len(suite.Tests), "test"))
+		sys.warn("%s knows only %d of %s: merge the results of newer runs", source, measured, count(len(suite.Tests), "test"))
 	}
+}
+
+// measured counts the tests that the history itself has samples of.
+func measured(suite shard.Suite) int {
+	n := 0
+	for _, test := range suite.Tests {
+		if test.Estimate.Rung == timing.Measured {
+			n++
+		}
+	}
+	return n
 }
 
 // count writes a number with its noun.

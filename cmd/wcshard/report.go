@@ -26,6 +26,7 @@ type report struct {
 	plan    *shard.Plan // with the verdict's shards
 	verdict *shard.Verdict
 	results []*timing.Results
+	bad     []string // jobs of the workflow that did not succeed
 	again   []string // lines that run what went wrong again
 	brief   bool     // of one shard: no more than a line where all is well
 }
@@ -37,11 +38,7 @@ type report struct {
 // streams, and standard output is for machines (verify --json, run --list).
 // That nobody sees them is no reason to fail: the verdict is in the exit status.
 func (sys *system) publish(r report) {
-	if name := sys.getenv("GITHUB_STEP_SUMMARY"); name != "" {
-		if err := appendSummary(name, r); err != nil {
-			sys.warn("writing the step summary: %v", err)
-		}
-	}
+	sys.summarize(r.summary)
 	if sys.getenv("GITHUB_ACTIONS") == "true" {
 		if err := actions.WriteAnnotations(sys.stderr, sys.annotations(r)); err != nil {
 			sys.warn("writing annotations: %v", err)
@@ -49,9 +46,62 @@ func (sys *system) publish(r report) {
 	}
 }
 
+// publishLine shows a verdict of one line.
+func (sys *system) publishLine(text string, good bool) {
+	sys.summarize(func(limit int) string {
+		s := actions.NewSummary(limit)
+		s.Heading(marked(good, text))
+		return s.String()
+	})
+	if !good && sys.getenv("GITHUB_ACTIONS") == "true" {
+		if err := actions.WriteAnnotations(sys.stderr, []actions.Annotation{{Message: text}}); err != nil {
+			sys.warn("writing annotations: %v", err)
+		}
+	}
+}
+
+// publishPlan shows in GitHub Actions what was planned, and what that rests on.
+func (sys *system) publishPlan(plan *shard.Plan, source historySources, measured int) {
+	sys.summarize(func(limit int) string { return planSummary(plan, source, measured, limit) })
+}
+
+func planSummary(plan *shard.Plan, source historySources, measured, limit int) string {
+	tests := planned(plan)
+	s := actions.NewSummary(limit)
+	s.Heading(actions.Text("%s on %s, the longest %s s", count(tests, "test"), count(len(plan.Shards), "job"), seconds(plan.Makespan)))
+	history := fmt.Sprintf("History: %s, which covers %s of the tests.", source, percent(measured, tests))
+	if measured == 0 {
+		history = fmt.Sprintf("History: none of these tests in %s. The split is even by count.", source)
+	}
+	s.Paragraph(actions.Text("%s", history))
+	var rows [][]actions.Inline
+	for i := range plan.Shards {
+		one := &plan.Shards[i]
+		rows = append(rows, []actions.Inline{
+			actions.Code(one.Name), actions.Code(one.Runner), actions.Text("%d", one.Len()), actions.Text("%d", one.Workers),
+			actions.Text("%s", seconds(one.Wall)), actions.Text("%s", percent(one.Basis.Measured, one.Len())),
+		})
+	}
+	s.Table([]actions.Column{
+		{Name: "shard"}, {Name: "runner"}, {Name: "tests", Right: true}, {Name: "workers", Right: true},
+		{Name: "predicted s", Right: true}, {Name: "measured", Right: true},
+	}, rows)
+	return s.String()
+}
+
+// summarize appends to $GITHUB_STEP_SUMMARY. That nobody sees it is no reason
+// to fail.
+func (sys *system) summarize(summary func(limit int) string) {
+	if name := sys.getenv("GITHUB_STEP_SUMMARY"); name != "" {
+		if err := appendSummary(name, summary); err != nil {
+			sys.warn("writing the step summary: %v", err)
+		}
+	}
+}
+
 // appendSummary leaves the step's file below GitHub's limit, whatever stands
 // in it already.
-func appendSummary(name string, r report) error {
+func appendSummary(name string, summary func(limit int) string) error {
 	file, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
@@ -61,7 +111,7 @@ func appendSummary(name string, r report) error {
 	if err != nil {
 		return err
 	}
-	text := r.summary(actions.MaxSummary - int(min(info.Size(), actions.MaxSummary)))
+	text := summary(actions.MaxSummary - int(min(info.Size(), actions.MaxSummary)))
 	if text == "" {
 		return fmt.Errorf("%s holds %d bytes already, there is no room for more", name, info.Size())
 	}
@@ -75,8 +125,7 @@ func appendSummary(name string, r report) error {
 func (r report) summary(limit int) string {
 	s := actions.NewSummary(limit)
 	v := r.verdict
-	mark := map[bool]string{true: "✅ ", false: "❌ "}[v.Complete() && v.Green()]
-	s.Heading(actions.Text("%s%s: %s", mark, r.title, headline(v)))
+	s.Heading(marked(v.Complete() && v.Green() && len(r.bad) == 0, r.title+": "+headline(v)))
 	if r.brief && v.Complete() && v.Green() {
 		return s.String()
 	}
@@ -93,6 +142,10 @@ func (r report) summary(limit int) string {
 	}
 	r.slowest(s)
 	return s.String()
+}
+
+func marked(good bool, title string) actions.Inline {
+	return actions.Text("%s %s", map[bool]string{true: "✅", false: "❌"}[good], title)
 }
 
 // headline says in one line how it went.
@@ -129,6 +182,9 @@ func shardRows(v *shard.Verdict) [][]actions.Inline {
 // count.
 func (r report) problems(s *actions.Summary) {
 	var items []actions.Inline
+	for _, job := range r.bad {
+		items = append(items, actions.Text("%s", job))
+	}
 	for _, one := range r.verdict.Shards {
 		if one.Reported && !one.Ended && len(one.Running) > 0 {
 			items = append(items, actions.Join(actions.Code(one.Name), actions.Text(" ended early, while running "), actions.Code(join(one.Running))))
@@ -216,7 +272,8 @@ func section[T any](s *actions.Summary, title string, columns []actions.Column, 
 }
 
 // annotations are the first errors of a verdict: that it is incomplete, then
-// the tests that failed.
+// the tests that failed. A shard that came to its end has annotated its own
+// failures in its own job; once is enough.
 func (sys *system) annotations(r report) []actions.Annotation {
 	var all []actions.Annotation
 	if !r.verdict.Complete() {
@@ -226,11 +283,19 @@ func (sys *system) annotations(r report) []actions.Annotation {
 		if len(all) == actions.MaxAnnotations {
 			break
 		}
+		if !r.brief && r.ended(f.Shard) {
+			continue
+		}
 		file, line := sys.place(f)
 		message := cmp.Or(f.Message, string(f.Outcome))
 		all = append(all, actions.Annotation{File: file, Line: line, Title: string(f.ID), Message: fmt.Sprintf("%s (%s)", message, f.Shard)})
 	}
 	return all
+}
+
+// ended reports whether a shard came to its end.
+func (r report) ended(name string) bool {
+	return slices.ContainsFunc(r.verdict.Shards, func(s shard.ShardVerdict) bool { return s.Name == name && s.Ended })
 }
 
 // place is where a test failed, relative to the repository. Where that is not

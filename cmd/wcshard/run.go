@@ -33,6 +33,8 @@ type runOptions struct {
 	index         int     // of the shard in the plan, or noIndex
 	jobs          int     // how many the CI started; 0 where unknown
 	ci            ciIndex // where index comes from, unless from --shard-index
+	row           string  // --row: a job's row of the matrix, as JSON
+	digest        string  // of the plan, where the row says it
 	all           bool
 	list, null    bool
 	results       string
@@ -43,6 +45,7 @@ type runOptions struct {
 	memoryWorkers int
 	timings       string
 	from          fromRunOptions
+	pytestArgs    string
 	args          []string // pytest's
 }
 
@@ -75,10 +78,13 @@ own variable, and counts as the CI counts:
   wcshard run --from-run 123456789 --shard pool-3 --failed`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			own, rest := split(cmd, args)
-			if err := noArguments(cmd, own); err != nil {
+			err := noArguments(cmd, own)
+			if err != nil {
 				return err
 			}
-			o.args = rest
+			if o.args, err = pytestArgs(o.pytestArgs, rest); err != nil {
+				return err
+			}
 			if err := o.validate(sys); err != nil {
 				return err
 			}
@@ -86,7 +92,8 @@ own variable, and counts as the CI counts:
 		},
 	}
 	f := verb.Flags()
-	f.StringVar(&o.plan, "plan", defaultPlan, "plan `FILE` of wcshard matrix")
+	f.StringVar(&o.plan, "plan", defaultPlan, "plan `FILE` of wcshard matrix, or a folder with its artifact")
+	f.StringVar(&o.row, "row", "", "in a job of the matrix on GitHub: its row as `JSON`, instead of --shard")
 	f.StringVar(&o.shard, "shard", "", "`NAME` of the shard to run")
 	f.IntVar(&o.index, "shard-index", noIndex, "position `I` of the shard in the plan, from 0 (default: the CI's number of this job)")
 	f.Lookup("shard-index").DefValue = "0" // keeps noIndex out of the help
@@ -97,6 +104,7 @@ own variable, and counts as the CI counts:
 	f.IntVar(&o.attempt, "attempt", 0, "`NUMBER` of this attempt (default: $GITHUB_RUN_ATTEMPT, or 1 above the attempts in --results)")
 	f.StringVar(&o.run, "run-id", "", "`NAME` of the run that this shard belongs to (default: $GITHUB_RUN_ID, or the plan's digest)")
 	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
+	f.StringVar(&o.pytestArgs, "pytest-args", "", "more `ARGUMENTS` for pytest in one string, quoted as in a shell; those after -- follow")
 	f.StringVar(&o.workers, "workers", "auto", "with --all: workers of the pool, `auto|N`; auto is one for each core of this machine")
 	f.IntVar(&o.memoryWorkers, "memory-workers", 1, "with --all: `N` memory modules at a time")
 	f.StringVar(&o.timings, "timings", defaultTimings, "with --all: history that puts the slowest tests first, a `FILE`")
@@ -293,6 +301,7 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 		return 0, err
 	}
 	began := time.Now()
+	open := j.sys.fence()
 	status, err := pytest.Run(ctx, j.command, pytest.RunOptions{
 		Dir:       j.dir,
 		Env:       j.sys.environ,
@@ -307,6 +316,7 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 		Stdout:    j.sys.stdout,
 		Stderr:    j.sys.stderr,
 	})
+	open()
 	if err != nil {
 		// Nothing ran, so nothing is lost with the header, which would count
 		// as an attempt that ended early.

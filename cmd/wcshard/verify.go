@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,9 +25,16 @@ import (
 // all of them.
 const maxListed = 20
 
+// verifyOptions are the flags of wcshard verify.
+type verifyOptions struct {
+	plan    string
+	needs   string // --needs: how the other jobs ended, as JSON
+	json    bool
+	results []string
+}
+
 func newVerify(sys *system) *cobra.Command {
-	var plan string
-	var asJSON bool
+	var o verifyOptions
 	verb := &cobra.Command{
 		Use:   "verify [flags] RESULTS…",
 		Short: "Check that each planned test ran exactly once, and how it went",
@@ -36,39 +42,52 @@ func newVerify(sys *system) *cobra.Command {
 plan: which tests are missing, ran twice or were not planned, which shards never
 reported, ran another plan or ended early. The newest attempt of a shard counts.
 
-In GitHub Actions the verdict also goes to the step summary, and the first
-failures are annotated in their files.
+In GitHub Actions the verdict also goes to the step summary. --needs makes it
+the gate of a workflow: it fails, too, when a job that it waited for failed, was
+cancelled or skipped, or when there was no matrix at all.
 
 Exit status 0 only when each test ran exactly once and none failed; 1 when tests
 failed; 75 when the run is incomplete.`,
 		Example: `  wcshard verify wcshard-results
   wcshard verify --plan wcshard-plan.json --json pool-1.jsonl pool-2.jsonl`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				args = []string{defaultResults}
+			if o.results = args; len(args) == 0 {
+				o.results = []string{defaultResults}
 			}
-			return doVerify(cmd.Context(), sys, plan, asJSON, args)
+			if o.needs != "" {
+				return doGate(sys, o)
+			}
+			return doVerify(sys, o, "", nil)
 		},
 	}
-	verb.Flags().StringVar(&plan, "plan", defaultPlan, "plan `FILE` of wcshard matrix")
-	verb.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON on standard output")
+	f := verb.Flags()
+	f.StringVar(&o.plan, "plan", defaultPlan, "plan `FILE` of wcshard matrix, or a folder with its artifact")
+	f.StringVar(&o.needs, "needs", "", "in the last job of a workflow on GitHub: its context needs as `JSON`")
+	f.BoolVar(&o.json, "json", false, "print the verdict as JSON on standard output")
 	return verb
 }
 
-func doVerify(_ context.Context, sys *system, planName string, asJSON bool, names []string) error {
-	plan, err := readPlan(sys, planName)
+// doVerify judges the results. digest names the plan where it is known; bad
+// jobs are those that did not succeed.
+func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
+	plan, err := findPlan(sys, o.plan, digest)
 	if err != nil {
 		return err
 	}
+	if o.needs != "" {
+		// A folder that nobody has put a file into is not there at all; the
+		// verdict on that is that no shard reported.
+		o.results = slices.DeleteFunc(o.results, func(name string) bool { _, err := os.Stat(name); return absent(err) })
+	}
 	var unread []shard.RefusedFile
-	results, err := readResults(sys, names, &unread)
+	results, err := readResults(sys, o.results, &unread)
 	if err != nil {
 		return err
 	}
 	results = current(sys, plan, results)
 	verdict := shard.Verify(plan, results)
 	verdict.Refused = append(verdict.Refused, unread...)
-	if asJSON {
+	if o.json {
 		encoder := json.NewEncoder(sys.stdout)
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
@@ -77,14 +96,41 @@ func doVerify(_ context.Context, sys *system, planName string, asJSON bool, name
 		}
 	}
 	printVerdict(sys, plan, verdict)
-	sys.publish(report{title: "wcshard", plan: plan, verdict: verdict, results: results, again: again(sys, planName, verdict)})
+	sys.publish(report{title: "wcshard", plan: plan, verdict: verdict, results: results, bad: bad, again: again(sys, o.plan, verdict)})
 	switch {
 	case !verdict.Complete():
 		return &failure{status: exitIncomplete}
 	case !verdict.Green():
 		return &failure{status: exitTestsFailed}
+	case len(bad) > 0:
+		return &failure{status: exitTestsFailed, err: fmt.Errorf("all tests passed, and yet: %s", strings.Join(bad, ", ")),
+			hint: "look at that job's log: a step beside wcshard's failed, or the job ran out of time"}
 	}
 	return nil
+}
+
+// doGate judges a whole workflow: how its jobs ended, then what they ran.
+func doGate(sys *system, o verifyOptions) error {
+	jobs, err := readNeeds(o.needs)
+	if err != nil {
+		return err
+	}
+	digest, empty := jobs.plan()
+	bad := jobs.bad(empty)
+	switch {
+	case empty && len(bad) == 0:
+		sys.say("there were no tests to run")
+		sys.publishLine("wcshard: there were no tests to run", true)
+		return nil
+	case digest == "" && len(bad) > 0:
+		text := map[bool]string{true: "there were no tests to run, and yet: ", false: "no job has put out a matrix, "}[empty] + strings.Join(bad, ", ")
+		sys.publishLine("wcshard: "+text, false)
+		return &failure{status: exitIncomplete, err: errors.New(text), hint: "look at the log of the job that makes the matrix: nothing ran"}
+	}
+	for _, job := range bad {
+		sys.say("%s", job)
+	}
+	return doVerify(sys, o, digest, bad)
 }
 
 // current leaves out what stands in a folder from earlier plans. Results of

@@ -61,7 +61,7 @@ func Find(opts FindOptions) (Command, error) {
 }
 
 func given(command string) (Command, error) {
-	argv, err := splitWords(command)
+	argv, err := SplitWords(command)
 	if err == nil && len(argv) == 0 {
 		err = errors.New("it is empty")
 	}
@@ -129,10 +129,10 @@ func absolute(path string) string {
 	return path
 }
 
-// splitWords splits a command into words as a POSIX shell does: blanks
+// SplitWords splits a command into words as a POSIX shell does: blanks
 // separate, single and double quotes and the backslash protect. On Windows the
 // backslash is a letter, since paths are full of them.
-func splitWords(command string) ([]string, error) {
+func SplitWords(command string) ([]string, error) {
 	var words []string
 	var word strings.Builder
 	inWord, quote, escaped := false, rune(0), false

@@ -100,14 +100,14 @@ func TestSplitWords(t *testing.T) {
 		`a\ b \'`:            {"a b", "'"},
 		`python "-m" pytest`: {"python", "-m", "pytest"},
 	} {
-		got, err := splitWords(command)
+		got, err := SplitWords(command)
 		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("splitWords(%q) = %q, %v, want %q", command, got, err, want)
+			t.Errorf("SplitWords(%q) = %q, %v, want %q", command, got, err, want)
 		}
 	}
 	for _, command := range []string{`'`, `a "b`, `a\`} {
-		if got, err := splitWords(command); err == nil {
-			t.Errorf("splitWords(%q) = %q, want an error", command, got)
+		if got, err := SplitWords(command); err == nil {
+			t.Errorf("SplitWords(%q) = %q, want an error", command, got)
 		}
 	}
 }
