@@ -22,6 +22,7 @@ type Verdict struct {
 	Shards   []ShardVerdict         // in the plan's order
 	Failures []Failure              // tests that failed, in the plan's order
 
+	Killed    []Killed      // tries that were killed for lack of memory, which do not count as runs, in the plan's order
 	Missing   []Missing     // planned and not finished, in the plan's order
 	Doubled   []Doubled     // finished too often, in the plan's order
 	Unplanned []Unplanned   // finished, or collected and left alone, and in no shard of the plan
@@ -42,6 +43,7 @@ type ShardVerdict struct {
 	Attempt   int                    // the one that counts
 	File      string                 // its results
 	Running   []timing.NodeID        // tests that had started when it ended early
+	Held      []int64                // by each of Running: the highest sample of its worker's memory, bytes; 0 where there is none
 	Predicted time.Duration
 	Real      time.Duration // wall time of the session
 	Together  bool          // Real is of a session that ran other shards too
@@ -84,6 +86,16 @@ type Doubled struct {
 	ID     timing.NodeID `json:"id"`
 	Times  int           `json:"times"`
 	Shards []string      `json:"shards"` // where, each once, in order
+}
+
+// Killed is a try of a planned test that the kernel killed for lack of memory.
+// The test ran again, alone, and Outcome is what came of that.
+type Killed struct {
+	ID      timing.NodeID  `json:"id"`
+	Shard   string         `json:"shard"`
+	Held    int64          `json:"held_bytes"` // by its worker, at least; 0 where nobody saw it
+	Culprit bool           `json:"culprit"`    // it took the memory itself, as far as could be told
+	Outcome timing.Outcome `json:"outcome"`    // of its last try; "" where there is none
 }
 
 // Unplanned is a test that no shard of the plan has.
@@ -141,6 +153,7 @@ func Verify(plan *Plan, results []*timing.Results) *Verdict {
 	c.choose(results)
 	c.count()
 	c.listFailures()
+	c.listKilled()
 	c.listMissing()
 	c.listDoubled()
 	c.listUnplanned()
@@ -386,6 +399,34 @@ func (c *tally) listFailures() {
 	}
 }
 
+// listKilled lists the tries that do not count, in files that do.
+func (c *tally) listKilled() {
+	type place struct {
+		test   int32
+		killed Killed
+	}
+	var all []place
+	for k, r := range c.counted {
+		if len(r.Killed) == 0 {
+			continue
+		}
+		outcomes := map[int32]timing.Outcome{}
+		for i, t := range c.which[k] {
+			outcomes[t] = r.Tests[i].Outcome
+		}
+		for _, x := range r.Killed {
+			t := c.find(x.ID)
+			if name, ok := c.place(r, t); ok && t >= 0 {
+				all = append(all, place{t, Killed{ID: x.ID, Shard: name, Held: x.Held, Culprit: x.Culprit, Outcome: outcomes[t]}})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b place) int { return cmp.Compare(a.test, b.test) })
+	for _, p := range all {
+		c.verdict.Killed = append(c.verdict.Killed, p.killed)
+	}
+}
+
 // listMissing lists the tests that did not finish, and counts those that did.
 func (c *tally) listMissing() {
 	notFound, running := map[timing.NodeID]bool{}, map[timing.NodeID]bool{}
@@ -472,6 +513,7 @@ func (c *tally) closeShards() {
 			for _, x := range r.Running {
 				if name, ok := c.place(r, c.find(x.ID)); ok && name == s.Name {
 					s.Running = append(s.Running, x.ID)
+					s.Held = append(s.Held, x.Peak+x.Children)
 				}
 			}
 		}
@@ -514,13 +556,14 @@ func (v *Verdict) MarshalJSON() ([]byte, error) {
 		Outcomes  map[timing.Outcome]int `json:"outcomes"`
 		Shards    []ShardVerdict         `json:"shards"`
 		Failures  []Failure              `json:"failures"`
+		Killed    []Killed               `json:"killed"`
 		Missing   []Missing              `json:"missing"`
 		Doubled   []Doubled              `json:"doubled"`
 		Unplanned []Unplanned            `json:"unplanned"`
 		Refused   []RefusedFile          `json:"refused"`
 		Torn      []string               `json:"torn"`
 	}{
-		v.Plan, v.Complete(), v.Green(), v.Planned, v.Ran, v.Outcomes, list(v.Shards), list(v.Failures),
+		v.Plan, v.Complete(), v.Green(), v.Planned, v.Ran, v.Outcomes, list(v.Shards), list(v.Failures), list(v.Killed),
 		list(v.Missing), list(v.Doubled), list(v.Unplanned), list(v.Refused), list(v.Torn),
 	})
 }
@@ -547,6 +590,7 @@ func (s ShardVerdict) MarshalJSON() ([]byte, error) {
 		Attempt   int                    `json:"attempt"`
 		File      string                 `json:"file"`
 		Running   []timing.NodeID        `json:"running"`
+		Held      []int64                `json:"running_bytes"`
 		Predicted int64                  `json:"predicted_us"`
 		Real      int64                  `json:"real_us"`
 		Together  bool                   `json:"together"`
@@ -555,6 +599,6 @@ func (s ShardVerdict) MarshalJSON() ([]byte, error) {
 		Workers   int                    `json:"workers"`
 	}{
 		s.Name, s.Kind, s.Planned, s.Ran, s.Outcomes, s.Reported, s.Ended, s.Exit, s.Attempt, s.File,
-		list(s.Running), micros(s.Predicted), micros(s.Real), s.Together, s.Peak, s.Runner, s.Workers,
+		list(s.Running), list(s.Held), micros(s.Predicted), micros(s.Real), s.Together, s.Peak, s.Runner, s.Workers,
 	})
 }

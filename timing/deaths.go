@@ -23,7 +23,7 @@ type KilledTest struct {
 	ID      NodeID
 	Worker  string
 	Before  int64 // resident memory of its worker when it started, bytes; 0 where unknown
-	Held    int64 // what its worker held at last, with child processes: the test needs at least Held - Before
+	Held    int64 // what its worker was seen to hold at last, bytes, 0 where nobody saw it: the test needs at least Held - Before
 	Culprit bool  // it took the memory; a victim only died of that
 }
 

@@ -1,29 +1,21 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
-	"github.com/wcshard/wcshard/timing"
 )
 
 // runOptions are the flags of wcshard run.
@@ -44,6 +36,12 @@ type runOptions struct {
 	workers       string
 	memoryWorkers int
 	timings       string
+	schedule      string
+	memory        string // SIZE
+	enforce       bool
+	noRecover     bool
+	testTimeout   time.Duration
+	timeLimit     string // a duration, or "plan"
 	from          fromRunOptions
 	pytestArgs    string
 	args          []string // pytest's
@@ -60,8 +58,15 @@ test is written to the results folder at once. Planned tests that cannot be
 found, and tests in the shard's files that no shard has, are listed and end in
 exit status 75.
 
---all runs the whole plan on this machine in two phases: the pool in parallel,
-then one memory module after another.
+--all runs the whole plan on this machine as one session: a test starts only
+when the memory it needs fits beside what the others hold, so memory tests wait
+for their moment and all cores are busy. --schedule phases runs the pool in
+parallel, then one memory module after another; so does a machine with one core,
+and a plan made without pytest-xdist.
+
+When the kernel kills a worker or pytest for lack of memory, the test that took
+it and the one that died are named; what died runs again, alone, and what was
+not reached goes on with fewer workers.
 
 --from-run takes the plan from a run on GitHub, with a token from GITHUB_TOKEN,
 GH_TOKEN or gh auth token, and runs the same tests in the same order here. It
@@ -97,7 +102,7 @@ own variable, and counts as the CI counts:
 	f.StringVar(&o.shard, "shard", "", "`NAME` of the shard to run")
 	f.IntVar(&o.index, "shard-index", noIndex, "position `I` of the shard in the plan, from 0 (default: the CI's number of this job)")
 	f.Lookup("shard-index").DefValue = "0" // keeps noIndex out of the help
-	f.BoolVar(&o.all, "all", false, "run all shards on this machine: the pool, then the memory modules")
+	f.BoolVar(&o.all, "all", false, "run all shards on this machine")
 	f.BoolVar(&o.list, "list", false, "print the shard's node IDs, one a line, and run nothing")
 	f.BoolVarP(&o.null, "null", "0", false, "with --list: end each node ID with a NUL instead of a newline")
 	f.StringVar(&o.results, "results", defaultResults, "`FOLDER` for the results")
@@ -107,7 +112,13 @@ own variable, and counts as the CI counts:
 	f.StringVar(&o.pytestArgs, "pytest-args", "", "more `ARGUMENTS` for pytest in one string, quoted as in a shell; those after -- follow")
 	f.StringVar(&o.workers, "workers", "auto", "with --all: workers of the pool, `auto|N`; auto is one for each core of this machine")
 	f.IntVar(&o.memoryWorkers, "memory-workers", 1, "with --all: `N` memory modules at a time")
-	f.StringVar(&o.timings, "timings", defaultTimings, "with --all: history that puts the slowest tests first, a `FILE`")
+	f.StringVar(&o.timings, "timings", defaultTimings, "with --all: history that says what tests take, a `FILE`")
+	f.StringVar(&o.schedule, "schedule", "auto", "with --all: `auto|memory|phases`; memory is one session in which tests wait for memory")
+	f.StringVar(&o.memory, "memory", "", "`SIZE` that pytest and the system's reserve may take together (default: what can be had here)")
+	f.BoolVar(&o.enforce, "enforce", false, "hold pytest within --memory, or the memory of the plan's runner, by a cgroup of Linux")
+	f.BoolVar(&o.noRecover, "no-recover", false, "do not run again what the kernel killed for lack of memory")
+	f.DurationVar(&o.testTimeout, "test-timeout", 0, "fail a test that takes longer than a `DURATION` such as 5m, by pytest-timeout; 0 is no limit")
+	f.StringVar(&o.timeLimit, "time-limit", "", "stop pytest after a `DURATION` such as 55m, and say what was running; \"plan\" is a minute before the shard's timeout, from the start of the CI's job")
 	o.from.flags(f)
 	return verb
 }
@@ -127,6 +138,18 @@ func (o *runOptions) validate(sys *system) error {
 	}
 	if o.memoryWorkers < 1 {
 		return usagef("1 runs the memory modules one after another", "--memory-workers is %d, want at least 1", o.memoryWorkers)
+	}
+	if !slices.Contains([]string{"auto", memorySchedule, phaseSchedule}, o.schedule) {
+		return usagef("pass auto, memory or phases", "--schedule is %q", o.schedule)
+	}
+	if _, err := parseSize("memory", o.memory); err != nil {
+		return err
+	}
+	if o.testTimeout < 0 {
+		return usagef("0 is no limit", "--test-timeout is %s", o.testTimeout)
+	}
+	if d, err := time.ParseDuration(o.timeLimit); o.timeLimit != "" && o.timeLimit != planLimit && (err != nil || d <= 0) {
+		return usagef("pass a duration such as 55m, or plan", "--time-limit is %q", o.timeLimit)
 	}
 	if o.attempt < 0 {
 		return usagef("attempts count from 1", "--attempt is %d", o.attempt)
@@ -174,12 +197,19 @@ func doRun(ctx context.Context, sys *system, o runOptions) error {
 	if o.list {
 		return listTests(sys, s, o.null)
 	}
-	job, err := newJob(sys, o, plan)
+	budget, err := newBudget(sys, o, plan, s)
 	if err != nil {
 		return err
 	}
+	job, release, err := newJob(sys, o, plan, budget)
+	if err != nil {
+		return err
+	}
+	defer release()
 	ctx, stop := job.interrupts(ctx)
 	defer stop()
+	ctx, cancel := job.within(ctx, s.Timeout)
+	defer cancel()
 	sys.say("%s: %s, %s, about %s s, with %s (%s)", s.Name, count(s.Len(), "test"), count(s.Workers, "worker"), seconds(s.Wall), job.command, job.command.Source)
 	status, err := job.session(ctx, session{name: s.Name, shards: []*shard.Shard{s}, run: s})
 	if err != nil {
@@ -233,259 +263,6 @@ func listTests(sys *system, s *shard.Shard, null bool) error {
 	return err
 }
 
-// job is what all pytest sessions of one call share.
-type job struct {
-	sys     *system
-	options runOptions
-	plan    *shard.Plan
-	command pytest.Command
-	dir     string
-	stopped atomic.Bool // a signal came: no further session starts
-}
-
-func newJob(sys *system, o runOptions, plan *shard.Plan) (*job, error) {
-	command, err := findPytest(sys, o.pytest)
-	if err != nil {
-		return nil, err
-	}
-	here, err := dir()
-	if err != nil {
-		return nil, err
-	}
-	return &job{sys: sys, options: o, plan: plan, command: command, dir: here}, nil
-}
-
-// session is one pytest process: the tests of one shard, or of several under
-// --all.
-type session struct {
-	name   string         // of the results file
-	shards []*shard.Shard // whose tests these are
-	run    *shard.Shard   // the tests, in running order, and the workers
-}
-
-// interrupts lets pytest end in good order: it gets one SIGINT, writes what it
-// measured, and wcshard outlives it. A Ctrl-C on a terminal reaches pytest by
-// itself, since it shares our process group, so only the second one is passed
-// on. Everywhere else the signal was sent to wcshard alone, and the first is.
-func (j *job) interrupts(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		shared := inForeground()
-		for s := range signals {
-			j.stopped.Store(true)
-			if s == os.Interrupt && shared {
-				shared = false
-				continue
-			}
-			cancel()
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		close(signals)
-		cancel()
-	}
-}
-
-// session runs one pytest session and returns the status to exit with: pytest's
-// own, or exitIncomplete where it says less than the truth.
-func (j *job) session(ctx context.Context, s session) (int, error) {
-	name, attempt, err := j.start(s)
-	if err != nil {
-		return 0, fmt.Errorf("starting the results of %s: %w", s.name, err)
-	}
-	selection, err := j.selection(s)
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	open := j.sys.fence()
-	status, err := pytest.Run(ctx, j.command, pytest.RunOptions{
-		Dir:       j.dir,
-		Env:       j.sys.environ,
-		Args:      j.plan.Collector.Args,
-		Extra:     j.options.args,
-		Root:      j.plan.Collector.Root,
-		Selection: selection,
-		Workers:   s.run.Workers,
-		Seed:      j.plan.Collector.Seed,
-		Results:   name,
-		Stdin:     j.sys.stdin,
-		Stdout:    j.sys.stdout,
-		Stderr:    j.sys.stderr,
-	})
-	open()
-	if err != nil {
-		// Nothing ran, so nothing is lost with the header, which would count
-		// as an attempt that ended early.
-		os.Remove(name)
-		return 0, &failure{status: exitUnavailable, err: fmt.Errorf("running %s: %w", s.name, err)}
-	}
-	if err := closeResults(name, timing.EndLine(status, time.Since(began))); err != nil {
-		return 0, fmt.Errorf("closing the results of %s: %w", s.name, err)
-	}
-	results, err := readResultsFile(j.sys, name)
-	if err != nil {
-		return 0, fmt.Errorf("reading back the results of %s: %w", s.name, err)
-	}
-	if status == pytest.ExitUsage && len(results.Tests)+len(results.Running) == 0 {
-		os.Remove(name) // pytest never began: this is no attempt
-		return status, nil
-	}
-	for _, note := range results.Notes {
-		j.sys.say("%s", note)
-	}
-	j.sys.say("%s: results in %s (attempt %d)", s.name, name, attempt)
-	return j.judge(s, results, status), nil
-}
-
-// start creates the results file with its header, under the first attempt that
-// is free, and returns its absolute path: pytest may change the directory.
-func (j *job) start(s session) (name string, attempt int, err error) {
-	if err := os.MkdirAll(j.options.results, 0o777); err != nil {
-		return "", 0, err
-	}
-	folder, err := filepath.Abs(j.options.results)
-	if err != nil {
-		return "", 0, err
-	}
-	header := timing.ResultsHeader{
-		Plan:    j.plan.Digest,
-		Run:     j.runID(),
-		Attempt: max(j.options.attempt, 1+j.attempts(folder, s)),
-		Runner:  j.runner(s),
-		Workers: s.run.Workers,
-		Started: time.Now().UTC().Truncate(time.Millisecond),
-	}
-	for _, one := range s.shards {
-		header.Shards = append(header.Shards, one.Name)
-	}
-	for ; ; header.Attempt++ {
-		name = filepath.Join(folder, fmt.Sprintf("wcshard-results-%s-%d.jsonl", s.name, header.Attempt))
-		file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if errors.Is(err, os.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return "", 0, err
-		}
-		_, err = file.Write(header.Line())
-		return name, header.Attempt, errors.Join(err, file.Close())
-	}
-}
-
-// attempts returns the newest attempt that the folder has of any of the
-// session's shards: run --all and run --shard name their files differently.
-func (j *job) attempts(folder string, s session) int {
-	newest := 0
-	names, _ := filepath.Glob(filepath.Join(folder, "wcshard-results-*.jsonl"))
-	for _, name := range names {
-		header, err := readHeader(name)
-		if err != nil || header.Plan != j.plan.Digest {
-			continue // verify says what is wrong with it
-		}
-		if slices.ContainsFunc(s.shards, func(one *shard.Shard) bool { return slices.Contains(header.Shards, one.Name) }) {
-			newest = max(newest, header.Attempt)
-		}
-	}
-	return newest
-}
-
-// readHeader reads the first line of a results file.
-func readHeader(name string) (timing.ResultsHeader, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return timing.ResultsHeader{}, err
-	}
-	defer file.Close()
-	line, err := bufio.NewReader(file).ReadBytes('\n')
-	if err != nil {
-		return timing.ResultsHeader{}, err
-	}
-	results, err := timing.ReadResults(bytes.NewReader(line), name)
-	if err != nil {
-		return timing.ResultsHeader{}, err
-	}
-	return results.Header, nil
-}
-
-// runID names the run. All shards of one plan that run outside of CI count as
-// one run: their results belong together whenever they are merged.
-func (j *job) runID() string {
-	if j.options.run != "" {
-		return j.options.run
-	}
-	if id := j.sys.getenv("GITHUB_RUN_ID"); id != "" {
-		return id
-	}
-	digest := strings.TrimPrefix(j.plan.Digest, "sha256:")
-	return "local-" + digest[:min(12, len(digest))]
-}
-
-// runner is the class of the machine: durations of a laptop say little about a
-// runner's.
-func (j *job) runner(s session) string {
-	if j.sys.getenv("GITHUB_ACTIONS") == "true" {
-		return s.shards[0].Runner
-	}
-	return "local"
-}
-
-// selection is what the plugin has to know: the session's tests in running
-// order, and which tests of the same files other shards have.
-func (j *job) selection(s session) (pytest.Selection, error) {
-	names := make([]string, len(s.shards))
-	for i, one := range s.shards {
-		names[i] = one.Name
-	}
-	selection, err := pytest.Select(j.plan, names...)
-	selection.Pieces = s.run.Pieces
-	return selection, err
-}
-
-// judge compares what ran with what was planned. pytest's own statuses for a
-// run that it could not finish (2, 3, 4, a signal) tell more than ours and stay.
-func (j *job) judge(s session, results *timing.Results, status int) int {
-	part := *j.plan
-	part.Shards = nil
-	for _, one := range s.shards {
-		part.Shards = append(part.Shards, *one)
-	}
-	verdict := shard.Verify(&part, []*timing.Results{results})
-	j.publish(s, &part, verdict, results)
-	if verdict.Complete() {
-		if status == exitOK && !verdict.Green() {
-			return exitTestsFailed
-		}
-		return status
-	}
-	if status >= 128 {
-		j.sys.say("%s: pytest was killed (exit status %d)", s.name, status)
-	}
-	printIncomplete(j.sys, verdict)
-	if notFound(verdict) == verdict.Planned {
-		j.sys.say("hint: none of the planned tests is here; run this in the folder where the plan was made, with the same checkout")
-	} else if len(results.Missing)+len(results.Extra) > 0 {
-		j.sys.say("hint: the tests are not those of the plan; make a new one with wcshard matrix, or drop arguments after -- that deselect tests")
-	}
-	if status == exitOK || status == exitTestsFailed || status == exitNoTests {
-		return exitIncomplete
-	}
-	return status
-}
-
-func notFound(v *shard.Verdict) int {
-	n := 0
-	for _, m := range v.Missing {
-		if m.Reason == shard.NotFound {
-			n++
-		}
-	}
-	return n
-}
-
 // reproduce is the line that runs the same shard again.
 func reproduce(o runOptions) string {
 	words := []string{"wcshard", "run"}
@@ -507,8 +284,17 @@ func reproduce(o runOptions) string {
 		if o.timings != defaultTimings {
 			words = append(words, "--timings", o.timings)
 		}
+		if o.schedule != "auto" {
+			words = append(words, "--schedule", o.schedule)
+		}
 	} else {
 		words = append(words, "--shard", o.shard)
+	}
+	if o.memory != "" {
+		words = append(words, "--memory", o.memory)
+	}
+	if o.enforce {
+		words = append(words, "--enforce")
 	}
 	if len(o.args) > 0 {
 		words = append(append(words, "--"), o.args...)
@@ -528,26 +314,6 @@ func quote(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
-// closeResults appends the closing line, unless pytest was killed in the middle
-// of a line: a torn last line is a warning, one in the middle would be an error.
-func closeResults(name string, line []byte) error {
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
-	if err != nil {
-		return err
-	}
-	whole := make([]byte, 1)
-	if info, err := file.Stat(); err == nil && info.Size() > 0 {
-		_, err = file.ReadAt(whole, info.Size()-1)
-		if err != nil {
-			return errors.Join(err, file.Close())
-		}
-	}
-	if whole[0] == '\n' {
-		_, err = file.Write(line)
-	}
-	return errors.Join(err, file.Sync(), file.Close())
 }
 
 func findPytest(sys *system, given string) (pytest.Command, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -11,14 +12,17 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
-// runAll is the two phases of wcshard's origin on one machine: the pool in
-// parallel, then the memory modules.
+// runAll runs all shards of a plan on this machine.
 func runAll(ctx context.Context, sys *system, o runOptions, plan *shard.Plan) error {
 	history, err := readHistory(sys, o.timings, false)
 	if err != nil {
 		return err
 	}
-	sessions, err := phases(o, plan, history)
+	budget, err := newBudget(sys, o, plan, nil)
+	if err != nil {
+		return err
+	}
+	sessions, err := sessions(sys, o, plan, history, budget)
 	if err != nil {
 		return err
 	}
@@ -30,15 +34,19 @@ func runAll(ctx context.Context, sys *system, o runOptions, plan *shard.Plan) er
 		}
 		return nil
 	}
-	job, err := newJob(sys, o, plan)
+	job, release, err := newJob(sys, o, plan, budget)
 	if err != nil {
 		return err
 	}
+	defer release()
 	ctx, stop := job.interrupts(ctx)
 	defer stop()
+	ctx, cancel := job.within(ctx, 0)
+	defer cancel()
+	sys.say("%s", budget)
 	worst := exitOK
 	for i, s := range sessions {
-		if job.stopped.Load() {
+		if job.stopped.Load() || ctx.Err() != nil {
 			worst = worse(worst, exitInterrupted)
 			sys.say("%s: not started, the run was interrupted", s.name)
 			continue
@@ -86,13 +94,76 @@ func worse(a, b int) int {
 	return a
 }
 
-// phases turns a plan for many machines into sessions for one: the pool shards
-// as one, then one for each memory shard, or all of them with several workers.
-func phases(o runOptions, plan *shard.Plan, history *timing.History) ([]session, error) {
+// The schedules of run --all.
+const (
+	memorySchedule = "memory"
+	phaseSchedule  = "phases"
+)
+
+// sessions turns a plan for many machines into sessions for one.
+func sessions(sys *system, o runOptions, plan *shard.Plan, history *timing.History, b budget) ([]session, error) {
 	workers := runtime.NumCPU()
 	if o.workers != "auto" {
 		workers, _ = strconv.Atoi(o.workers)
 	}
+	if o.schedule == phaseSchedule || o.schedule == "auto" && !admits(o, plan, workers, b) {
+		return phases(o, plan, history, workers)
+	}
+	s, err := oneSession(sys, plan, history, workers, o.workers == "auto", b)
+	return []session{s}, err
+}
+
+// admits reports whether one session can keep tests from starting before their
+// memory is there: that takes our scheduler, which takes xdist and two workers,
+// and a budget. In one process all that tests leave behind adds up, so memory
+// modules get processes of their own.
+func admits(o runOptions, plan *shard.Plan, workers int, b budget) bool {
+	given := pytest.UserOptions(o.args)
+	return workers > 1 && b.use() > 0 && plan.Collector.Xdist != "" && !given.Dist && !given.Workers
+}
+
+// oneSession packs all tests into one session. No test is a memory test here:
+// each starts when there is room for it.
+func oneSession(sys *system, plan *shard.Plan, history *timing.History, workers int, auto bool, b budget) (session, error) {
+	all := make([]*shard.Shard, len(plan.Shards))
+	for i := range plan.Shards {
+		all[i] = &plan.Shards[i]
+	}
+	fleet := plan.Fleet
+	fleet.Memory, fleet.Reserve = b.memory, b.reserve
+	fleet.CPUs = workers
+	s, err := together("all", all, workers, history, fleet)
+	var large *shard.TooLargeError
+	if errors.As(err, &large) {
+		// It may be gone in a moment, what others hold on this machine.
+		sys.warn("%v: it runs alone, and may be killed", err)
+		fleet.Memory = 0
+		s, err = together("all", all, workers, history, fleet)
+	}
+	if err != nil {
+		return s, err
+	}
+	if s.run.Floor == 0 {
+		s.run.Floor = floorOf(all)
+	}
+	if !auto {
+		s.run.Workers = workers // otherwise as many as are fastest within the memory
+	}
+	return s, nil
+}
+
+// floorOf is the highest floor of the shards' workers, where the history here
+// knows none.
+func floorOf(shards []*shard.Shard) int64 {
+	floor := int64(0)
+	for _, s := range shards {
+		floor = max(floor, s.Floor)
+	}
+	return floor
+}
+
+// phases are those of wcshard's origin: the pool shards as one session, then one for each memory shard, or all of them with several workers.
+func phases(o runOptions, plan *shard.Plan, history *timing.History, workers int) ([]session, error) {
 	var pool, memory []*shard.Shard
 	for i := range plan.Shards {
 		s := &plan.Shards[i]
@@ -103,15 +174,17 @@ func phases(o runOptions, plan *shard.Plan, history *timing.History) ([]session,
 		}
 	}
 	var sessions []session
+	fleet := plan.Fleet
+	fleet.Memory = 0 // the workers are as many as was said
 	if len(pool) > 0 {
-		s, err := together("pool", pool, workers, history, plan.Fleet)
+		s, err := together("pool", pool, workers, history, fleet)
 		if err != nil {
 			return nil, err
 		}
 		sessions = append(sessions, s)
 	}
 	if o.memoryWorkers > 1 && len(memory) > 1 {
-		s, err := together("memory", memory, o.memoryWorkers, history, plan.Fleet)
+		s, err := together("memory", memory, o.memoryWorkers, history, fleet)
 		return append(sessions, s), err
 	}
 	for _, s := range memory {
@@ -133,7 +206,7 @@ func together(name string, shards []*shard.Shard, workers int, history *timing.H
 	// One shard of all of them: what made some of them memory shards was the
 	// plan's to say, for the plan's runners.
 	fleet.Shards, fleet.Workers = 1, workers
-	fleet.MemoryShare, fleet.Memory, fleet.MemoryRunnerMemory = 0, 0, 0
+	fleet.MemoryShare, fleet.MemoryRunnerMemory = 0, 0
 	plan, err := shard.Pack(makeSuite(c, history, fleet, nil), fleet)
 	if err != nil {
 		return session{}, fmt.Errorf("packing %s for this machine: %w", count(len(c.Tests), "test"), err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -238,6 +239,7 @@ func printVerdict(sys *system, plan *shard.Plan, v *shard.Verdict) {
 	listed(sys, v.Failures, func(f shard.Failure) string {
 		return fmt.Sprintf("%s in %s: %s%s", f.Outcome, f.Shard, f.ID, after(": ", f.Message))
 	})
+	listed(sys, v.Killed, killedText)
 	if text := predictionError(plan, v); text != "" {
 		sys.say("%s", text)
 	}
@@ -284,6 +286,31 @@ func predictionError(plan *shard.Plan, v *shard.Verdict) string {
 	return fmt.Sprintf("predictions were off by %.0f %% (median), %.0f %% (90th percentile)", q[0], q[1])
 }
 
+// killedText says what became of a test whose try was killed.
+func killedText(k shard.Killed) string {
+	held, role := "", "victim"
+	if k.Held > 0 {
+		held = fmt.Sprintf(" at %s", bytesOf(k.Held))
+	}
+	if k.Culprit {
+		role = "culprit"
+	}
+	return fmt.Sprintf("killed for lack of memory in %s%s (%s), then %s: %s", k.Shard, held, role, cmp.Or(string(k.Outcome), "not run again"), k.ID)
+}
+
+// joinHeld lists what ran when a shard ended early, and what it held then.
+func joinHeld(s shard.ShardVerdict) string {
+	var texts []string
+	for i, id := range s.Running {
+		text := printable(string(id))
+		if s.Held[i] > 0 {
+			text += " (" + bytesOf(s.Held[i]) + ")"
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, ", ")
+}
+
 // state is a shard's verdict in few words.
 func state(s shard.ShardVerdict) string {
 	bad := 0
@@ -317,7 +344,7 @@ func printIncomplete(sys *system, v *shard.Verdict) {
 		case !s.Reported:
 			sys.say("%s never reported", s.Name)
 		case !s.Ended:
-			sys.say("%s ended early, %d of %s done%s", s.Name, s.Ran, count(s.Planned, "test"), after(", while running ", join(s.Running)))
+			sys.say("%s ended early, %d of %s done%s", s.Name, s.Ran, count(s.Planned, "test"), after(", while running ", joinHeld(s)))
 		}
 	}
 	for _, r := range v.Refused {

@@ -35,7 +35,8 @@ type pluginConfig struct {
 	Pieces    []pluginPiece           `json:"pieces"`
 	Elsewhere []timing.NodeID         `json:"elsewhere"`
 	Turns     map[timing.NodeID][]int `json:"turns"`
-	Memory    *Memory                 `json:"memory,omitempty"` // absent: no admission by memory
+	Memory    *Memory                 `json:"memory,omitempty"`  // absent: no admission by memory
+	Timeout   bool                    `json:"timeout,omitempty"` // pytest-timeout is to be there
 }
 
 type pluginPiece struct {

@@ -451,6 +451,8 @@ class Running(Common):
                 self.config.option.loadgroup = False  # no "@group" in the names
         else:
             self.set_workers()
+            if self.settings.get("timeout") and not hasattr(self.config.option, "timeout"):
+                self.note("pytest-timeout is not there: nothing stops a test that hangs")
         for text in self.notes:
             self.write({"t": "note", "text": text})
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -29,10 +30,11 @@ type RunOptions struct {
 	Extra     []string
 	Root      string // pytest's root directory as collected, relative to Dir; "" where unknown
 	Selection Selection
-	Workers   int     // planned workers; 1 runs in one process
-	Memory    *Memory // what the session may use; nil: as much as it takes
-	Seed      *int64  // for random-order plugins without a seed of their own; nil for [DefaultSeed]
-	Results   string  // the results file, to which the plugin appends
+	Workers   int           // planned workers; 1 runs in one process
+	Memory    *Memory       // what the session may use; nil: as much as it takes
+	Timeout   time.Duration // of each test, which pytest-timeout keeps; 0 for none
+	Seed      *int64        // for random-order plugins without a seed of their own; nil for [DefaultSeed]
+	Results   string        // the results file, to which the plugin appends
 
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -64,6 +66,10 @@ func Run(ctx context.Context, command Command, opts RunOptions) (status int, err
 	args = append(append(args, opts.Args...), opts.Extra...)
 	cmd := exec.CommandContext(ctx, command.Argv[0], append(command.Argv[1:len(command.Argv):len(command.Argv)], args...)...)
 	cmd.Dir, cmd.Env = opts.Dir, p.env(opts.Env)
+	if opts.Timeout > 0 {
+		// The weakest way to say it: an option or a mark of the user's wins.
+		cmd.Env = append(cmd.Env, "PYTEST_TIMEOUT="+strconv.FormatFloat(opts.Timeout.Seconds(), 'g', -1, 64))
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
 	cmd.Cancel = func() error { return interrupt(ctx, cmd.Process, opts.Terminal) }
 	cmd.WaitDelay = opts.Grace
@@ -84,6 +90,7 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Elsewhere: append([]timing.NodeID{}, opts.Selection.Elsewhere...),
 		Turns:     opts.Selection.Turns,
 		Memory:    opts.Memory,
+		Timeout:   opts.Timeout > 0,
 	}
 	if config.Turns == nil {
 		config.Turns = map[timing.NodeID][]int{}

@@ -1,0 +1,180 @@
+package killed
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// How often processes are looked at: seldom while memory is plenty, since each
+// look costs some 50 µs a process, and often where a kill is near.
+const (
+	calm  = 100 * time.Millisecond
+	alert = 20 * time.Millisecond
+)
+
+// maxDepth bounds how far down a process's descendants are followed.
+const maxDepth = 16
+
+// Snapshot is what the processes of a session held at the last look before the
+// kernel counted a kill.
+type Snapshot struct {
+	look look
+}
+
+// Watch looks at the descendants of a process until it is stopped. It knows
+// Linux's /proc; elsewhere it sees nothing.
+type Watch struct {
+	root  int
+	limit int64        // bytes; near it the looks come often
+	kills func() int64 // the kernel's counter
+	page  int64
+
+	stop chan struct{}
+	done sync.WaitGroup
+	seen []Snapshot
+	peak int64 // most that all held together
+}
+
+// Start begins to watch what the process starts from now on.
+func Start(root int, limit int64, kills func() int64) *Watch {
+	w := &Watch{root: root, limit: limit, kills: kills, page: int64(os.Getpagesize()), stop: make(chan struct{})}
+	w.done.Go(w.run)
+	return w
+}
+
+// Stop ends the watch and returns what was held at each kill, and the most that
+// was held at any look.
+func (w *Watch) Stop() (kills []Snapshot, peak int64) {
+	close(w.stop)
+	w.done.Wait()
+	return w.seen, w.peak
+}
+
+func (w *Watch) run() {
+	last, count := w.look(), w.kills()
+	for {
+		held := last.total()
+		w.peak = max(w.peak, held)
+		pause := calm
+		if 2*held > w.limit && w.limit > 0 {
+			pause = alert
+		}
+		ended := false
+		select {
+		case <-w.stop:
+			ended = true
+		case <-time.After(pause):
+		}
+		now, n := w.look(), w.kills()
+		if n > count {
+			w.seen = append(w.seen, Snapshot{last})
+		}
+		last, count = now, n
+		if ended {
+			return
+		}
+	}
+}
+
+// A process is one entry of a look.
+type process struct {
+	parent   int
+	resident int64
+}
+
+type look map[int]process
+
+// look reads the resident memory of all descendants.
+func (w *Watch) look() look {
+	all := look{}
+	w.visit(all, w.root, 0)
+	return all
+}
+
+// visit adds the children of a process, by the lists that each of its threads
+// has of those that it started.
+func (w *Watch) visit(all look, pid, depth int) {
+	if depth > maxDepth {
+		return
+	}
+	lists, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		for _, word := range bytes.Fields(text) {
+			child, err := strconv.Atoi(string(word))
+			if err != nil {
+				continue
+			}
+			all[child] = process{parent: pid, resident: w.resident(child)}
+			w.visit(all, child, depth+1)
+		}
+	}
+}
+
+// resident is the second number of /proc/PID/statm, in pages; a process that
+// has died and waits for its parent has none.
+func (w *Watch) resident(pid int) int64 {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	words := bytes.Fields(text)
+	if err != nil || len(words) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(string(words[1]), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * w.page
+}
+
+func (l look) total() int64 {
+	total := int64(0)
+	for _, p := range l {
+		total += p.resident
+	}
+	return total
+}
+
+// Before returns the snapshot before the death of a process: the last one in
+// which it held anything. A killed process may hold its memory for some looks
+// after the kernel has counted it.
+func Before(all []Snapshot, pid int) (Snapshot, bool) {
+	for i := len(all) - 1; i >= 0; i-- {
+		if pid != 0 && all[i].look[pid].resident > 0 {
+			return all[i], true
+		}
+	}
+	return Snapshot{}, false
+}
+
+// Held is resident memory in bytes.
+type Held struct {
+	Own int64 // of one process
+	All int64 // with its descendants; what they share counts in each
+}
+
+// Held returns what each worker held, by process ID, and under 0 what the other
+// processes of the session did.
+func (s Snapshot) Held(workers []int) map[int]Held {
+	held := map[int]Held{}
+	for pid, p := range s.look {
+		at := pid
+		for hops := 0; at != 0 && !slices.Contains(workers, at) && hops < maxDepth; hops++ {
+			at = s.look[at].parent
+		}
+		if !slices.Contains(workers, at) {
+			at = 0
+		}
+		sum := held[at]
+		sum.All += p.resident
+		if at == pid {
+			sum.Own = p.resident
+		}
+		held[at] = sum
+	}
+	return held
+}

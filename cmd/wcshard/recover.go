@@ -1,0 +1,422 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/wcshard/wcshard/cmd/wcshard/internal/killed"
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/shard/pytest"
+	"github.com/wcshard/wcshard/timing"
+)
+
+const exitKilled = 128 + 9 // SIGKILL, as the kernel ends what takes too much memory
+
+// recovery goes on where the kernel killed a worker or all of pytest for lack
+// of memory: what died runs again, alone, once, and then what was not reached,
+// with fewer workers.
+type recovery struct {
+	*job
+	session   session
+	name      string           // the results file
+	selection pytest.Selection // all of the session
+	results   *timing.Results  // as read last
+	deaths    int              // of them, judged already
+	statuses  []int            // of the tries after the first
+	tries     int              // so far, after the first
+}
+
+// recover sees a session to its end and returns the status that says how it
+// went.
+func (j *job) recover(ctx context.Context, s session, name string, selection pytest.Selection, first try) (int, error) {
+	r := &recovery{job: j, session: s, name: name, selection: selection}
+	t, workers := first, s.run.Workers
+	for {
+		if err := r.read(); err != nil {
+			return 0, err
+		}
+		if r.timedOut(ctx) {
+			return t.status, nil
+		}
+		blames := r.blames(t)
+		for _, b := range blames {
+			j.sys.say("%s", b)
+		}
+		if len(blames) == 0 || j.options.noRecover || j.stopped.Load() || ctx.Err() != nil {
+			return r.status(t.status), nil
+		}
+		done := len(r.results.Tests)
+		if err := r.alone(ctx, blames); err != nil {
+			return 0, err
+		}
+		rest := r.rest(t.status)
+		if len(rest) == 0 || j.stopped.Load() || ctx.Err() != nil {
+			return r.status(t.status), nil
+		}
+		if workers == 1 && len(r.results.Tests) == done {
+			return r.status(t.status), nil // it dies before any test can end
+		}
+		workers = max(1, workers/2)
+		j.sys.say("%s: going on with the other %s, %s", s.name, count(len(rest), "test"), count(workers, "worker"))
+		var err error
+		if t, err = r.again(ctx, rest, workers); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (r *recovery) read() error {
+	results, err := readResultsFile(r.sys, r.name)
+	if err != nil {
+		return fmt.Errorf("reading back the results of %s: %w", r.session.name, err)
+	}
+	r.results = results
+	return nil
+}
+
+// blames says of each death of a try whether it was for lack of memory, and by
+// whose doing. Other deaths it only names.
+func (r *recovery) blames(t try) []killed.Blame {
+	deaths := slices.Clone(r.results.Deaths[r.deaths:])
+	r.deaths = len(r.results.Deaths)
+	if t.status == exitKilled {
+		deaths = append(deaths, timing.Death{Signal: 9, PID: mainProcess(r.results), Running: r.results.Running})
+	}
+	sigkills := 0
+	for _, d := range deaths {
+		if d.Signal == 9 || d.Signal == 0 {
+			sigkills++
+		}
+	}
+	limit := r.limit()
+	var blames []killed.Blame
+	for _, d := range deaths {
+		scene := killed.Scene{Death: d, Limit: limit, Count: t.counts, Held: r.held(t, d)}
+		scene.Sure = t.counts.Sure(d.Signal, sigkills, limit > 0 && t.peak > limit/10*8)
+		if scene.Sure == killed.No {
+			r.sys.say("%s", otherDeath(d))
+			continue
+		}
+		blames = append(blames, killed.Judge(scene))
+	}
+	if n := max(t.counts.Own, 0) - int64(sigkills); n > 0 {
+		r.sys.say("the kernel killed %s that tests had started, for lack of memory", count(int(n), "other process"))
+	}
+	return blames
+}
+
+// held is what each worker held at the last look before a death.
+func (r *recovery) held(t try, d timing.Death) map[int]killed.Held {
+	var workers []int
+	for _, w := range r.results.Workers {
+		if w.PID != 0 {
+			workers = append(workers, w.PID)
+		}
+	}
+	if look, ok := killed.Before(t.looks, d.PID); ok {
+		return look.Held(workers)
+	}
+	return nil
+}
+
+// mainProcess is the process ID of pytest where it ran the tests itself.
+func mainProcess(results *timing.Results) int {
+	for _, w := range results.Workers {
+		if w.Worker == "main" {
+			return w.PID
+		}
+	}
+	return 0
+}
+
+// otherDeath tells a worker's death that had nothing to do with memory.
+func otherDeath(d timing.Death) string {
+	who, how := "worker "+d.Worker, "ended by itself"
+	if d.Worker == "" {
+		who = "pytest"
+	}
+	if d.Signal != 0 {
+		how = fmt.Sprintf("was ended by signal %d", d.Signal)
+	}
+	for _, running := range d.Running {
+		if d.Worker == "" || running.Worker == d.Worker {
+			how += fmt.Sprintf(" while running %s", running.ID)
+		}
+	}
+	return who + " " + how + ": not for lack of memory, as far as the kernel tells"
+}
+
+// alone runs what was killed once more, each test in a session of its own.
+func (r *recovery) alone(ctx context.Context, blames []killed.Blame) error {
+	var victims []timing.KilledTest
+	var lines []byte
+	for _, b := range blames {
+		for _, k := range b.Killed() {
+			victims = append(victims, k)
+			lines = append(lines, k.Line()...)
+		}
+	}
+	if err := appendResults(r.name, lines); err != nil {
+		return err
+	}
+	for _, k := range victims {
+		if r.stopped.Load() || ctx.Err() != nil {
+			return nil
+		}
+		r.sys.say("%s: running %s again, alone", r.session.name, k.ID)
+		t, err := r.again(ctx, []timing.NodeID{k.ID}, 1)
+		if err != nil {
+			return err
+		}
+		if err := r.read(); err != nil {
+			return err
+		}
+		if !r.ranAgain(k.ID) && !r.stopped.Load() && ctx.Err() == nil {
+			message := fmt.Sprintf("killed, and again when it ran alone (exit status %d)", t.status)
+			for _, b := range r.blames(t) {
+				message = b.String()
+				lines = nil
+				for _, again := range b.Killed() {
+					lines = append(lines, again.Line()...)
+				}
+				if err := appendResults(r.name, lines); err != nil {
+					return err
+				}
+				r.sys.say("%s", message)
+			}
+			if err := appendResults(r.name, timing.CrashLine(k.ID, "main", message)); err != nil {
+				return err
+			}
+		}
+	}
+	return r.read()
+}
+
+// ranAgain reports whether a killed test has a result of its second try.
+func (r *recovery) ranAgain(id timing.NodeID) bool {
+	return slices.ContainsFunc(r.results.Tests, func(t timing.TestResult) bool { return t.ID == id && t.Outcome != timing.Crashed })
+}
+
+// again runs some of the session's tests.
+func (r *recovery) again(ctx context.Context, tests []timing.NodeID, workers int) (try, error) {
+	r.tries++
+	t, err := r.try(ctx, r.session, call{
+		results:   r.name,
+		selection: narrow(r.selection, tests),
+		workers:   workers,
+		args:      againArgs(r.plan.Collector.Args, r.tries),
+		extra:     againArgs(r.options.args, r.tries),
+	})
+	if err != nil {
+		return t, &failure{status: exitUnavailable, err: fmt.Errorf("running %s again: %w", r.session.name, err)}
+	}
+	r.statuses = append(r.statuses, t.status)
+	return t, nil
+}
+
+// rest is the tests that a try did not get to: where pytest died, or where
+// xdist gave up after so many dead workers.
+func (r *recovery) rest(status int) []timing.NodeID {
+	given := pytest.UserOptions(r.options.args)
+	if status != exitKilled && (given.MaxFail || given.Stepwise) {
+		return nil // it was told to stop early
+	}
+	done := map[timing.NodeID]int{}
+	for _, t := range r.results.Tests {
+		done[t.ID]++
+	}
+	for _, id := range r.results.Missing {
+		done[id]++
+	}
+	var rest []timing.NodeID
+	for _, piece := range r.selection.Pieces {
+		for _, test := range piece.Tests {
+			id := timing.NodeID(piece.File + test)
+			if done[id] > 0 {
+				done[id]--
+				continue
+			}
+			rest = append(rest, id)
+		}
+	}
+	return rest
+}
+
+// status is what all tries together come to. pytest counts a dead worker as a
+// failed test; what ran again makes up for it.
+func (r *recovery) status(first int) int {
+	if len(r.statuses) == 0 {
+		return first
+	}
+	status := exitOK
+	for _, s := range append(r.statuses, first) {
+		if s != exitOK && s != exitTestsFailed && s != exitKilled {
+			status = worse(status, s)
+		}
+	}
+	if status != exitOK {
+		return status
+	}
+	if slices.ContainsFunc(r.results.Tests, func(t timing.TestResult) bool { return t.Outcome.Bad() }) {
+		return exitTestsFailed
+	}
+	if len(r.rest(exitKilled)) > 0 {
+		return cmp.Or(first, exitTestsFailed)
+	}
+	if r.statuses[len(r.statuses)-1] == exitTestsFailed {
+		return exitTestsFailed // no test's fault, such as too little coverage
+	}
+	return exitOK
+}
+
+// narrow keeps of a selection some tests; those beside them are elsewhere then.
+// Namesakes go in the order of their turns.
+func narrow(selection pytest.Selection, tests []timing.NodeID) pytest.Selection {
+	keep := map[timing.NodeID]int{}
+	files := map[string]bool{}
+	for _, id := range tests {
+		keep[id]++
+		files[id.File()] = true
+	}
+	some := pytest.Selection{Turns: map[timing.NodeID][]int{}}
+	for _, id := range selection.Elsewhere {
+		if files[id.File()] {
+			some.Elsewhere = append(some.Elsewhere, id)
+		}
+	}
+	for id, turns := range selection.Turns {
+		if n := keep[id]; n > 0 {
+			some.Turns[id] = turns[max(0, len(turns)-n):]
+		}
+	}
+	skip := map[timing.NodeID]int{} // of namesakes the first have run
+	for _, piece := range selection.Pieces {
+		for _, test := range piece.Tests {
+			skip[timing.NodeID(piece.File+test)]++
+		}
+	}
+	for id, n := range skip {
+		skip[id] = n - keep[id]
+	}
+	for _, piece := range selection.Pieces {
+		if !files[piece.File] {
+			continue
+		}
+		part := shard.Piece{File: piece.File, Cut: piece.Cut}
+		for i, test := range piece.Tests {
+			id := timing.NodeID(piece.File + test)
+			if skip[id] > 0 {
+				skip[id]--
+				some.Elsewhere = append(some.Elsewhere, id)
+				continue
+			}
+			for _, need := range piece.Needs {
+				if need.Test == i {
+					need.Test = len(part.Tests)
+					part.Needs = append(part.Needs, need)
+				}
+			}
+			part.Tests = append(part.Tests, test)
+		}
+		if len(part.Tests) > 0 {
+			some.Pieces = append(some.Pieces, part)
+		}
+	}
+	return some
+}
+
+// reportOptions are the options that name a file which pytest or a plugin
+// writes at its end: another try must not write over the first one's.
+var reportOptions = []string{"--junitxml", "--junit-xml", "--html", "--report-log", "--json-report-file", "--durations-path"}
+
+// againArgs are pytest's arguments for another try: reports go to files of
+// their own, and coverage adds to what there is.
+func againArgs(args []string, try int) []string {
+	again := slices.Clone(args)
+	covers := false
+	for i, arg := range again {
+		name, value, joined := strings.Cut(arg, "=")
+		if arg == "--" {
+			break
+		}
+		covers = covers || name == "--cov"
+		switch {
+		case !slices.Contains(reportOptions, name):
+		case joined:
+			again[i] = name + "=" + numbered(value, try)
+		case i+1 < len(again):
+			again[i+1] = numbered(again[i+1], try)
+		}
+	}
+	if covers && !slices.Contains(again, "--cov-append") {
+		again = append([]string{"--cov-append"}, again...)
+	}
+	return again
+}
+
+// numbered is the name of a file with a number before its extension.
+func numbered(name string, n int) string {
+	extension := filepath.Ext(name)
+	return fmt.Sprintf("%s.again-%d%s", strings.TrimSuffix(name, extension), n, extension)
+}
+
+// appendResults writes lines to a results file. Where a kill has torn its last
+// line, that goes first: it says nothing, and in the middle it would be an
+// error.
+func appendResults(name string, lines []byte) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	if err := mendTail(name); err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	_, err = file.Write(lines)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	return nil
+}
+
+// mendTail cuts a file after its last whole line.
+func mendTail(name string) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	whole := bytes.LastIndexByte(data, '\n') + 1
+	if whole == len(data) {
+		return nil
+	}
+	return os.Truncate(name, int64(whole))
+}
+
+// timedOut says what ran when the time limit came, in the results as well.
+func (r *recovery) timedOut(ctx context.Context) bool {
+	if !errors.Is(context.Cause(ctx), errTimeLimit) {
+		return false
+	}
+	text := "stopped at the time limit, with no test running"
+	if len(r.results.Running) > 0 {
+		var running []string
+		for _, t := range r.results.Running {
+			running = append(running, fmt.Sprintf("%s on %s", t.ID, t.Worker))
+		}
+		text = "stopped at the time limit while running " + strings.Join(running, ", ")
+	}
+	// It is said with the other notes, when the session is closed.
+	if err := appendResults(r.name, timing.NoteLine(text)); err != nil {
+		r.sys.warn("%v", err)
+	}
+	return true
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/shard/pytest"
+	"github.com/wcshard/wcshard/timing"
+)
+
+func TestNarrow(t *testing.T) {
+	all := pytest.Selection{
+		Pieces: []shard.Piece{
+			{File: "a.py", Cut: true, Tests: []string{"::x", "::y", "::y", "::z"}, Needs: []shard.TestNeed{{Test: 0, Need: 1 << 30}, {Test: 3, Need: 2 << 30, Kept: 7}}},
+			{File: "b.py", Tests: []string{"::x"}},
+		},
+		Elsewhere: []timing.NodeID{"a.py::w", "b.py::w"},
+		Turns:     map[timing.NodeID][]int{"a.py::y": {1, 2}},
+	}
+	got := narrow(all, []timing.NodeID{"a.py::y", "a.py::z"})
+	want := pytest.Selection{
+		Pieces: []shard.Piece{
+			{File: "a.py", Cut: true, Tests: []string{"::y", "::z"}, Needs: []shard.TestNeed{{Test: 1, Need: 2 << 30, Kept: 7}}},
+		},
+		Elsewhere: []timing.NodeID{"a.py::w", "a.py::x", "a.py::y"},
+		Turns:     map[timing.NodeID][]int{"a.py::y": {2}}, // the first of the namesakes has run
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("narrow() =\n%+v, want\n%+v", got, want)
+	}
+	if len(all.Pieces[0].Tests) != 4 || all.Pieces[0].Needs[1].Test != 3 {
+		t.Errorf("narrow changed what it was given: %+v", all)
+	}
+}
+
+func TestAgainArgs(t *testing.T) {
+	for _, test := range []struct{ given, want string }{
+		{"-q -p no:cacheprovider", "-q -p no:cacheprovider"},
+		{"--junitxml=out/report.xml tests", "--junitxml=out/report.again-2.xml tests"},
+		{"--junitxml report.xml --html=r.html", "--junitxml report.again-2.xml --html=r.again-2.html"},
+		{"--junitxml", "--junitxml"},
+		{"--cov=pkg tests", "--cov-append --cov=pkg tests"},
+		{"--cov --cov-append", "--cov --cov-append"},
+		{"--cov-report=xml", "--cov-report=xml"},
+		{"-- --junitxml=x", "-- --junitxml=x"},
+	} {
+		given := strings.Fields(test.given)
+		got := strings.Join(againArgs(given, 2), " ")
+		if got != test.want {
+			t.Errorf("againArgs(%q) = %q, want %q", test.given, got, test.want)
+		}
+		if strings.Join(given, " ") != test.given {
+			t.Errorf("againArgs changed its arguments: %q", given)
+		}
+	}
+}
+
+// TestAppendResults: a line that a kill tore goes, and nothing else.
+func TestAppendResults(t *testing.T) {
+	for _, test := range []struct{ before, want string }{
+		{"one\n", "one\ntwo\n"},
+		{"one\nto", "one\ntwo\n"},
+		{"on", "two\n"},
+	} {
+		name := filepath.Join(t.TempDir(), "results")
+		writeTestFile(t, name, test.before)
+		if err := appendResults(name, []byte("two\n")); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := os.ReadFile(name); string(got) != test.want {
+			t.Errorf("after %q: %q, want %q", test.before, got, test.want)
+		}
+	}
+	if err := appendResults(filepath.Join(t.TempDir(), "gone"), []byte("two\n")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+// TestRecoveryStatus: what the tries come to together.
+func TestRecoveryStatus(t *testing.T) {
+	passed, failed := timing.TestResult{ID: "a.py::x", Outcome: timing.Passed}, timing.TestResult{ID: "a.py::x", Outcome: timing.Failed}
+	for _, test := range []struct {
+		name  string
+		first int
+		tries []int
+		tests []timing.TestResult
+		want  int
+	}{
+		{"nothing happened", 1, nil, []timing.TestResult{passed}, 1},
+		{"made good", 1, []int{0, 0}, []timing.TestResult{passed}, 0},
+		{"pytest was killed, made good", 137, []int{0, 0}, []timing.TestResult{passed}, 0},
+		{"failed alone", 137, []int{1}, []timing.TestResult{failed}, 1},
+		{"no test failed, but pytest says so of the last", 1, []int{0, 1}, []timing.TestResult{passed}, 1},
+		{"not all ran", 137, []int{137}, nil, 137},
+		{"internal error", 1, []int{3, 0}, []timing.TestResult{passed}, 3},
+		{"usage error", 137, []int{4}, []timing.TestResult{passed}, 4},
+	} {
+		r := &recovery{
+			job:       &job{},
+			selection: pytest.Selection{Pieces: []shard.Piece{{File: "a.py", Tests: []string{"::x"}}}},
+			results:   &timing.Results{Tests: test.tests},
+			statuses:  test.tries,
+		}
+		if got := r.status(test.first); got != test.want {
+			t.Errorf("%s: status(%d) after %d = %d, want %d", test.name, test.first, test.tries, got, test.want)
+		}
+	}
+}
+
+// TestRest: what a session did not get to, unless it was told to stop early.
+func TestRest(t *testing.T) {
+	r := &recovery{
+		job:       &job{},
+		selection: pytest.Selection{Pieces: []shard.Piece{{File: "a.py", Tests: []string{"::x", "::y", "::y", "::gone"}}}},
+		results:   &timing.Results{Tests: []timing.TestResult{{ID: "a.py::y"}}, Missing: []timing.NodeID{"a.py::gone"}},
+	}
+	if got, want := r.rest(1), []timing.NodeID{"a.py::x", "a.py::y"}; !slices.Equal(got, want) {
+		t.Errorf("rest() = %q, want %q", got, want)
+	}
+	r.options.args = []string{"-x"}
+	if got := r.rest(1); got != nil {
+		t.Errorf("with -x: rest() = %q, want none", got)
+	}
+}
+
+func TestTimeLimit(t *testing.T) {
+	event := filepath.Join(t.TempDir(), "event.json")
+	writeTestFile(t, event, "{}")
+	began := time.Now().Add(-5 * time.Minute)
+	if err := os.Chtimes(event, began, began); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		limit   string
+		timeout int
+		event   string
+		want    time.Duration // from now; 0 for none
+	}{
+		{"", 10, event, 0},
+		{"20m", 10, event, 20 * time.Minute},
+		{"plan", 10, event, 4 * time.Minute},
+		{"plan", 10, "", 9 * time.Minute},
+		{"plan", 0, event, 0},
+		{"plan", 3, event, 0}, // it began too long ago to be true
+	} {
+		j := &job{sys: &system{environ: []string{"GITHUB_EVENT_PATH=" + test.event}}, options: runOptions{timeLimit: test.limit}}
+		ctx, cancel := j.within(t.Context(), test.timeout)
+		deadline, ok := ctx.Deadline()
+		cancel()
+		if got := time.Until(deadline); ok != (test.want > 0) || ok && (got > test.want || got < test.want-time.Minute) {
+			t.Errorf("--time-limit %q of %d minutes: %s, want %s", test.limit, test.timeout, got, test.want)
+		}
+	}
+}
+
+// TestTimeLimitReached stops pytest, keeps what is done and names what ran.
+func TestTimeLimitReached(t *testing.T) {
+	venv := testVenv(t)
+	dir := t.TempDir()
+	env := []string{"VIRTUAL_ENV=" + venv}
+	writeTestFile(t, filepath.Join(dir, "test_slow.py"), "import time\n\ndef test_quick():\n    pass\n\ndef test_hangs():\n    time.sleep(600)\n")
+	mustRun(t, wcshard(t, dir, env, "matrix", "--shards", "1", "--workers", "1"))
+	run := wcshard(t, dir, env, "run", "--shard", "pool-1", "--time-limit", "5s", "--test-timeout", "1h")
+	out, _ := run.CombinedOutput()
+	text := string(out)
+	for _, want := range []string{
+		"stopped at the time limit while running test_slow.py::test_hangs on main",
+		"pytest-timeout is not there: nothing stops a test that hangs",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("run does not say %q:\n%s", want, text)
+		}
+	}
+	if got := run.ProcessState.ExitCode(); got != exitInterrupted {
+		t.Errorf("run exited with %d, want %d", got, exitInterrupted)
+	}
+	verdict, _ := wcshard(t, dir, env, "verify").CombinedOutput()
+	if !strings.Contains(string(verdict), "incomplete: 1 of 2 tests ran exactly once") || !strings.Contains(string(verdict), "was running: test_slow.py::test_hangs") {
+		t.Errorf("verify says\n%s", verdict)
+	}
+}

@@ -1,0 +1,357 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/wcshard/wcshard/cmd/wcshard/internal/cgroup"
+	"github.com/wcshard/wcshard/cmd/wcshard/internal/killed"
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/shard/pytest"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// job is what all pytest sessions of one call share.
+type job struct {
+	sys     *system
+	options runOptions
+	plan    *shard.Plan
+	command pytest.Command
+	dir     string
+	budget  budget
+	group   *cgroup.Group // that holds pytest within the budget; nil without --enforce
+	stopped atomic.Bool   // a signal came: no further session starts
+}
+
+// newJob makes ready for the sessions. Release is to be called after the last
+// one.
+func newJob(sys *system, o runOptions, plan *shard.Plan, b budget) (j *job, release func(), err error) {
+	command, err := findPytest(sys, o.pytest)
+	if err != nil {
+		return nil, nil, err
+	}
+	here, err := dir()
+	if err != nil {
+		return nil, nil, err
+	}
+	j = &job{sys: sys, options: o, plan: plan, command: command, dir: here, budget: b}
+	release = func() {}
+	if o.enforce {
+		release = j.enforce()
+	}
+	return j, release, nil
+}
+
+// session is one pytest process: the tests of one shard, or of several under
+// --all.
+type session struct {
+	name   string         // of the results file
+	shards []*shard.Shard // whose tests these are
+	run    *shard.Shard   // the tests, in running order, and the workers
+}
+
+// interrupts lets pytest end in good order: it gets one SIGINT, writes what it
+// measured, and wcshard outlives it. A Ctrl-C on a terminal reaches pytest by
+// itself, since it shares our process group, so only the second one is passed
+// on. Everywhere else the signal was sent to wcshard alone, and the first is.
+func (j *job) interrupts(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		shared := inForeground()
+		for s := range signals {
+			j.stopped.Store(true)
+			if s == os.Interrupt && shared {
+				shared = false
+				continue
+			}
+			cancel()
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancel()
+	}
+}
+
+// session runs one pytest session, and again what the kernel killed of it, and
+// returns the status to exit with: pytest's own, or exitIncomplete where it
+// says less than the truth.
+func (j *job) session(ctx context.Context, s session) (int, error) {
+	name, attempt, err := j.start(s)
+	if err != nil {
+		return 0, fmt.Errorf("starting the results of %s: %w", s.name, err)
+	}
+	selection, err := j.selection(s)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	first, err := j.try(ctx, s, call{results: name, selection: selection, workers: s.run.Workers, args: j.plan.Collector.Args, extra: j.options.args})
+	if err != nil {
+		// Nothing ran, so nothing is lost with the header, which would count
+		// as an attempt that ended early.
+		os.Remove(name)
+		return 0, &failure{status: exitUnavailable, err: fmt.Errorf("running %s: %w", s.name, err)}
+	}
+	status, err := j.recover(ctx, s, name, selection, first)
+	if err != nil {
+		return 0, err
+	}
+	if err := closeResults(name, timing.EndLine(status, time.Since(began))); err != nil {
+		return 0, fmt.Errorf("closing the results of %s: %w", s.name, err)
+	}
+	results, err := readResultsFile(j.sys, name)
+	if err != nil {
+		return 0, fmt.Errorf("reading back the results of %s: %w", s.name, err)
+	}
+	if status == pytest.ExitUsage && len(results.Tests)+len(results.Running) == 0 {
+		os.Remove(name) // pytest never began: this is no attempt
+		return status, nil
+	}
+	for _, note := range results.Notes {
+		j.sys.say("%s", note)
+	}
+	j.sys.say("%s: results in %s (attempt %d)", s.name, name, attempt)
+	return j.judge(s, results, status), nil
+}
+
+// A call is what one call of pytest is to do.
+type call struct {
+	results     string // file
+	selection   pytest.Selection
+	workers     int
+	args, extra []string // pytest's arguments as collected, and of this run
+}
+
+// A try is one call of pytest, and what was seen of it from outside.
+type try struct {
+	status int
+	counts killed.Counts
+	looks  []killed.Snapshot // at each kill
+	peak   int64             // most memory that all processes held at once, as sampled; bytes
+}
+
+// try runs pytest once.
+func (j *job) try(ctx context.Context, s session, c call) (try, error) {
+	command := j.command
+	if j.group != nil {
+		command.Argv = j.group.Command(command.Argv)
+	}
+	own, machine := j.kills()
+	watch := killed.Start(os.Getpid(), j.limit(), func() int64 {
+		own, machine := j.kills()
+		return max(own, machine)
+	})
+	var t try
+	open := j.sys.fence()
+	status, err := pytest.Run(ctx, command, pytest.RunOptions{
+		Dir:       j.dir,
+		Env:       j.sys.environ,
+		Args:      c.args,
+		Extra:     c.extra,
+		Root:      j.plan.Collector.Root,
+		Selection: c.selection,
+		Workers:   c.workers,
+		Memory:    j.budget.admission(s.run),
+		Timeout:   j.options.testTimeout,
+		Seed:      j.plan.Collector.Seed,
+		Results:   c.results,
+		Stdin:     j.sys.stdin,
+		Stdout:    j.sys.stdout,
+		Stderr:    j.sys.stderr,
+	})
+	open()
+	t.status = status
+	t.looks, t.peak = watch.Stop()
+	ownAfter, machineAfter := j.kills()
+	t.counts = killed.Counts{Own: since(own, ownAfter), Machine: since(machine, machineAfter)}
+	return t, err
+}
+
+// since is how far a counter rose, where it can be read.
+func since(before, after int64) int64 {
+	if before < 0 || after < 0 {
+		return killed.Unknown
+	}
+	return max(0, after-before)
+}
+
+// start creates the results file with its header, under the first attempt that
+// is free, and returns its absolute path: pytest may change the directory.
+func (j *job) start(s session) (name string, attempt int, err error) {
+	if err := os.MkdirAll(j.options.results, 0o777); err != nil {
+		return "", 0, err
+	}
+	folder, err := filepath.Abs(j.options.results)
+	if err != nil {
+		return "", 0, err
+	}
+	header := timing.ResultsHeader{
+		Plan:    j.plan.Digest,
+		Run:     j.runID(),
+		Attempt: max(j.options.attempt, 1+j.attempts(folder, s)),
+		Runner:  j.runner(s),
+		Workers: s.run.Workers,
+		Started: time.Now().UTC().Truncate(time.Millisecond),
+	}
+	for _, one := range s.shards {
+		header.Shards = append(header.Shards, one.Name)
+	}
+	for ; ; header.Attempt++ {
+		name = filepath.Join(folder, fmt.Sprintf("wcshard-results-%s-%d.jsonl", s.name, header.Attempt))
+		file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", 0, err
+		}
+		_, err = file.Write(header.Line())
+		return name, header.Attempt, errors.Join(err, file.Close())
+	}
+}
+
+// attempts returns the newest attempt that the folder has of any of the
+// session's shards: run --all and run --shard name their files differently.
+func (j *job) attempts(folder string, s session) int {
+	newest := 0
+	names, _ := filepath.Glob(filepath.Join(folder, "wcshard-results-*.jsonl"))
+	for _, name := range names {
+		header, err := readHeader(name)
+		if err != nil || header.Plan != j.plan.Digest {
+			continue // verify says what is wrong with it
+		}
+		if slices.ContainsFunc(s.shards, func(one *shard.Shard) bool { return slices.Contains(header.Shards, one.Name) }) {
+			newest = max(newest, header.Attempt)
+		}
+	}
+	return newest
+}
+
+// readHeader reads the first line of a results file.
+func readHeader(name string) (timing.ResultsHeader, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return timing.ResultsHeader{}, err
+	}
+	defer file.Close()
+	line, err := bufio.NewReader(file).ReadBytes('\n')
+	if err != nil {
+		return timing.ResultsHeader{}, err
+	}
+	results, err := timing.ReadResults(bytes.NewReader(line), name)
+	if err != nil {
+		return timing.ResultsHeader{}, err
+	}
+	return results.Header, nil
+}
+
+// runID names the run. All shards of one plan that run outside of CI count as
+// one run: their results belong together whenever they are merged.
+func (j *job) runID() string {
+	if j.options.run != "" {
+		return j.options.run
+	}
+	if id := j.sys.getenv("GITHUB_RUN_ID"); id != "" {
+		return id
+	}
+	digest := strings.TrimPrefix(j.plan.Digest, "sha256:")
+	return "local-" + digest[:min(12, len(digest))]
+}
+
+// runner is the class of the machine: durations of a laptop say little about a
+// runner's.
+func (j *job) runner(s session) string {
+	if j.sys.getenv("GITHUB_ACTIONS") == "true" {
+		return s.shards[0].Runner
+	}
+	return "local"
+}
+
+// selection is what the plugin has to know: the session's tests in running
+// order, and which tests of the same files other shards have.
+func (j *job) selection(s session) (pytest.Selection, error) {
+	names := make([]string, len(s.shards))
+	for i, one := range s.shards {
+		names[i] = one.Name
+	}
+	selection, err := pytest.Select(j.plan, names...)
+	selection.Pieces = s.run.Pieces
+	return selection, err
+}
+
+// judge compares what ran with what was planned. pytest's own statuses for a
+// run that it could not finish (2, 3, 4, a signal) tell more than ours and stay.
+func (j *job) judge(s session, results *timing.Results, status int) int {
+	part := *j.plan
+	part.Shards = nil
+	for _, one := range s.shards {
+		part.Shards = append(part.Shards, *one)
+	}
+	verdict := shard.Verify(&part, []*timing.Results{results})
+	j.publish(s, &part, verdict, results)
+	listed(j.sys, verdict.Killed, killedText)
+	if verdict.Complete() {
+		if status == exitOK && !verdict.Green() {
+			return exitTestsFailed
+		}
+		return status
+	}
+	if status >= 128 {
+		j.sys.say("%s: pytest was killed (exit status %d)", s.name, status)
+	}
+	printIncomplete(j.sys, verdict)
+	if notFound(verdict) == verdict.Planned {
+		j.sys.say("hint: none of the planned tests is here; run this in the folder where the plan was made, with the same checkout")
+	} else if len(results.Missing)+len(results.Extra) > 0 {
+		j.sys.say("hint: the tests are not those of the plan; make a new one with wcshard matrix, or drop arguments after -- that deselect tests")
+	}
+	if status == exitOK || status == exitTestsFailed || status == exitNoTests {
+		return exitIncomplete
+	}
+	return status
+}
+
+func notFound(v *shard.Verdict) int {
+	n := 0
+	for _, m := range v.Missing {
+		if m.Reason == shard.NotFound {
+			n++
+		}
+	}
+	return n
+}
+
+// closeResults appends the closing line, unless pytest was killed in the middle
+// of a line: a torn last line is a warning, one in the middle would be an error.
+func closeResults(name string, line []byte) error {
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	whole := make([]byte, 1)
+	if info, err := file.Stat(); err == nil && info.Size() > 0 {
+		_, err = file.ReadAt(whole, info.Size()-1)
+		if err != nil {
+			return errors.Join(err, file.Close())
+		}
+	}
+	if whole[0] == '\n' {
+		_, err = file.Write(line)
+	}
+	return errors.Join(err, file.Sync(), file.Close())
+}
