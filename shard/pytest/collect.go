@@ -77,8 +77,12 @@ func Collect(ctx context.Context, command Command, opts CollectOptions) (*Collec
 		return nil, err
 	}
 	defer p.remove()
+	return p.collect(ctx, command, opts, nil)
+}
+
+func (p *plugin) collect(ctx context.Context, command Command, opts CollectOptions, inspect *inspectConfig) (*Collection, error) {
 	out := filepath.Join(p.dir, "collection.jsonl")
-	config := pluginConfig{Mode: "collect", Out: out, Given: UserOptions(opts.Args).given(), Seed: new(int64(DefaultSeed))}
+	config := pluginConfig{Mode: "collect", Out: out, Given: UserOptions(opts.Args).given(), Seed: new(int64(DefaultSeed)), Inspect: inspect}
 	if err := p.configure(config); err != nil {
 		return nil, err
 	}
@@ -95,7 +99,7 @@ func Collect(ctx context.Context, command Command, opts CollectOptions) (*Collec
 	cmd.WaitDelay = DefaultGrace
 
 	stop := watch(out, opts.Progress)
-	err = cmd.Run()
+	err := cmd.Run()
 	stop()
 	status, err := exitStatus(command, err, cmd.ProcessState)
 	if err != nil {

@@ -37,6 +37,7 @@ type pluginConfig struct {
 	Turns     map[timing.NodeID][]int `json:"turns"`
 	Memory    *Memory                 `json:"memory,omitempty"`  // absent: no admission by memory
 	Timeout   bool                    `json:"timeout,omitempty"` // pytest-timeout is to be there
+	Inspect   *inspectConfig          `json:"inspect,omitempty"` // in collect mode
 }
 
 type pluginPiece struct {

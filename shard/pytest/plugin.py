@@ -394,6 +394,77 @@ class Collecting(Common):
         }
 
 
+class Inspecting:
+    """Beside collect mode, for wcshard doctor: writes which markers are
+    registered, and where in their source the tests of some files begin."""
+
+    def __init__(self, config: pytest.Config, settings: dict[str, Any]) -> None:
+        self.config = config
+        self.markers = settings["markers"]
+        self.files = set(settings["files"])
+        self.stream = Stream(settings["out"])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        # conftest files have registered theirs by now, and no test was imported.
+        lines = self.config.getini("markers")
+        registered = sorted({clean(line.partition(":")[0].partition("(")[0].strip()) for line in lines})
+        record = {"t": "config", "root": str(self.config.rootpath), "ini": str(self.config.inipath or "")}
+        self.stream.write({name: clean(text) for name, text in record.items()} | {"markers": registered})
+        for name in self.markers:  # so that --strict-markers does not end the inspection
+            if name not in registered:
+                self.config.addinivalue_line("markers", name)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        seen = set()
+        for item in session.items:
+            file = clean(file_of(item.nodeid))
+            if file in self.files and file not in seen and isinstance(item, pytest.Function):
+                seen.add(file)
+                self.write_source(file, str(item.path))
+
+    def write_source(self, file: str, path: str) -> None:
+        import ast
+
+        try:
+            with open(path, "rb") as source:
+                body = ast.parse(source.read()).body
+        except (OSError, SyntaxError, ValueError):
+            return
+        defs: dict[str, int] = {}
+        alias, start = "", 0  # what pytest is called, and the line after which it can be imported
+        for node in body:
+            text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+            if start == 0 and (text or (isinstance(node, ast.ImportFrom) and node.module == "__future__")):
+                continue
+            if start == 0:
+                start = self.first_line(node)
+            for name in node.names if isinstance(node, ast.Import) and not defs else ():
+                if name.name == "pytest":
+                    alias = name.asname or "pytest"
+            self.find(node, "", defs)
+        self.stream.write({"t": "source", "file": file, "path": clean(path), "pytest": alias, "start": start, "defs": defs})
+
+    def find(self, node: Any, within: str, defs: dict[str, int]) -> None:
+        """Note where tests and their classes begin: the last of a name counts, as in Python."""
+        import ast
+
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            name = within + "::" + node.name
+            defs[name] = self.first_line(node)
+            if not isinstance(node, ast.ClassDef):
+                return
+            within = name
+        elif not isinstance(node, (ast.If, ast.Try, ast.With, ast.ExceptHandler)):
+            return
+        for child in ast.iter_child_nodes(node):
+            self.find(child, within, defs)
+
+    @staticmethod
+    def first_line(node: Any) -> int:
+        return min([node.lineno] + [d.lineno for d in getattr(node, "decorator_list", [])])
+
+
 class Running(Common):
     """Run mode: keeps the planned tests, measures them where they run, and
     writes the results in the process that owns the terminal."""
@@ -1061,4 +1132,6 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, None]:
         plugin = Running(config, settings, os.path.dirname(path))
     plugin.configure()
     config.pluginmanager.register(plugin, "wcshard")
+    if settings.get("inspect"):
+        config.pluginmanager.register(Inspecting(config, settings["inspect"]), "wcshard_inspecting")
     yield

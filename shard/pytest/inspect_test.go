@@ -1,0 +1,62 @@
+package pytest
+
+import (
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// An inspection says which markers are registered, by file and by code, and
+// finds tests where Python's parser does. A marker that is not registered does
+// not end it, though the suite is strict.
+func TestInspect(t *testing.T) {
+	for _, version := range []string{"new", "old"} {
+		t.Run(version, func(t *testing.T) {
+			oneOfFew(t)
+			command, dir := pytestIn(t, version), suite(t, "inspect")
+			c, in, err := Inspect(t.Context(), command, CollectOptions{Dir: dir, Env: testEnv()}, InspectOptions{
+				Markers: []string{"memory_intensive"},
+				Files:   []string{"test_source.py", "test_plain.py", "test_crlf.py", "test_absent.py"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if in.Ini != filepath.Join(in.Root, "pytest.ini") {
+				t.Errorf("configured by %q in %q, want pytest.ini", in.Ini, in.Root)
+			}
+			for _, m := range []string{"slow", "fixed", "from_conftest", "parametrize"} {
+				if !slices.Contains(in.Markers, m) {
+					t.Errorf("%q is not registered, only %q", m, in.Markers)
+				}
+			}
+			if slices.Contains(in.Markers, "memory_intensive") {
+				t.Error("memory_intensive is registered")
+			}
+			want := map[string]Source{
+				"test_source.py": {Pytest: "pt", Start: 6, Defs: map[string]int{
+					"::test_decorated": 11, "::TestA": 18, "::TestA::test_method": 19, "::TestA::TestB": 23, "::TestA::TestB::test_nested": 24,
+					"::test_twice": 37, "::test_async": 33,
+				}},
+				"test_plain.py": {Start: 1, Defs: map[string]int{"::test_plain": 1}},
+				"test_crlf.py":  {Start: 2, Defs: map[string]int{"::TestCase": 5, "::TestCase::test_unit": 6}},
+			}
+			if len(in.Sources) != len(want) {
+				t.Errorf("%d sources, want %d", len(in.Sources), len(want))
+			}
+			for _, s := range in.Sources {
+				w := want[s.File]
+				w.File, w.Path = s.File, filepath.Join(in.Root, s.File)
+				if !reflect.DeepEqual(s, w) {
+					t.Errorf("source %+v, want %+v", s, w)
+				}
+			}
+			i := slices.IndexFunc(c.Tests, func(x CollectedTest) bool { return x.ID == timing.NodeID("test_source.py::TestA::TestB::test_nested") })
+			if i < 0 || !slices.Contains(c.Tests[i].Markers, "memory_intensive") {
+				t.Errorf("the collection is %+v", c.Tests)
+			}
+		})
+	}
+}

@@ -1,0 +1,5 @@
+def test_plain():
+    pass
+
+
+import pytest
