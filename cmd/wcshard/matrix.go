@@ -15,6 +15,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
@@ -94,13 +95,24 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
 		},
 	}
 	f := verb.Flags()
-	f.IntVar(&o.fleet.Shards, "shards", 4, "`N` pool jobs")
+	o.fleetFlags(f)
 	f.StringArrayVar((*[]string)(&o.timings), "timings", []string{defaultTimings}, "history of durations, a `FILE`; github is the newest good run's of the default branch, cache:FILE what a CI restored; repeatable, the first that has any; none is an even split by test count")
 	f.StringVar(&o.saveTimings, "save-timings", "", "write the history that the plan rests on to a `FILE`; .gz compresses")
 	o.remote.where(f, "--timings github")
 	f.StringVar(&o.plan, "plan", defaultPlan, "plan `FILE` to write; .gz compresses")
 	f.StringVar(&o.ids, "ids", "", "plan the node IDs in `FILE`, one a line, instead of collecting (- is standard input)")
 	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
+	f.StringVar(&o.output, "output", "json", "`json|github|gitlab`: github also appends matrix, count, plan-digest and max-parallel to $GITHUB_OUTPUT, gitlab writes --pipeline")
+	f.StringVar(&o.pipeline, "pipeline", defaultPipeline, "with --output gitlab: child pipeline to write, a `FILE`")
+	f.IntVar(&o.maxParallel, "max-parallel", 0, "with --output github: at most `N` jobs at a time, for strategy: max-parallel; 0 is all of them")
+	f.StringVar(&o.pytestArgs, "pytest-args", "", "`ARGUMENTS` for pytest in one string, quoted as in a shell; those after -- follow")
+	f.BoolVar(&o.noTests, "allow-empty", false, "no tests are no error: count is 0")
+	return verb
+}
+
+// fleetFlags are the flags about the runners and their memory.
+func (o *matrixOptions) fleetFlags(f *pflag.FlagSet) {
+	f.IntVar(&o.fleet.Shards, "shards", 4, "`N` pool jobs")
 	f.StringVar(&o.workers, "workers", "auto", "xdist workers of a pool job, `auto|N`; auto is one for each core of the runner")
 	f.StringArrayVar(&o.markers, "memory-marker", []string{defaultMarker}, "`MARKER` of memory tests; repeatable; none ignores markers")
 	f.Float64Var(&o.fleet.MemoryShare, "memory-share", 0.35, "a test that needs more than this `SHARE` of the runner's memory is a memory test; 0 goes by markers alone")
@@ -112,12 +124,6 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
 	f.StringVar(&o.memory, "runner-memory", "16GiB", "memory of the runner, a `SIZE`")
 	f.StringVar(&o.memoryMemory, "memory-runner-memory", "", "memory of the memory jobs' runner, a `SIZE` (default: --runner-memory)")
 	f.StringVar(&o.reserve, "memory-reserve", "auto", "memory of a runner that pytest is not to use, a `SIZE`; auto is a sixteenth, at most 2 GiB")
-	f.StringVar(&o.output, "output", "json", "`json|github|gitlab`: github also appends matrix, count, plan-digest and max-parallel to $GITHUB_OUTPUT, gitlab writes --pipeline")
-	f.StringVar(&o.pipeline, "pipeline", defaultPipeline, "with --output gitlab: child pipeline to write, a `FILE`")
-	f.IntVar(&o.maxParallel, "max-parallel", 0, "with --output github: at most `N` jobs at a time, for strategy: max-parallel; 0 is all of them")
-	f.StringVar(&o.pytestArgs, "pytest-args", "", "`ARGUMENTS` for pytest in one string, quoted as in a shell; those after -- follow")
-	f.BoolVar(&o.noTests, "allow-empty", false, "no tests are no error: count is 0")
-	return verb
 }
 
 // timeoutRule says how a job's time limit follows from its estimate.

@@ -36,7 +36,8 @@ func newRoot(sys *system) *cobra.Command {
 
 matrix collects the tests, packs them from measured durations and writes a plan;
 run runs one shard of it, here or in CI; verify compares what ran with what was
-planned; merge learns from it for the next plan.
+planned; merge learns from it for the next plan; doctor compares the tests'
+markers with what was measured.
 
 Each flag can also be given as an environment variable: --max-age as
 WCSHARD_MAX_AGE. All after -- belongs to pytest.`,
@@ -62,7 +63,7 @@ WCSHARD_MAX_AGE. All after -- belongs to pytest.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef(fmt.Sprintf(`run "wcshard help %s" for its flags`, cmd.Name()), "reading the command line: %w", err)
 	})
-	root.AddCommand(newMatrix(sys), newRun(sys), newVerify(sys), newMerge(sys), newDemo(sys))
+	root.AddCommand(newMatrix(sys), newRun(sys), newVerify(sys), newMerge(sys), newDoctor(sys), newDemo(sys))
 	for _, verb := range root.Commands() {
 		fromEnvironment(sys, verb)
 	}
