@@ -47,7 +47,8 @@ func testVenv(t *testing.T) string {
 	return venv
 }
 
-func runScripts(t *testing.T, dir, venv string) {
+// runScripts runs the scripts of a folder, with more variables as NAME=value.
+func runScripts(t *testing.T, dir, venv string, more ...string) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
@@ -62,6 +63,7 @@ func runScripts(t *testing.T, dir, venv string) {
 			for _, ci := range ciIndexes {
 				env.Setenv(ci.index, "")
 			}
+			env.Vars = append(env.Vars, more...)
 			return nil
 		},
 	})

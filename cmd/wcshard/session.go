@@ -315,7 +315,9 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 		j.sys.say("%s: pytest was killed (exit status %d)", s.name, status)
 	}
 	printIncomplete(j.sys, verdict)
-	if notFound(verdict) == verdict.Planned {
+	if status < 128 && len(results.Tests)+len(results.Running)+len(results.Missing)+len(results.Extra) == 0 {
+		j.sys.say("hint: pytest came to none of the tests: see what stands above, and try %s --version", j.command)
+	} else if notFound(verdict) == verdict.Planned {
 		j.sys.say("hint: none of the planned tests is here; run this in the folder where the plan was made, with the same checkout")
 	} else if len(results.Missing)+len(results.Extra) > 0 {
 		j.sys.say("hint: the tests are not those of the plan; make a new one with wcshard matrix, or drop arguments after -- that deselect tests")

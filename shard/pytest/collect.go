@@ -28,9 +28,13 @@ const (
 type ExitError struct {
 	Status int
 	Output string // the last of what it printed
+	Early  bool   // before pytest was there: the status is that of what calls it, such as uv
 }
 
 func (e *ExitError) Error() string {
+	if e.Early {
+		return fmt.Sprintf("it ended with exit status %d before it began to collect", e.Status)
+	}
 	return fmt.Sprintf("pytest ended with exit status %d (%s)", e.Status, statusText(e.Status))
 }
 
@@ -109,7 +113,9 @@ func (p *plugin) collect(ctx context.Context, command Command, opts CollectOptio
 		return nil, context.Cause(ctx)
 	}
 	if status != ExitOK && status != ExitNoTests {
-		return nil, explainExit(command, &ExitError{status, output.String()})
+		_, err := os.Stat(out)
+		early := err != nil && (status == ExitFailed || status == ExitInterrupted) // pytest ends so only after it began
+		return nil, explainExit(command, &ExitError{status, output.String(), early})
 	}
 	return readCollected(out, status, opts.Args, &output)
 }
@@ -119,7 +125,7 @@ func readCollected(out string, status int, args []string, output *tail) (*Collec
 	file, err := os.Open(out)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, &HintError{
-			fmt.Errorf("%w that loads wcshard's plugin: %w", ErrNoPytest, &ExitError{status, output.String()}),
+			fmt.Errorf("%w that loads wcshard's plugin: %w", ErrNoPytest, &ExitError{status, output.String(), false}),
 			"name the program that is pytest with --pytest, and leave out arguments that make it do something else, such as --version",
 		}
 	}
@@ -146,6 +152,11 @@ func explainExit(command Command, exit *ExitError) error {
 		return &HintError{
 			fmt.Errorf("calling %q (%s): %w: %w", command, command.Source, ErrNoPytest, exit),
 			"install pytest there, or name another one: --pytest \"uv run pytest\"",
+		}
+	case exit.Early:
+		return &HintError{
+			fmt.Errorf("calling %q (%s): %w: %w", command, command.Source, ErrNoPytest, exit),
+			fmt.Sprintf("see what it says above, and try %s --version", command),
 		}
 	case exit.Status == ExitInterrupted:
 		return &HintError{exit, "the suite must be collected without errors: try pytest --collect-only"}

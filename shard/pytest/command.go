@@ -100,13 +100,26 @@ func inVenv(opts FindOptions, venv, source string) (Command, string) {
 }
 
 func findUV(opts FindOptions) (Command, string) {
-	if !opts.Exists(filepath.Join(opts.Dir, "uv.lock")) {
+	if !locked(opts) {
 		return Command{}, "no uv.lock"
 	}
 	if _, err := opts.LookPath("uv"); err != nil {
 		return Command{}, "there is a uv.lock, but no uv on the path"
 	}
 	return Command{Argv: []string{"uv", "run", "pytest"}, Source: "uv.lock"}, ""
+}
+
+// locked reports whether uv keeps this project: uv.lock is beside it or, for a
+// member of a workspace, in a folder above it within the repository.
+func locked(opts FindOptions) bool {
+	for dir := absolute(opts.Dir); ; dir = filepath.Dir(dir) {
+		if opts.Exists(filepath.Join(dir, "uv.lock")) {
+			return true
+		}
+		if opts.Exists(filepath.Join(dir, ".git")) || dir == filepath.Dir(dir) {
+			return false
+		}
+	}
 }
 
 func findPython(opts FindOptions) (Command, string) {

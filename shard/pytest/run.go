@@ -71,7 +71,7 @@ func Run(ctx context.Context, command Command, opts RunOptions) (status int, err
 		cmd.Env = append(cmd.Env, "PYTEST_TIMEOUT="+strconv.FormatFloat(opts.Timeout.Seconds(), 'g', -1, 64))
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
-	cmd.Cancel = func() error { return interrupt(ctx, cmd.Process, opts.Terminal) }
+	cmd.Cancel = func() error { return interrupt(ctx, command.interrupted(cmd.Process, opts.Stdin), opts.Terminal) }
 	cmd.WaitDelay = opts.Grace
 	if cmd.WaitDelay == 0 {
 		cmd.WaitDelay = DefaultGrace
