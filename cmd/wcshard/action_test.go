@@ -524,11 +524,29 @@ func newSmallHub(t *testing.T) *hub {
 	}
 	h.write("a/test_a.py", small)
 	h.write("b/test_b.py", small)
-	h.workflow = strings.Replace(h.workflow, "        id: wcshard\n", "        id: wcshard\n        with:\n          shards: 2\n          workers: 1\n", 1)
-	h.workflow = regexp.MustCompile(`(?m)^      - run: pip.*\n`).ReplaceAllString(h.workflow, "")
+	h.write("conftest.py", compiling)
+	const warm = "          warm: compiled\n"
+	h.workflow = strings.Replace(h.workflow, "        id: wcshard\n", "        id: wcshard\n        with:\n          shards: 2\n          workers: 1\n"+warm, 1)
+	h.workflow = regexp.MustCompile(`(?m)^(      - uses: wcshard/wcshard.*\n)(  tests:)`).ReplaceAllString(h.workflow, "$1        with:\n"+warm+"$2")
+	h.workflow = noPip(h.workflow)
 	h.commit()
 	return h
 }
+
+// noPip leaves out what the tests have installed already.
+func noPip(workflow string) string {
+	return regexp.MustCompile(`(?m)^      - run: pip.*\n`).ReplaceAllString(workflow, "")
+}
+
+// compiling makes files at the first import, as weathercop does.
+const compiling = `import pathlib, sys
+
+made = pathlib.Path(__file__).parent / "compiled" / "extension"
+if not made.exists():
+    made.parent.mkdir(exist_ok=True)
+    made.write_text("")
+    print("compiled anew", file=sys.__stderr__)
+`
 
 // again replaces the matrix job by one that has run already: what "Re-run
 // failed jobs" does with a job that was green. shard is the one that failed.
@@ -565,6 +583,14 @@ func TestActionTrouble(t *testing.T) {
 		t.Errorf("the log does not say what failed:\n%s", h.text())
 	}
 	plan := h.files("wcshard-plan-1")
+	for _, e := range h.entries() {
+		if strings.Contains(e.Msg, "compiled anew") && strings.Contains(e.Job, "pytest") {
+			t.Errorf("%s compiled what the matrix job had saved", e.Job)
+		}
+	}
+	if !h.says("Cache saved with key: wcshard-warm-linux-") || !h.says("Cache restored from key: ") {
+		t.Errorf("warm files were not saved and restored:\n%s", h.text())
+	}
 
 	step := func(name string, change func(), want jobs, says ...string) {
 		t.Helper()
@@ -648,6 +674,35 @@ func TestActionTrouble(t *testing.T) {
 	h.want(h.push(), jobs{"matrix": "failure", "tests": "failure"})
 	if !h.says("no job has put out a matrix, job matrix: failure, job pytest: skipped") {
 		t.Errorf("the gate does not say that there was no matrix:\n%s", h.text())
+	}
+}
+
+// TestActionOne runs README's workflow of one job, twice.
+func TestActionOne(t *testing.T) {
+	t.Parallel()
+	h := newSmallHub(t)
+	h.workflow = noPip(workflows(t)["one"])
+	h.commit()
+	h.want(h.push(), jobs{"tests": "success"})
+	for _, want := range []string{"no durations in the cache", "all 12 tests ran exactly once", "slowest", "Cache saved with key: wcshard-timings-tests-"} {
+		if !h.says(want) {
+			t.Errorf("the log does not say %q:\n%s", want, h.text())
+		}
+	}
+	for _, name := range []string{"wcshard-plan-1", "wcshard-results-all-1", "wcshard-timings-1"} {
+		if !slices.Contains(h.artifacts(), name) {
+			t.Errorf("there is no artifact %s in %q", name, h.artifacts())
+		}
+	}
+	h.run++
+	h.write("a/fail", "")
+	h.commit()
+	h.want(h.push(), jobs{"tests": "failure"})
+	if !h.summarized("History: the cache, which covers 100 % of the tests") || !h.says("told to::fail") {
+		t.Errorf("the second run does not know its history, or not its failure:\n%s", h.text())
+	}
+	if n := h.saved(); n != 1 {
+		t.Errorf("a failed run saved %d histories, want 1", n)
 	}
 }
 

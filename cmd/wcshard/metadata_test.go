@@ -1,0 +1,297 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/wcshard/wcshard/shard/pytest"
+)
+
+const zizmor = "zizmor==1.32.0" // by PyPI's name
+
+// metadata is action.yml.
+type metadata struct {
+	Inputs  yaml.Node
+	Outputs map[string]struct{ Description, Value string }
+	Runs    struct {
+		Using string
+		Steps []map[string]any
+	}
+}
+
+// input is one input of action.yml, in its order.
+type input struct{ name, description, initial string }
+
+func readMetadata(t *testing.T) (metadata, []input, string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository(t), "action.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m metadata
+	if err := yaml.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	var inputs []input
+	for i := 0; i < len(m.Inputs.Content); i += 2 {
+		var value struct {
+			Description string
+			Default     *string
+		}
+		name := m.Inputs.Content[i].Value
+		if err := m.Inputs.Content[i+1].Decode(&value); err != nil {
+			t.Fatal(err)
+		}
+		if value.Default == nil || value.Description == "" {
+			t.Errorf("input %s has no default or no description", name)
+			continue
+		}
+		inputs = append(inputs, input{name, value.Description, *value.Default})
+	}
+	return m, inputs, string(text)
+}
+
+var (
+	pinned     = regexp.MustCompile(`^[\w.-]+/[\w./-]+@[0-9a-f]{40}$`)
+	commented  = regexp.MustCompile(`(?m)uses: \S+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	inputUse   = regexp.MustCompile(`\binputs\.([a-z-]+)`)
+	stepKeys   = strings.Fields("name id if run env continue-on-error working-directory shell uses with")
+	ourSetting = regexp.MustCompile(`^WCSHARD_[A-Z_]+$`)
+)
+
+// TestMetadata holds what GitHub and good sense ask of action.yml, of which
+// neither actionlint nor act say all.
+func TestMetadata(t *testing.T) {
+	m, inputs, text := readMetadata(t)
+	if m.Runs.Using != "composite" {
+		t.Errorf("using is %q", m.Runs.Using)
+	}
+	names := map[string]bool{}
+	for _, in := range inputs {
+		names[in.name] = true
+		if strings.Contains(in.description, "${{") {
+			t.Errorf("the description of input %s has an expression, which GitHub evaluates", in.name)
+		}
+		if !strings.Contains(text, "inputs."+in.name) {
+			t.Errorf("input %s is never used", in.name)
+		}
+	}
+	for _, use := range inputUse.FindAllStringSubmatch(text, -1) {
+		if !names[use[1]] {
+			t.Errorf("there is no input %s", use[1])
+		}
+	}
+	for name, out := range m.Outputs {
+		if strings.Contains(out.Description, "${{") || !strings.HasSuffix(out.Value, ".outputs."+name+" }}") {
+			t.Errorf("output %s is %+v", name, out)
+		}
+	}
+	uses := 0
+	for i, step := range m.Runs.Steps {
+		where := fmt.Sprintf("step %d (%v)", i, step["name"])
+		for key := range step {
+			if !slices.Contains(stepKeys, key) {
+				t.Errorf("%s has a key %s, which a composite action may not have", where, key)
+			}
+		}
+		if step["name"] == nil {
+			t.Errorf("%s has no name, so that a log shows its script", where)
+		}
+		script, isRun := step["run"].(string)
+		action, isUse := step["uses"].(string)
+		switch {
+		case isRun == isUse:
+			t.Errorf("%s has both or none of run and uses", where)
+		case isRun && step["shell"] != "bash":
+			t.Errorf("%s has shell %v", where, step["shell"])
+		case isRun && strings.Contains(script, "${{"):
+			t.Errorf("%s has an expression in its script: a value could bring commands along", where)
+		case isRun && strings.Contains(script, "\r"):
+			t.Errorf("%s has a carriage return", where)
+		case isUse && !pinned.MatchString(action):
+			t.Errorf("%s uses %s: want a full SHA", where, action)
+		}
+		if isUse {
+			uses++
+		}
+	}
+	if n := len(commented.FindAllString(text, -1)); n != uses {
+		t.Errorf("%d of %d actions have their version beside the SHA", n, uses)
+	}
+}
+
+// notInputs are flags that are no inputs of the action, and why.
+var notInputs = map[string]string{
+	"help": "", "ids": "the action collects", "output": "always github", "pipeline": "GitLab's", "plan": "travels as an artifact",
+	"save-timings": "travels with the plan", "results": "travel as artifacts", "repo": "this one", "api-url": "this one's",
+	"shard": "row says it", "shard-index": "row says it", "all": "mode says it", "list": "prints only", "null": "prints only",
+	"attempt": "GitHub says it", "run-id": "GitHub says it", "from-run": "for laptops", "failed": "for laptops",
+	"with-context": "for laptops", "trust-fork": "for laptops", "json": "for machines",
+}
+
+// TestInputs holds inputs and flags together: an input is a flag of the same
+// name, or the action's own; it reaches the verb as its environment variable;
+// and README shows it.
+func TestInputs(t *testing.T) {
+	m, inputs, _ := readMetadata(t)
+	own := map[string]bool{"mode": true, "working-directory": true, "token": true, "warm": true, "warm-key": true, "timings": true}
+	verbs := map[string]string{"matrix": "matrix", "all": "run", "verify": "verify", "Run the shard": "run"}
+	flags := map[string]map[string]bool{}
+	all := map[string]bool{}
+	for _, verb := range newRoot(newSystem()).Commands() {
+		flags[verb.Name()] = map[string]bool{}
+		for _, line := range strings.Split(string(flagNames(verb.Flags().FlagUsages())), "\n") {
+			flags[verb.Name()][line] = true
+			if verb.Name() == "matrix" || verb.Name() == "run" || verb.Name() == "verify" {
+				all[line] = true
+			}
+		}
+	}
+	passed := map[string]bool{}
+	for _, step := range m.Runs.Steps {
+		id, _ := step["id"].(string)
+		name, _ := step["name"].(string)
+		verb := verbs[id] + verbs[name]
+		env, _ := step["env"].(map[string]any)
+		for variable, value := range env {
+			if !ourSetting.MatchString(variable) {
+				continue
+			}
+			flag := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(variable, "WCSHARD_"), "_", "-"))
+			passed[flag] = true
+			if want := "${{ inputs." + flag + " }}"; value != want {
+				t.Errorf("%s is %v in step %q, want %s", variable, value, name, want)
+			}
+			if !flags[verb][flag] {
+				t.Errorf("step %q sets %s, and wcshard %s has no flag --%s", name, variable, verb, flag)
+			}
+		}
+	}
+	known := map[string]bool{}
+	for _, in := range inputs {
+		known[in.name] = true
+		if !own[in.name] && !passed[in.name] {
+			t.Errorf("input %s reaches no verb", in.name)
+		}
+	}
+	for flag := range all {
+		if _, excepted := notInputs[flag]; flag != "" && !known[flag] && !excepted {
+			t.Errorf("flag --%s is no input of action.yml; if it is not to be one, say why in notInputs", flag)
+		}
+	}
+}
+
+var flagName = regexp.MustCompile(`(?m)^\s+(?:-\S, )?--([a-z-]+).*$`)
+
+func flagNames(usages string) []byte {
+	var names [][]byte
+	for _, m := range flagName.FindAllStringSubmatch(usages, -1) {
+		names = append(names, []byte(m[1]))
+	}
+	return bytes.Join(names, []byte("\n"))
+}
+
+var inputsBlock = regexp.MustCompile(`(?s)<!-- inputs -->\n.*?<!-- end inputs -->\n`)
+
+// TestReadmeInputs keeps README's table of inputs in step with action.yml;
+// UPDATE_README=1 rewrites it.
+func TestReadmeInputs(t *testing.T) {
+	_, inputs, _ := readMetadata(t)
+	table := "<!-- inputs -->\n| input | default | |\n|---|---|---|\n"
+	for _, in := range inputs {
+		initial := ""
+		if in.initial != "" {
+			initial = "`" + in.initial + "`"
+		}
+		if len(initial) > 40 {
+			initial = "*computed*"
+		}
+		table += fmt.Sprintf("| `%s` | %s | %s |\n", in.name, initial, in.description)
+	}
+	table += "<!-- end inputs -->\n"
+	name := filepath.Join(repository(t), "README.md")
+	readme, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !inputsBlock.Match(readme) {
+		t.Fatal("README.md has no table of inputs")
+	}
+	updated := inputsBlock.ReplaceAllLiteral(readme, []byte(table))
+	if bytes.Equal(updated, readme) {
+		return
+	}
+	if os.Getenv("UPDATE_README") == "" {
+		t.Fatal("README.md and action.yml differ; UPDATE_README=1 go test ./cmd/wcshard -run TestReadme mends README.md")
+	}
+	if err := os.WriteFile(name, updated, 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWorkflows has actionlint and zizmor look at action.yml, at this
+// repository's own workflows and at README's.
+func TestWorkflows(t *testing.T) {
+	folder := t.TempDir()
+	write := func(name string, text []byte) string {
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	_, _, text := readMetadata(t)
+	write("action.yml", []byte(text))
+	write(".git/config", nil) // actionlint looks for local actions from there
+	var local, files []string
+	for name, text := range workflows(t) {
+		if name == "" && strings.Count(text, "\n") > 45 {
+			t.Errorf("README's minimal workflow has %d lines, want at most 45", strings.Count(text, "\n"))
+		}
+		files = append(files, write(".github/workflows/readme-"+name+".yml", []byte(text)))
+		// As a local action, so that its inputs and outputs are checked, too.
+		text = regexp.MustCompile(`uses: wcshard/wcshard@.*`).ReplaceAllString(text, "uses: ./")
+		local = append(local, write(".github/workflows/local-"+name+".yml", []byte(text)))
+	}
+	ours, err := filepath.Glob(filepath.Join(repository(t), ".github", "workflows", "*.yml"))
+	if err != nil || len(ours) == 0 {
+		t.Fatal("there are no workflows of our own: ", err)
+	}
+	for _, path := range ours {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, write(".github/workflows/"+filepath.Base(path), text))
+	}
+	lint := exec.CommandContext(t.Context(), tool(t, actionlintModule), slices.Concat([]string{"-shellcheck=", "-pyflakes="}, files, local)...)
+	lint.Dir = folder
+	if out, err := lint.CombinedOutput(); err != nil {
+		t.Errorf("actionlint: %v\n%s", err, out)
+	}
+
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Skip(err)
+	}
+	venv := filepath.Join(cache, "wcshard", "venv", strings.ReplaceAll(zizmor, "==", "-"))
+	if _, err := pytest.Venv(t.Context(), pytest.VenvOptions{Dir: venv, Requirements: []string{zizmor}, Log: t.Output()}); err != nil {
+		t.Fatal(err)
+	}
+	audit := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "zizmor"), append([]string{"--offline", "--persona", "pedantic", "--no-progress", "--color", "never", filepath.Join(folder, "action.yml")}, files...)...)
+	if out, err := audit.CombinedOutput(); err != nil {
+		t.Errorf("zizmor: %v\n%s", err, out)
+	}
+}
