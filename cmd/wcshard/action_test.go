@@ -4,16 +4,20 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -703,6 +707,81 @@ func TestActionOne(t *testing.T) {
 	}
 	if n := h.saved(); n != 1 {
 		t.Errorf("a failed run saved %d histories, want 1", n)
+	}
+}
+
+// TestActionRelease has the action download a release's program: only with the
+// SHA-256 that stands in its own tree is it run, and from a cache no other.
+func TestActionRelease(t *testing.T) {
+	t.Parallel()
+	h := newSmallHub(t)
+	h.workflow = noPip(workflows(t)["one"])
+	h.commit()
+	asset := fmt.Sprintf("wcshard-v9.9.9-%s-%s", runtime.GOOS, runtime.GOARCH)
+	program := filepath.Join(t.TempDir(), asset)
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-X main.release=v9.9.9", "-o", program, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := filepath.Join(h.action, ".github", "release", "SHA256SUMS")
+	if err := os.WriteFile(sums, fmt.Appendf(nil, "# sums\n%x  %s\n", sha256.Sum256(text), asset), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		if r.URL.Path != "/v9.9.9/"+asset {
+			t.Errorf("the action asks for %s", r.URL.Path)
+		}
+		w.Write(text)
+	}))
+	defer server.Close()
+	h.edit("action.yml", "https://github.com/wcshard/wcshard/releases/download", server.URL)
+
+	good := text
+	text = append(slices.Clone(good), 0)
+	h.want(h.push(), jobs{"tests": "failure"})
+	if !h.says("the download " + asset + " has another SHA-256 than this action's SHA256SUMS says, so it was not run") {
+		t.Errorf("another program was not refused:\n%s", h.text())
+	}
+	text = good
+	h.run++
+	h.want(h.push(), jobs{"tests": "success"})
+	if asked != 2 || !h.says("Cache saved with key: "+asset) {
+		t.Errorf("the program was asked for %d times, want 2:\n%s", asked, h.text())
+	}
+	h.run++
+	h.want(h.push(), jobs{"tests": "success"})
+	if asked != 2 {
+		t.Errorf("the program was not taken from the cache:\n%s", h.text())
+	}
+	// The cache has another program: the download is taken instead.
+	h.edit(".github/release/SHA256SUMS", fmt.Sprintf("%x", sha256.Sum256(good)), fmt.Sprintf("%x", sha256.Sum256(append(good, 1))))
+	text = append(good, 1)
+	h.run++
+	h.want(h.push(), jobs{"tests": "success"})
+	if asked != 3 {
+		t.Errorf("the cached program was run, although the tree has another SHA-256:\n%s", h.text())
+	}
+}
+
+// edit replaces text in a file of the action's tree.
+func (h *hub) edit(name, from, to string) {
+	h.t.Helper()
+	path := filepath.Join(h.action, filepath.FromSlash(name))
+	text, err := os.ReadFile(path)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte(from)) {
+		h.t.Fatalf("%s has no %q", name, from)
+	}
+	if err := os.WriteFile(path, bytes.ReplaceAll(text, []byte(from), []byte(to)), 0o666); err != nil {
+		h.t.Fatal(err)
 	}
 }
 

@@ -115,11 +115,18 @@ func noArguments(cmd *cobra.Command, own []string) error {
 		"%s takes no argument %q", cmd.Name(), own[0])
 }
 
-// version is the module's version, and the commit for a build from a checkout.
+// release is the version of a release; .ci/release sets it when it builds one.
+var release string
+
+// version is the release, else the module's version, and the commit for a build
+// from a checkout.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
+	}
+	if release != "" {
+		return release + " " + info.GoVersion
 	}
 	text := info.Main.Version
 	if text == "" || text == "(devel)" {
