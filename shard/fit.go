@@ -13,7 +13,7 @@ import (
 // nobody says how much that is: a sixteenth for the system, the runner's agent
 // and the page cache, between 64 MiB and 2 GiB.
 func Reserve(memory int64) int64 {
-	return min(max(memory/16, 64<<20), 2<<30, memory)
+	return min(max(memory/16, 64<<20), 2<<30, memory/2)
 }
 
 // Budget returns what pytest may use on a runner of so much memory, all its
@@ -212,13 +212,18 @@ func (q *sequence) needs(tests []int32) []TestNeed {
 // afterwards, where earlier tests left kept.
 //
 // High may hold what was inherited when it was seen, Low is what it surely
-// adds: so it is the larger of High and of Low on top of kept.
+// adds: so it is the larger of High and of Low on top of kept. What is below
+// MinNeed is left out: the most that thousands of tests ever left would add up
+// to what no run leaves.
 func (q *sequence) demand(p int32, kept int64) (use, after int64) {
 	n := q.test(p).Estimate.Need
-	if max(n.High, n.Kept) < MinNeed {
+	if n.High < MinNeed {
 		return kept, kept
 	}
-	after = kept + n.Kept
+	after = kept
+	if n.Kept >= MinNeed {
+		after += n.Kept
+	}
 	return max(n.High, kept+n.Low, after), after
 }
 
@@ -229,11 +234,13 @@ func (q *sequence) meeting(tests []int32, workers int) int64 {
 	sum := int64(0)
 	for _, p := range tests {
 		n := q.test(p).Estimate.Need
-		if max(n.High, n.Kept) < MinNeed {
+		if n.High < MinNeed {
 			continue
 		}
 		highs = append(highs, n.High)
-		sum += n.Kept
+		if n.Kept >= MinNeed {
+			sum += n.Kept
+		}
 	}
 	slices.Sort(highs)
 	for _, high := range highs[max(0, len(highs)-workers):] {

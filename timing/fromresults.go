@@ -113,6 +113,9 @@ func (b *builder) results(r *Results) {
 		if t.Before == 0 {
 			t.Before = held[t.Worker] // of a test that died, only samples of its peak are known
 		}
+		if floors[t.Worker] == 0 {
+			floors[t.Worker] = t.Before // of its first test
+		}
 		held[t.Worker] = cmp.Or(t.After, held[t.Worker])
 		b.add(testKind, string(t.ID), testSample(src, &t, shared, floors[t.Worker]))
 	}

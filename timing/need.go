@@ -76,6 +76,11 @@ func (e *Estimator) Floor() int64 {
 				e.floor = max(e.floor, sample.floor)
 			}
 		}
+		if e.floor == 0 { // results without workers: what the first test found
+			for _, s := range e.h.series[testKind] {
+				e.floor = max(e.floor, s.samples[0].floor)
+			}
+		}
 	}
 	return e.floor
 }

@@ -100,6 +100,20 @@ func TestNeedFromResults(t *testing.T) {
 	}
 }
 
+// Where no worker says its floor, it is what its first test found.
+func TestNeedWithoutWorkers(t *testing.T) {
+	r := run("r", 1, heavy("a.py::one", 300), heavy("a.py::two", 10))
+	r.Tests[1].Before, r.Tests[1].Peak = 250*mib, 260*mib
+	e := FromResults(r).Estimator("linux")
+	got := e.Tests([]NodeID{"a.py::one", "a.py::two"})
+	if want := (Need{Low: 300 * mib, High: 300 * mib}); got[0].Need != want || e.Floor() != 100*mib {
+		t.Errorf("the first needs %+v over a floor of %d, want %+v over 100 MiB", got[0].Need, e.Floor(), want)
+	}
+	if want := (Need{Low: 10 * mib, High: 160 * mib}); got[1].Need != want {
+		t.Errorf("the second needs %+v, want %+v", got[1].Need, want)
+	}
+}
+
 // What the controller of xdist holds is measured, or taken for a worker's.
 func TestFloor(t *testing.T) {
 	r := run("r", 1)
