@@ -11,5 +11,9 @@
 // load is the time they take, its wall that time spread over its workers; the
 // makespan is the longest wall, and the lower bound what no plan can beat.
 //
+// Of memory: a worker's floor is what it holds before its first test; a test's
+// need is what it takes on top of that, and kept what it leaves behind; a job's
+// budget is what all its processes may use together.
+//
 // The package is pure: no files, processes, clock or network.
 package shard

@@ -155,8 +155,14 @@ func TestStaff(t *testing.T) {
 			s, f := fourGiB()
 			s.Tests, s.Base, f.Shards, f.MemoryShare = c.tests, time.Millisecond, 1, 0
 			p := mustPack(t, s, f)
-			if got := fmt.Sprintf("w%d %v", p.Shards[0].Workers, p.Shards[0].Wall); got != c.want {
+			s0 := &p.Shards[0]
+			if got := fmt.Sprintf("w%d %v", s0.Workers, s0.Wall); got != c.want {
 				t.Errorf("the job is %s, want %s", got, c.want)
+			}
+			most := min(4, len(c.tests))
+			warned := slices.Contains(p.Warnings, fmt.Sprintf("memory has room for fewer workers than there are cores: pool-1 %d of %d", s0.Workers, most))
+			if warned != (s0.Workers < most) {
+				t.Errorf("%d workers of %d, and the warnings are %q", s0.Workers, most, p.Warnings)
 			}
 		})
 	}

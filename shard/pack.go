@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wcshard/wcshard/timing"
@@ -203,6 +204,7 @@ func (q *sequence) assemble(fleet Fleet, by *heavies, packs, pool [][]int32) *Pl
 	type draft struct {
 		shard Shard
 		first int32
+		spare int
 	}
 	var drafts []draft
 	r := newRunner(q)
@@ -211,7 +213,7 @@ func (q *sequence) assemble(fleet Fleet, by *heavies, packs, pool [][]int32) *Pl
 	add := func(kind Kind, name string, workers int, tests []int32) *Shard {
 		s := r.shard(tests, workers, cut, fleet.budget(kind))
 		s.Name, s.Kind, s.Runner = name, kind, fleet.runner(kind)
-		drafts = append(drafts, draft{s, tests[0]})
+		drafts = append(drafts, draft{s, tests[0], r.spare})
 		return &drafts[len(drafts)-1].shard
 	}
 	for k, tests := range packs {
@@ -224,16 +226,32 @@ func (q *sequence) assemble(fleet Fleet, by *heavies, packs, pool [][]int32) *Pl
 		return cmp.Or(cmp.Compare(y.shard.Wall, x.shard.Wall), cmp.Compare(x.shard.Kind, y.shard.Kind), cmp.Compare(x.first, y.first))
 	})
 	n := 0
+	var short []string
 	for i := range drafts {
 		s := &drafts[i].shard
 		if s.Kind == Pool {
 			n++
 			s.Name = "pool-" + strconv.Itoa(n)
 		}
+		if spare := drafts[i].spare; spare > 0 {
+			short = append(short, fmt.Sprintf("%s %d of %d", s.Name, s.Workers, s.Workers+spare))
+		}
 		plan.Shards = append(plan.Shards, *s)
+	}
+	if len(short) > 0 {
+		plan.Warnings = append(plan.Warnings, "memory has room for fewer workers than there are cores: "+listed(short))
 	}
 	plan.Makespan = plan.Shards[0].Wall
 	return plan
+}
+
+// listed joins the first few of some names.
+func listed(names []string) string {
+	const most = 5
+	if more := len(names) - most; more > 0 {
+		names = append(slices.Clone(names[:most]), fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // memoryWorkers returns the most workers that a memory shard may have. Of

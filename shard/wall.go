@@ -16,6 +16,7 @@ type runner struct {
 	seen  []uint32 // by worker and set-up: the last run that had it there
 	epoch uint32
 
+	spare   int   // workers that the last job staffed goes without for the sake of memory
 	limited bool  // the tests of the job cannot all meet
 	limit   int64 // what they may need together, over the floors of their workers
 	peak    int64 // what the last run within the limit came to
@@ -67,6 +68,7 @@ func (r *runner) staff(pieces []stretch, tests []int32, workers int, budget int6
 	staffs := r.candidates(tests, most, job)
 	if len(staffs) == 1 {
 		best, wall = r.employ(pieces, tests, staffs[0], job)
+		r.spare = 0
 		return best, wall, r.peak
 	}
 	for _, w := range staffs {
@@ -74,10 +76,11 @@ func (r *runner) staff(pieces []stretch, tests []int32, workers int, budget int6
 		for i := range trial {
 			trial[i].tests = slices.Clone(trial[i].tests)
 		}
-		w, t := r.employ(trial, tests, w, job)
+		n, t := r.employ(trial, tests, w, job)
 		// Workers that save next to nothing are not worth their memory.
 		if best == 0 || t < wall || t-wall <= wall/1000*fine {
-			best, wall, use = w, t, r.peak
+			best, wall, use = n, t, r.peak
+			r.spare = most - w
 			copy(pieces, trial)
 		}
 	}
