@@ -1,0 +1,15 @@
+import pytest
+
+
+@pytest.mark.parametrize("n", range(8))
+def test_before(n, work):
+    work()
+
+
+def test_heavy(take):
+    take(400)
+
+
+@pytest.mark.parametrize("n", range(9))
+def test_after(n, work):
+    work()
