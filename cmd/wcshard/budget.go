@@ -121,7 +121,7 @@ func (j *job) limit() int64 {
 // kills is how many processes the kernel has killed for lack of memory so far,
 // in the sessions' cgroup and on the machine.
 func (j *job) kills() (own, machine int64) {
-	own, machine = cgroup.Host{}.Kills()
+	own, machine = j.counter()
 	if j.group != nil {
 		own = j.group.Usage().Kills
 	}

@@ -31,7 +31,8 @@ type job struct {
 	dir     string
 	budget  budget
 	group   *cgroup.Group // that holds pytest within the budget; nil without --enforce
-	stopped atomic.Bool   // a signal came: no further session starts
+	counter func() (own, machine int64)
+	stopped atomic.Bool // a signal came: no further session starts
 }
 
 // newJob makes ready for the sessions. Release is to be called after the last
@@ -45,7 +46,7 @@ func newJob(sys *system, o runOptions, plan *shard.Plan, b budget) (j *job, rele
 	if err != nil {
 		return nil, nil, err
 	}
-	j = &job{sys: sys, options: o, plan: plan, command: command, dir: here, budget: b}
+	j = &job{sys: sys, options: o, plan: plan, command: command, dir: here, budget: b, counter: cgroup.Host{}.Kills()}
 	release = func() {}
 	if o.enforce {
 		release = j.enforce()

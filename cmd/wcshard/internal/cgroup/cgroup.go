@@ -227,19 +227,28 @@ func (p place) killed() int64 {
 	return n
 }
 
-// Kills returns how many processes the kernel has killed for want of memory:
-// of our cgroup, and on the whole machine; Unknown where it does not tell.
-func (h Host) Kills() (own, machine int64) {
-	own, machine = Unknown, Unknown
-	if place, err := h.own(); err == nil {
-		own = place.killed()
+// Kills returns a function that tells how many processes the kernel has killed
+// for want of memory: of our cgroup, and on the whole machine; Unknown where it
+// does not tell. Finding the cgroup costs more than asking it.
+func (h Host) Kills() func() (own, machine int64) {
+	place, err := h.own()
+	return func() (own, machine int64) {
+		own = Unknown
+		if err == nil {
+			own = place.killed()
+		}
+		return own, h.killed()
 	}
+}
+
+// killed is the machine's counter.
+func (h Host) killed() int64 {
 	if fields, err := readFields(filepath.Join(h.Root, "/proc/vmstat")); err == nil {
 		if n, ok := fields["oom_kill"]; ok {
-			machine = n
+			return n
 		}
 	}
-	return own, machine
+	return Unknown
 }
 
 // readFields reads the kernel's lines of a name and a number.

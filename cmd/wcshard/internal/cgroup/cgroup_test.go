@@ -104,17 +104,17 @@ func TestKills(t *testing.T) {
 		"sys/fs/cgroup/memory/job/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
 		"proc/vmstat": "nr_free_pages 1\noom_kill 7\n",
 	})
-	if own, machine := v1.Kills(); own != 3 || machine != 7 {
+	if own, machine := v1.Kills()(); own != 3 || machine != 7 {
 		t.Errorf("v1: Kills() = %d, %d, want 3, 7", own, machine)
 	}
 	v2 := tree(t, map[string]string{
 		"proc/self/mountinfo": mountV2, "proc/self/cgroup": "0::/job\n",
 		"sys/fs/cgroup/job/memory.events": "low 0\nhigh 0\nmax 14\noom 2\noom_kill 1\noom_group_kill 0\n",
 	})
-	if own, machine := v2.Kills(); own != 1 || machine != Unknown {
+	if own, machine := v2.Kills()(); own != 1 || machine != Unknown {
 		t.Errorf("v2: Kills() = %d, %d, want 1, Unknown", own, machine)
 	}
-	if own, machine := tree(t, nil).Kills(); own != Unknown || machine != Unknown {
+	if own, machine := tree(t, nil).Kills()(); own != Unknown || machine != Unknown {
 		t.Errorf("Kills() = %d, %d of a machine that does not tell", own, machine)
 	}
 }

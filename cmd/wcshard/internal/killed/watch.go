@@ -3,18 +3,19 @@ package killed
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
 )
 
-// How often processes are looked at: seldom while memory is plenty, since each
-// look costs some 50 µs a process, and often where a kill is near.
+// How often processes are looked at: seldom while memory is plenty, often where
+// a kill is near, and less often where there are so many processes that looking
+// would take more than a twentieth of a core; BenchmarkLook has the cost.
 const (
 	calm  = 100 * time.Millisecond
-	alert = 20 * time.Millisecond
+	alert = 30 * time.Millisecond
+	share = 20
 )
 
 // maxDepth bounds how far down a process's descendants are followed.
@@ -57,6 +58,7 @@ func (w *Watch) Stop() (kills []Snapshot, peak int64) {
 
 func (w *Watch) run() {
 	last, count := w.look(), w.kills()
+	took := time.Duration(0)
 	for {
 		held := last.total()
 		w.peak = max(w.peak, held)
@@ -64,13 +66,16 @@ func (w *Watch) run() {
 		if 2*held > w.limit && w.limit > 0 {
 			pause = alert
 		}
+		pause = max(pause, share*took)
 		ended := false
 		select {
 		case <-w.stop:
 			ended = true
 		case <-time.After(pause):
 		}
+		began := time.Now()
 		now, n := w.look(), w.kills()
+		took = time.Since(began)
 		if n > count {
 			w.seen = append(w.seen, Snapshot{last})
 		}
@@ -102,9 +107,9 @@ func (w *Watch) visit(all look, pid, depth int) {
 	if depth > maxDepth {
 		return
 	}
-	lists, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
-	for _, list := range lists {
-		text, _ := os.ReadFile(list)
+	tasks := "/proc/" + strconv.Itoa(pid) + "/task"
+	for _, task := range names(tasks) {
+		text, _ := os.ReadFile(tasks + "/" + task + "/children")
 		for _, word := range bytes.Fields(text) {
 			child, err := strconv.Atoi(string(word))
 			if err != nil {
@@ -114,6 +119,17 @@ func (w *Watch) visit(all look, pid, depth int) {
 			w.visit(all, child, depth+1)
 		}
 	}
+}
+
+// names lists a folder in whatever order, empty where it is gone by now.
+func names(dir string) []string {
+	file, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	all, _ := file.Readdirnames(-1)
+	return all
 }
 
 // resident is the second number of /proc/PID/statm, in pages; a process that
