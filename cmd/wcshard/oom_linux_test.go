@@ -23,7 +23,7 @@ const (
 	gib = 1 << 30
 )
 
-// long reports whether tests of minutes are wanted.
+// long reports whether tests of minutes are wanted: WCSHARD_LONG_TESTS=1.
 func long() bool { return os.Getenv("WCSHARD_LONG_TESTS") != "" }
 
 // inGroup runs a command in a memory cgroup of its own, and returns what it
@@ -58,6 +58,9 @@ func hungry(t *testing.T) string {
 // plain pytest -n dies. Without a history wcshard survives its kills, and with
 // one it has none, keeps within the budget, and is nearly as fast as can be.
 func TestOutOfMemory(t *testing.T) {
+	if !long() {
+		t.Skip("takes minutes: set WCSHARD_LONG_TESTS")
+	}
 	venv := testVenv(t)
 	dir := hungry(t)
 	env := []string{"VIRTUAL_ENV=" + venv}
@@ -240,4 +243,107 @@ def %s():
 		named = found[1]
 	}
 	return named, out
+}
+
+// TestRecoverOneProcess: pytest itself is killed, since one process keeps what
+// its tests leave. What died passes alone, the rest goes on; what never fits is
+// crashed, and no test is lost or runs twice.
+func TestRecoverOneProcess(t *testing.T) {
+	venv := testVenv(t)
+	dir := t.TempDir()
+	env := []string{"VIRTUAL_ENV=" + venv}
+	writeTestFile(t, filepath.Join(dir, "test_fat.py"), `import pathlib
+
+kept = []
+
+def test_leaves_much():
+    kept.append(b"x" * (150 << 20))
+
+def test_victim():
+    held = b"x" * (150 << 20)
+
+def test_never_fits():
+    pathlib.Path("tries").open("a").write("x")
+    held = b"x" * (600 << 20)
+
+def test_after():
+    pass
+`)
+	mustRun(t, wcshard(t, dir, env, "matrix", "--shards", "1", "--workers", "1"))
+	run := func(flags ...string) (string, int) {
+		out, err := wcshard(t, dir, env, append(append([]string{"run", "--shard", "pool-1", "--enforce", "--memory", "300MiB"}, flags...), "--", "-q", "-pno:cacheprovider", "--junitxml=report.xml")...).CombinedOutput()
+		if strings.Contains(string(out), "no memory cgroup can be made here") {
+			t.Skipf("%s", out)
+		}
+		status := 0
+		if exit, ok := err.(*exec.ExitError); ok {
+			status = exit.ExitCode()
+		}
+		return string(out), status
+	}
+	out, status := run("--no-recover", "--results", "not")
+	if status != exitKilled || !strings.Contains(out, "killed for lack of memory: pytest while running test_fat.py::test_victim") || strings.Contains(out, "again, alone") {
+		t.Errorf("--no-recover: status %d\n%s", status, out)
+	}
+	out, status = run()
+	for _, want := range []string{
+		"killed for lack of memory: pytest while running test_fat.py::test_victim",
+		"[certain: the kernel counted 1 kill in this cgroup]",
+		"running test_fat.py::test_victim again, alone",
+		"going on with the other 2 tests, 1 worker",
+		"running test_fat.py::test_never_fits again, alone",
+		"going on with the other 1 test, 1 worker",
+		"MiB of 300 MiB used at most",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("run does not say %q", want)
+		}
+	}
+	verify := wcshard(t, dir, env, "verify")
+	verdict, _ := verify.CombinedOutput()
+	for _, want := range []string{
+		"4 of 4 tests ran exactly once", "2 passed, 1 passed after running alone, 1 crashed",
+		"then passed after running alone: test_fat.py::test_victim", "(culprit), then crashed: test_fat.py::test_never_fits",
+	} {
+		if !strings.Contains(string(verdict), want) {
+			t.Errorf("verify does not say %q", want)
+		}
+	}
+	if got := verify.ProcessState.ExitCode(); got != exitTestsFailed || status != exitTestsFailed {
+		t.Errorf("run exited with %d and verify with %d, want %d", status, got, exitTestsFailed)
+	}
+	if tries, _ := os.ReadFile(filepath.Join(dir, "tries")); len(tries) != 2 {
+		t.Errorf("what never fits was tried %d times, want 2", len(tries))
+	}
+	if reports, _ := filepath.Glob(filepath.Join(dir, "report*.xml")); len(reports) < 2 {
+		t.Errorf("the tries wrote over each other's reports: %q", reports)
+	}
+	// The next plan knows that it needs more than there is.
+	mustRun(t, wcshard(t, dir, env, "merge"))
+	samples := readTestHistory(t, filepath.Join(dir, defaultTimings)).Samples("test_fat.py::test_never_fits")
+	if !slices.ContainsFunc(samples, func(s timing.Sample) bool { return s.Outcome == timing.Crashed && s.Peak > 150*mib }) {
+		t.Errorf("the history learns nothing of what never fits: %+v", samples)
+	}
+	if t.Failed() {
+		t.Logf("%s\n%s", out, verdict)
+	}
+}
+
+// TestNotOutOfMemory: a test that kills its worker by itself is not run again,
+// and nobody speaks of memory.
+func TestNotOutOfMemory(t *testing.T) {
+	venv := testVenv(t)
+	dir := t.TempDir()
+	env := []string{"VIRTUAL_ENV=" + venv}
+	writeTestFile(t, filepath.Join(dir, "test_a.py"), "import os, signal, time\n\ndef test_suicide():\n    os.kill(os.getpid(), signal.SIGSEGV)\n")
+	writeTestFile(t, filepath.Join(dir, "test_b.py"), "import time\n\ndef test_b():\n    time.sleep(0.1)\n\ndef test_c():\n    pass\n")
+	mustRun(t, wcshard(t, dir, env, "matrix", "--shards", "1", "--workers", "2"))
+	run := wcshard(t, dir, env, "run", "--shard", "pool-1", "--", "-q", "-pno:cacheprovider")
+	out, _ := run.CombinedOutput()
+	if got := run.ProcessState.ExitCode(); got != exitTestsFailed {
+		t.Errorf("run exited with %d, want %d", got, exitTestsFailed)
+	}
+	if text := string(out); !strings.Contains(text, "was ended by signal 11 while running test_a.py::test_suicide: not for lack of memory") || strings.Contains(text, "again, alone") {
+		t.Errorf("run says\n%s", text)
+	}
 }

@@ -1,0 +1,93 @@
+package killed
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// family starts a process with a child of its own, and returns their IDs when
+// the child holds so many MiB.
+func family(t testing.TB, held int) (parent, child int) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("allocates with python3: ", err)
+	}
+	cmd := exec.Command(python, "-c", fmt.Sprintf(`import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "held = b'x' * (%d << 20); print(); import time; time.sleep(60)"], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+sys.stdin.read()
+child.kill()
+child.wait()`, held))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		io.Copy(io.Discard, out)
+		cmd.Wait()
+	})
+	if _, err := fmt.Fscanln(bufio.NewReader(out), &child); err != nil {
+		t.Fatal(err)
+	}
+	return cmd.Process.Pid, child
+}
+
+// TestWatch: at a kill, it tells what each worker held with its children.
+func TestWatch(t *testing.T) {
+	var kills atomic.Int64
+	w := Start(os.Getpid(), 1<<40, kills.Load)
+	parent, child := family(t, 64)
+	time.Sleep(3 * calm)
+	kills.Add(1)
+	time.Sleep(3 * calm)
+	all, peak := w.Stop()
+	if len(all) != 1 {
+		t.Fatalf("%d snapshots of one kill", len(all))
+	}
+	if peak < 64*mib {
+		t.Errorf("the peak is %d bytes, want at least 64 MiB", peak)
+	}
+	if _, ok := Before(all, 1); ok {
+		t.Error("a process that is not ours was seen")
+	}
+	look, ok := Before(all, child)
+	if !ok {
+		t.Fatal("the child was not seen")
+	}
+	held := look.Held([]int{parent})
+	if h := held[parent]; h.All < 64*mib || h.Own >= 64*mib || h.Own == 0 {
+		t.Errorf("the parent holds %+v, want 64 MiB with its child, and less itself", h)
+	}
+	held = look.Held([]int{child})
+	if h := held[child]; h.Own < 64*mib || h.All != h.Own || held[0].All == 0 || held[0].All >= 64*mib {
+		t.Errorf("the child holds %+v and the others %+v", h, held[0])
+	}
+}
+
+// BenchmarkLook is one look at two processes; at ten looks a second, 1 ms is
+// a hundredth of a core.
+func BenchmarkLook(b *testing.B) {
+	family(b, 1)
+	w := &Watch{root: os.Getpid(), page: int64(os.Getpagesize())}
+	for b.Loop() {
+		if len(w.look()) < 2 {
+			b.Fatal("it does not see two processes")
+		}
+	}
+}
