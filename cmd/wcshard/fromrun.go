@@ -424,12 +424,35 @@ func (o *remoteOptions) history(ctx context.Context, sys *system) (*timing.Histo
 	return new(timing.History), nil
 }
 
+// findHistory looks at the runs of one workflow first, as others may test
+// something else or on other machines; then at those of all.
+func findHistory(ctx context.Context, client *artifact.Client, workflow string) (*artifact.Run, []artifact.Artifact, error) {
+	if workflow != "" {
+		run, found, err := client.History(ctx, workflow)
+		var fault *artifact.Error
+		if !errors.As(err, &fault) || fault.Fault != artifact.Missing {
+			return run, found, err
+		}
+	}
+	return client.History(ctx, "")
+}
+
+// workflowFile is the file name of the workflow that this job belongs to; ""
+// outside of GitHub Actions, and where the workflow is another repository's.
+func workflowFile(sys *system, repo string) string {
+	name, _, _ := strings.Cut(sys.getenv("GITHUB_WORKFLOW_REF"), "@")
+	if file, ok := strings.CutPrefix(name, repo+"/.github/workflows/"); ok && !strings.Contains(file, "/") {
+		return file
+	}
+	return ""
+}
+
 func (o *remoteOptions) download(ctx context.Context, sys *system) (*timing.History, error) {
 	client, err := o.connect(ctx, sys, artifact.RunRef{})
 	if err != nil {
 		return nil, err
 	}
-	run, found, err := client.History(ctx, "")
+	run, found, err := findHistory(ctx, client, workflowFile(sys, client.Repository()))
 	if err != nil {
 		return nil, err
 	}

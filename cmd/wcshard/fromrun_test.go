@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,8 @@ type earlierRun struct {
 	head      int // repository of the run's commit; 1 is our own
 	artifacts []string
 	zips      [][]byte
+	workflow  string   // file name of the run's workflow; "" knows only of all runs
+	asked     []string // the lists of runs
 	environ   []string
 }
 
@@ -42,10 +45,13 @@ func newEarlierRun(t *testing.T) *earlierRun {
 func (e *earlierRun) serve(w http.ResponseWriter, r *http.Request) {
 	var id int
 	const base = "/repos/acme/weather/actions/"
+	if strings.HasSuffix(r.URL.Path, "/runs") {
+		e.asked = append(e.asked, strings.TrimPrefix(r.URL.Path, base))
+	}
 	switch path := r.URL.Path; {
 	case path == "/repos/acme/weather":
 		io.WriteString(w, `{"id":1,"default_branch":"main"}`)
-	case path == base+"runs":
+	case path == base+"runs", e.workflow != "" && path == base+"workflows/"+e.workflow+"/runs":
 		fmt.Fprintf(w, `{"workflow_runs":[{"id":5,"event":"push","head_branch":"main","repository":{"id":1},"head_repository":{"id":%d}}]}`, e.head)
 	case path == base+"runs/5":
 		fmt.Fprintf(w, `{"id":5,"run_attempt":2,"head_sha":"0123456789abcdef","repository":{"id":1},"head_repository":{"id":%d,"full_name":"eve/weather"}}`, e.head)
@@ -328,4 +334,30 @@ func TestMatrixTimingsGitHub(t *testing.T) {
 	e.head = 2
 	e.call(exitOK, "there is no history from GitHub: none of the last 0 good runs", args...)
 	e.call(exitUsage, "the repository is \"weather\"", append(args, "--repo", "weather")...)
+}
+
+// In a job of a workflow its own runs are looked at first, then those of all.
+func TestMatrixTimingsWorkflow(t *testing.T) {
+	e := newEarlierRun(t)
+	plan := e.plan(a1, a2)
+	e.results(plan, 1, map[string]string{a1: "passed", a2: "passed"})
+	args := []string{"matrix", "--ids", "ids.txt", "--shards", "1", "--timings", "github", "--repo", "acme/weather"}
+	const all, own, other = "runs", "workflows/tests.yml/runs", "workflows/other.yml/runs"
+	for _, c := range []struct {
+		ref  string
+		want []string // lists of runs that were asked for
+	}{
+		{"", []string{all}},
+		{"acme/weather/.github/workflows/tests.yml@refs/heads/main", []string{own}},
+		{"acme/weather/.github/workflows/other.yml@refs/heads/main", []string{other, all}}, // GitHub knows of none
+		{"acme/rules/.github/workflows/tests.yml@refs/heads/main", []string{all}},
+		{"no reference", []string{all}},
+	} {
+		e.workflow, e.asked = "tests.yml", nil
+		e.environ = append(e.environ, "GITHUB_WORKFLOW_REF="+c.ref)
+		e.call(exitOK, "history from the results of run 5", args...)
+		if !slices.Equal(e.asked, c.want) {
+			t.Errorf("a job of %q asked for %q, want %q", c.ref, e.asked, c.want)
+		}
+	}
 }

@@ -92,6 +92,9 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
+// Repository is the owner/name of the repository that is asked.
+func (c *Client) Repository() string { return c.options.Repository }
+
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
