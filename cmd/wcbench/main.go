@@ -4,6 +4,7 @@
 //	go run ./cmd/wcbench plan [--data DIR] [--json]
 //	go run ./cmd/wcbench scale [--tests N] [--files N] [--shards N]
 //	go run ./cmd/wcbench recording [--tests N] [--rounds N]
+//	go run ./cmd/wcbench action [--tests N] [--shards N] [--limit 3s]
 //
 // Peers are called through their own code: pytest-split's algorithms from PyPI
 // in a virtual environment, gotestsum's own command. Both are installed into
@@ -35,7 +36,7 @@ func main() {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newPlan(), newScale(), newRecording())
+	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newFakePytest())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "wcbench: error: %v\n", err)
 		os.Exit(1)
