@@ -70,7 +70,7 @@ func (o *remoteOptions) open(ctx context.Context, sys *system) (*remote, error) 
 func (o *remoteOptions) connect(ctx context.Context, sys *system, ref artifact.RunRef) (*artifact.Client, error) {
 	api := cmp.Or(o.api, sys.getenv("GITHUB_API_URL"), artifact.DefaultAPI)
 	if ref.Host != "" && !artifact.ServesHost(api, ref.Host) {
-		return nil, usagef(fmt.Sprintf("if you trust that host with your token: --api-url https://%s/api/v3", ref.Host), "the run is on %s, and the API is %s", ref.Host, api)
+		return nil, usagef(trustHint(ref.Host), "the run is on %s, and the API is %s", ref.Host, api)
 	}
 	repo, err := o.repository(ctx, sys, ref, api)
 	if err != nil {
@@ -80,6 +80,16 @@ func (o *remoteOptions) connect(ctx context.Context, sys *system, ref artifact.R
 		API: api, Repository: repo, Token: githubToken(ctx, sys, api),
 		Say: func(text string) { sys.say("%s", text) },
 	})
+}
+
+// trustHint names the API of a host: GitHub's cloud has it on a name of its
+// own, an own server below a path.
+func trustHint(host string) string {
+	api := "https://" + host + "/api/v3"
+	if host == "github.com" || strings.HasSuffix(host, ".ghe.com") {
+		api = "https://api." + host
+	}
+	return "if you trust that host with your token: --api-url " + api
 }
 
 func (o *remoteOptions) repository(ctx context.Context, sys *system, ref artifact.RunRef, api string) (string, error) {
@@ -96,7 +106,7 @@ func (o *remoteOptions) repository(ctx context.Context, sys *system, ref artifac
 		return "", usagef(hint, "which repository is not known: git's remote origin is no repository on GitHub")
 	}
 	if !artifact.ServesHost(api, host) {
-		return "", usagef(fmt.Sprintf("if you trust that host with your token: --api-url https://%s/api/v3", host), "git's remote origin is on %s, and the API is %s", host, api)
+		return "", usagef(trustHint(host), "git's remote origin is on %s, and the API is %s", host, api)
 	}
 	return name, nil
 }

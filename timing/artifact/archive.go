@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -59,6 +60,11 @@ func (c *Client) fetch(ctx context.Context, a Artifact) ([]byte, error) {
 		return nil, err
 	}
 	resp, err := c.blobs.Do(request)
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		// Its address is left out: whoever has it can download the artifact.
+		return nil, fmt.Errorf("asking %s, where artifacts are stored: %w", place.Host, failed.Err)
+	}
 	if err != nil {
 		return nil, err
 	}
