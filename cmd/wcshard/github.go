@@ -246,6 +246,16 @@ func (n needs) plan() (digest string, empty bool) {
 	return digest, empty
 }
 
+// noMatrix is what to do where no job has put out a matrix.
+func (n needs) noMatrix() string {
+	for _, job := range n {
+		if job.Result == "success" {
+			return "the job that makes the matrix needs outputs: matrix: ${{ steps.wcshard.outputs.matrix }}; GitHub also drops an output that contains the value of a secret, which may be as short as a word"
+		}
+	}
+	return "look at the log of the job that makes the matrix: nothing ran"
+}
+
 // pytestArgs are pytest's arguments from one string and those after "--".
 func pytestArgs(text string, rest []string) ([]string, error) {
 	words, err := pytest.SplitWords(text)

@@ -126,7 +126,7 @@ func doGate(sys *system, o verifyOptions) error {
 	case digest == "" && len(bad) > 0:
 		text := map[bool]string{true: "there were no tests to run, and yet: ", false: "no job has put out a matrix, "}[empty] + strings.Join(bad, ", ")
 		sys.publishLine("wcshard: "+text, false)
-		return &failure{status: exitIncomplete, err: errors.New(text), hint: "look at the log of the job that makes the matrix: nothing ran"}
+		return &failure{status: exitIncomplete, err: errors.New(text), hint: jobs.noMatrix()}
 	}
 	for _, job := range bad {
 		sys.say("%s", job)
