@@ -168,6 +168,30 @@ func TestStaff(t *testing.T) {
 	}
 }
 
+// What a test had no time to fill is not its need, unless it rose so high; the
+// time of its fixtures counts, whoever set them up.
+func TestLimitNeeds(t *testing.T) {
+	s := Suite{
+		Setups: []Setup{{"module a.py::model", 50 * time.Millisecond}},
+		Tests:  []Test{needing("a.py::quick", 1, 0, 2000, 500), needing("a.py::model", 1, 0, 2000, 500), needing("a.py::rose", 1, 900, 2000, 500), needing("a.py::slow", 100, 0, 2000, 500), needing("a.py::unknown", 1, 0, 2000, 0), needing("b.py::x", 1, 0, 2000, 0)},
+	}
+	s.Tests[1].Setups = []int{0}
+	s.Tests[4].Estimate.Rung = timing.Sibling
+	s.LimitNeeds(func(file string) time.Duration {
+		if file == "b.py" {
+			return time.Hour
+		}
+		return 0
+	})
+	var got []int64
+	for _, x := range s.Tests {
+		got = append(got, x.Estimate.Need.High/mebibyte, x.Estimate.Need.Kept/mebibyte)
+	}
+	if want := []int64{32, 32, 1671, 500, 900, 500, 2000, 500, 2000, 0, 2000, 0}; !slices.Equal(got, want) {
+		t.Errorf("needs and what is kept, in MiB: %d, want %d", got, want)
+	}
+}
+
 func TestTooLarge(t *testing.T) {
 	s, f := fourGiB()
 	f.MemoryRunner = "large"

@@ -22,14 +22,15 @@ const (
 // time.
 type Estimator struct {
 	h       *History
-	runner  []bool                  // by source: of the runner class that is asked for
-	alike   bool                    // all sources are of one class
-	foreign []bool                  // by source: imported, so Other is unknown
-	other   int64                   // microseconds, stands in for the Other of imported samples; -1: not worked out
-	tail    int64                   // microseconds that each test goes on after its teardown report
-	floor   int64                   // bytes; -1: not worked out
-	walls   []int64                 // by test of the history, microseconds; -1: not worked out, -2: unknown
-	medians [kinds]map[string]int64 // of files and fixtures by what relatives share; nil: not worked out
+	runner  []bool                   // by source: of the runner class that is asked for
+	alike   bool                     // all sources are of one class
+	foreign []bool                   // by source: imported, so Other is unknown
+	other   int64                    // microseconds, stands in for the Other of imported samples; -1: not worked out
+	tail    int64                    // microseconds that each test goes on after its teardown report
+	floor   int64                    // bytes; -1: not worked out
+	walls   []int64                  // by test of the history, microseconds; -1: not worked out, -2: unknown
+	places  map[string]time.Duration // of shared fixtures: what all of them take together; nil: not worked out
+	medians [kinds]map[string]int64  // of files and fixtures by what relatives share; nil: not worked out
 	scratch []int64
 }
 
@@ -437,6 +438,23 @@ func (e *Estimator) File(file string) time.Duration {
 // scope and name in other places or with other parameters, else 0.
 func (e *Estimator) Fixture(id string) time.Duration {
 	return e.orRelatives(fixtureKind, id, fixtureName, func(s *sample) int64 { return s.setup + s.teardown })
+}
+
+// FixturesOf returns the most that shared fixtures can take for tests of a
+// file: those of its modules and classes, and all of packages and the session.
+func (e *Estimator) FixturesOf(file string) time.Duration {
+	if e.places == nil {
+		e.places = map[string]time.Duration{}
+		for i, s := range e.h.series[fixtureKind] {
+			scope, rest, _ := strings.Cut(s.id, " ")
+			place := ""
+			if scope == "module" || scope == "class" {
+				place = NodeID(rest).File()
+			}
+			e.places[place] += time.Duration(e.sharedAt(fixtureKind, i, func(s *sample) int64 { return s.setup + s.teardown })) * time.Microsecond
+		}
+	}
+	return e.places[""] + e.places[file]
 }
 
 // orRelatives returns the median over the samples of id, or else over all that

@@ -175,6 +175,8 @@ func TestEstimateShared(t *testing.T) {
 		{"fixture", e.Fixture("module a.py::model"), 12 * ms},
 		{"fixture elsewhere: the median of 12, 21, 30", e.Fixture("module d.py::model[2]"), 21 * ms},
 		{"unknown fixture", e.Fixture("class a.py::TestC::model"), 0},
+		{"all fixtures of a file, and of the session", e.FixturesOf("a.py"), 82 * ms},
+		{"the session's", e.FixturesOf("new.py"), 70 * ms},
 		{"session that was killed beside it", FromResults(r, killed).Estimator("linux").Session(2), 245 * ms},
 		{"session", e.Session(2), 40*ms + 5*ms + 200*ms},
 		{"session in the main process: the other kind", e.Session(1), 245 * ms},

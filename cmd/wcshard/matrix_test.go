@@ -75,3 +75,26 @@ func TestMatrixWeathercop(t *testing.T) {
 	}
 	t.Log(&stderr)
 }
+
+// run --all packs again what the plan's shards have, of which it knows no
+// fixtures: what the plan says of needs holds, but for what rose higher since.
+func TestKeepNeeds(t *testing.T) {
+	estimate := func(low, high int64) timing.Estimate {
+		return timing.Estimate{Need: timing.Need{Low: low << 20, High: high << 20, Kept: high << 20}}
+	}
+	suite := shard.Suite{Tests: []shard.Test{
+		{ID: "a.py::light", Estimate: estimate(0, 900)}, {ID: "a.py::planned", Estimate: estimate(0, 900)}, {ID: "a.py::rose", Estimate: estimate(700, 900)}, {ID: "a.py::less", Estimate: estimate(10, 20)},
+		{ID: "b.py::unknown", Estimate: estimate(0, 900)},
+	}}
+	keepNeeds(&suite, []*shard.Shard{
+		{Floor: 1, Pieces: []shard.Piece{{File: "a.py", Tests: []string{"::light", "::planned", "::rose", "::less"}, Needs: []shard.TestNeed{{Test: 1, Need: 500 << 20}, {Test: 3, Need: 40 << 20}}}}},
+		{Pieces: []shard.Piece{{File: "b.py", Tests: []string{"::unknown"}}}},
+	})
+	var got []int64
+	for _, x := range suite.Tests {
+		got = append(got, x.Estimate.Need.High>>20)
+	}
+	if want := []int64{31, 500, 700, 20, 900}; !slices.Equal(got, want) {
+		t.Errorf("upper bounds of %d MiB, want %d", got, want)
+	}
+}

@@ -195,6 +195,29 @@ func phases(o runOptions, plan *shard.Plan, history *timing.History, workers int
 	return sessions, nil
 }
 
+// keepNeeds lowers what tests may need to what the plan says of it: the plan
+// knew their fixtures. What was seen since is not lowered.
+func keepNeeds(suite *shard.Suite, shards []*shard.Shard) {
+	i := 0 // the tests are in the order of the shards
+	for _, s := range shards {
+		for _, piece := range s.Pieces {
+			needs := piece.Needs
+			for k := range piece.Tests {
+				most := int64(shard.MinNeed - 1)
+				if len(needs) > 0 && needs[0].Test == k {
+					most, needs = needs[0].Need, needs[1:]
+				}
+				n := &suite.Tests[i].Estimate.Need
+				i++
+				if s.Floor > 0 && n.High > most {
+					n.High = max(n.Low, most)
+					n.Kept = min(n.Kept, n.High)
+				}
+			}
+		}
+	}
+}
+
 // together packs the tests of several shards into one, slowest groups first.
 func together(name string, shards []*shard.Shard, workers int, history *timing.History, fleet shard.Fleet) (session, error) {
 	c := new(pytest.Collection)
@@ -207,7 +230,9 @@ func together(name string, shards []*shard.Shard, workers int, history *timing.H
 	// plan's to say, for the plan's runners.
 	fleet.Shards, fleet.Workers = 1, workers
 	fleet.MemoryShare, fleet.MemoryRunnerMemory = 0, 0
-	plan, err := shard.Pack(makeSuite(c, history, fleet, nil), fleet)
+	suite := makeSuite(c, history, fleet, nil)
+	keepNeeds(&suite, shards)
+	plan, err := shard.Pack(suite, fleet)
 	if err != nil {
 		return session{}, fmt.Errorf("packing %s for this machine: %w", count(len(c.Tests), "test"), err)
 	}

@@ -42,7 +42,11 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 		}
 	}
 	suite.Setups = setups.all
-	suite.LimitNeeds()
+	more := func(string) time.Duration { return 0 }
+	if c.Collector.Pytest == "" {
+		more = known.FixturesOf // a bare list does not say which of them a test needs
+	}
+	suite.LimitNeeds(more)
 	return suite
 }
 
