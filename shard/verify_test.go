@@ -165,3 +165,42 @@ func TestVerdictJSON(t *testing.T) {
 	}
 	golden(t, "testdata/verdict.json", append(text, '\n'))
 }
+
+// TestVerifyKilled: a killed try is shown beside what came of its test, and is
+// no second run.
+func TestVerifyKilled(t *testing.T) {
+	p := verdictPlan(t)
+	killed := func(r *timing.Results) {
+		r.Killed = []timing.KilledTest{
+			{ID: "b.py::1", Worker: "gw0", Held: 900, Culprit: true},
+			{ID: "a.py::2", Worker: "gw1", Held: 50},
+		}
+	}
+	other := session(p, 1, "pool-2,mem-m", "b.py::1", "c.py::1", "c.py::1", "m.py::1")
+	for _, test := range []struct {
+		name            string
+		results         *timing.Results
+		killed          string
+		complete, green bool
+	}{
+		{"ran again", with(session(p, 1, "pool-1,pool-2,mem-m", "a.py::1", "a.py::2 passed after running alone", "b.py::1 passed after running alone", "c.py::1", "c.py::1", "m.py::1"), killed),
+			"[{a.py::2 pool-1 50 false passed after running alone} {b.py::1 pool-2 900 true passed after running alone}]", true, true},
+		{"died again", with(session(p, 1, "pool-1,pool-2,mem-m", "a.py::1", "a.py::2 crashed", "b.py::1 passed after running alone", "c.py::1", "c.py::1", "m.py::1"), killed),
+			"[{a.py::2 pool-1 50 false crashed} {b.py::1 pool-2 900 true passed after running alone}]", true, false},
+		{"did not run again", with(session(p, 1, "pool-1,pool-2,mem-m", "a.py::1", "b.py::1 passed after running alone", "c.py::1", "c.py::1", "m.py::1"), killed),
+			"[{a.py::2 pool-1 50 false } {b.py::1 pool-2 900 true passed after running alone}]", false, true},
+	} {
+		v := Verify(p, []*timing.Results{test.results})
+		if got := fmt.Sprint(v.Killed); got != test.killed {
+			t.Errorf("%s: killed %s, want %s", test.name, got, test.killed)
+		}
+		if v.Complete() != test.complete || v.Green() != test.green || len(v.Doubled) > 0 {
+			t.Errorf("%s: complete %v, green %v, want %v, %v; doubled %v", test.name, v.Complete(), v.Green(), test.complete, test.green, v.Doubled)
+		}
+	}
+	// What a later attempt ran again no longer counts in the first, nor do its kills.
+	first := with(session(p, 1, "pool-1", "a.py::1", "a.py::2 passed after running alone"), killed)
+	if v := Verify(p, []*timing.Results{first, other, session(p, 2, "pool-1", "a.py::1", "a.py::2")}); len(v.Killed) != 0 || !v.Complete() {
+		t.Errorf("an attempt that does not count has kills: %v", v.Killed)
+	}
+}

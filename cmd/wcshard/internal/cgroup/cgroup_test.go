@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -116,5 +118,25 @@ func TestKills(t *testing.T) {
 	}
 	if own, machine := tree(t, nil).Kills()(); own != Unknown || machine != Unknown {
 		t.Errorf("Kills() = %d, %d of a machine that does not tell", own, machine)
+	}
+}
+
+// TestNoGroup: where no cgroup can be made, the error says what was tried.
+func TestNoGroup(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems do not try")
+	}
+	t.Setenv("PATH", t.TempDir())
+	h := tree(t, map[string]string{
+		"proc/self/mountinfo": mountV2, "proc/self/cgroup": "0::/job\n",
+		"sys/fs/cgroup/cgroup.subtree_control": "cpu memory\n",
+		"sys/fs/cgroup/job/memory.max":         "max\n",
+	})
+	group, err := h.New(gib)
+	if err == nil {
+		t.Fatalf("New() = %+v of files that are no cgroups", group)
+	}
+	if text := err.Error(); !strings.Contains(text, "starting a command in") || !strings.Contains(text, "there is no systemd-run") {
+		t.Errorf("New() says %q", text)
 	}
 }
