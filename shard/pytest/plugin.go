@@ -16,9 +16,13 @@ import (
 //go:embed plugin.py
 var pluginSource []byte
 
+//go:embed schedule.py
+var scheduleSource []byte
+
 const (
-	pluginName = "wcshard_plugin"
-	configEnv  = "WCSHARD_PLUGIN_CONFIG"
+	pluginName   = "wcshard_plugin"
+	scheduleName = "wcshard_schedule" // the plugin imports it
+	configEnv    = "WCSHARD_PLUGIN_CONFIG"
 )
 
 // DefaultSeed is the seed of random-order plugins that have none of their own,
@@ -71,9 +75,11 @@ func newPlugin() (*plugin, error) {
 		return nil, fmt.Errorf("placing the pytest plugin: %w", err)
 	}
 	p := &plugin{dir}
-	if err := os.WriteFile(filepath.Join(dir, pluginName+".py"), pluginSource, 0o600); err != nil {
-		p.remove()
-		return nil, fmt.Errorf("placing the pytest plugin: %w", err)
+	for name, source := range map[string][]byte{pluginName: pluginSource, scheduleName: scheduleSource} {
+		if err := os.WriteFile(filepath.Join(dir, name+".py"), source, 0o600); err != nil {
+			p.remove()
+			return nil, fmt.Errorf("placing the pytest plugin: %w", err)
+		}
 	}
 	return p, nil
 }

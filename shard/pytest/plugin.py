@@ -19,15 +19,21 @@ import os
 import platform
 import sys
 import time
-from typing import Any, Deque, Generator, Iterable
+from typing import Any, Generator, Iterable
 
 import pytest
+import wcshard_schedule as schedule
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 VERSION = 1
 IDS_A_LINE = 1000  # long lists are split, so that no line of the results grows without bound
 MESSAGE_LENGTH = 500
-AHEAD = 0.05  # seconds of work that a worker is sent at once
-MOST_AHEAD = 32  # tests
+MIB = 1 << 20
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 encode = json.JSONEncoder(separators=(",", ":")).encode
 quote = json.encoder.encode_basestring_ascii
@@ -78,6 +84,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.status = self.refs = -1
+        self.largest = self.largest_child()
         self.open()
         if self.status >= 0:
             # The descriptors name the process that opened them: a forked
@@ -107,6 +114,22 @@ class Memory:
             return 0, 0
         text = os.pread(self.status, 4096, 0)
         return self.field(text, b"\nVmHWM:"), self.field(text, b"\nVmRSS:")
+
+    def child(self, peak: int) -> int:
+        """Return the peak of the largest child process that ended since the
+        last call, 0 if an earlier one was as large. Samples see the others,
+        and miss what is quick."""
+        if self.refs < 0:
+            return 0
+        largest = self.largest_child()
+        rose = largest > self.largest
+        self.largest = largest
+        # A child starts as this process, and its peak with this one's.
+        return largest if rose and largest > peak + MIB else 0
+
+    @staticmethod
+    def largest_child() -> int:
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10 if resource else 0
 
     @staticmethod
     def field(text: bytes, name: bytes) -> int:
@@ -498,6 +521,8 @@ class Running(Common):
         self.starting: Any = None  # the node whose test is about to start
         self.running: dict[str, str | None] = {}  # by worker: the test, None when all its reports are in
         self.collected = False
+        self.floors: dict[str, int] = {}  # by worker
+        self.pids: dict[str, int] = {}
 
     def write(self, record: dict[str, Any]) -> None:
         if self.stream is not None:
@@ -524,6 +549,9 @@ class Running(Common):
             self.set_workers()
             if self.settings.get("timeout") and not hasattr(self.config.option, "timeout"):
                 self.note("pytest-timeout is not there: nothing stops a test that hangs")
+        # Whoever started pytest looks from time to time what it holds.
+        with open(os.path.join(self.exchange, f"pid-{self.worker}"), "w", encoding="utf-8") as file:
+            file.write(str(os.getpid()))
         for text in self.notes:
             self.write({"t": "note", "text": text})
 
@@ -534,16 +562,9 @@ class Running(Common):
             if workers > 1:
                 self.note(f"pytest-xdist is not there: {workers} workers were planned, the tests run in one process")
             return
-        if "workers" not in given:
-            if workers > 1 and self.option("usepdb"):
-                self.note("--pdb is on: the tests run in one process")
-                workers = 0
-            option.numprocesses = workers if workers > 1 else 0
-            if hasattr(option, "maxprocesses"):
-                option.maxprocesses = None
-            if "dist" not in given:
-                option.dist = "load" if workers > 1 else "no"
-                option.distload = False
+        if "workers" not in given and workers > 1 and self.option("usepdb"):
+            self.note("--pdb is on: the tests run in one process")
+        use_workers(option, self.settings)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -733,6 +754,7 @@ class Running(Common):
                 "shared": [self.shared_setup, self.shared_call, shared - self.shared_setup - self.shared_call],
                 "fixtures": self.fixtures.wire(),
                 "memory": [self.resident, peak, resident],
+                "children": self.memory.child(peak),
             }
             # One string: execnet takes values apart one by one.
             outcome.get_result().wcshard = encode(measured) if self.is_worker else measured
@@ -750,6 +772,12 @@ class Running(Common):
 
     # Writing, in the process that owns the terminal.
 
+    def floor_of(self, worker: str) -> int:
+        """Return what a worker holds after its imports: as measured, or as
+        others of them do, or as planned."""
+        memory = self.settings.get("memory") or {}
+        return self.floors.get(worker) or max(self.floors.values(), default=0) or memory.get("floor", 0)
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:
         try:
@@ -758,6 +786,8 @@ class Running(Common):
         except FileNotFoundError:
             return  # a worker on another machine
         self.groups.update(report["groups"])
+        self.floors[node.gateway.id] = report["floor"]
+        self.pids[node.gateway.id] = report["pid"]
         self.write_collection(report)
 
     @pytest.hookimpl(optionalhook=True)
@@ -838,6 +868,8 @@ class Running(Common):
             record["fixtures"] = measured["fixtures"]
         if peak:
             record.update(before=before, peak=peak, after=after)
+        if measured["children"]:
+            record["children"] = measured["children"]
         if done.reruns:
             record["reruns"] = done.reruns
         if done.message:
@@ -854,6 +886,7 @@ EMPTY: dict[str, Any] = {
     "shared": [0.0, 0.0, 0.0],
     "fixtures": [],
     "memory": [0, 0, 0],
+    "children": 0,
 }
 PHASES = {"setup": 0, "call": 1, "teardown": 2}
 
@@ -920,16 +953,13 @@ class Try:
 
 
 class Scheduler:
-    """Hands the planned tests to xdist's workers, in planned order.
+    """Speaks with xdist for a wcshard_schedule.Schedule, which decides.
 
-    The tests of one xdist_group, and those of a file that was not cut, go to
-    one worker in one piece; those of a cut file go one by one. Work goes by
-    position, not by name, since tests may share a name, and each step costs
-    the same however many tests there are; xdist's own LoadScopeScheduling
-    does neither, and runs a test that killed its worker again and again.
-
-    A worker starts a test only when it knows the next one or that there is
-    none: whoever has one test left gets more work, or leave to finish.
+    The tests of one xdist_group, and those of a file that was not cut, stay
+    together; those of a cut file go one by one. Work goes by position, not by
+    name, since tests may share a name, and each step costs the same however
+    many tests there are; xdist's own LoadScopeScheduling does neither, and
+    runs a test that killed its worker again and again.
     """
 
     def __init__(self, config: pytest.Config, plugin: Running) -> None:
@@ -938,15 +968,13 @@ class Scheduler:
         self.expected = len(config.getvalue("tx"))
         self.collection: list[str] | None = None  # the same for all workers
         self.registered: dict[Any, list[str]] = {}
-        self.pending: dict[Any, Deque[int]] = {}  # sent to a worker and not complete
-        self.queue: Deque[list[int]] = collections.deque()  # not sent
-        self.pace: dict[Any, float] = {}  # seconds a test, lately
+        self.nodes: list[Any] = []
+        self.plan = schedule.Schedule([])  # until there is a collection
+        self.processes = Processes()
+        self.useful: set[Any] = set()  # workers that have run a test
+        self.renewing: set[Any] = set()  # workers that end, and shall be replaced
 
     # What xdist asks.
-
-    @property
-    def nodes(self) -> list[Any]:
-        return list(self.pending)
 
     @property
     def collection_is_completed(self) -> bool:
@@ -954,16 +982,17 @@ class Scheduler:
 
     @property
     def tests_finished(self) -> bool:
-        return self.collection_is_completed and not self.queue and all(len(p) < 2 for p in self.pending.values())
+        return self.collection_is_completed and self.plan.finished
 
     @property
     def has_pending(self) -> bool:
-        return bool(self.queue) or any(self.pending.values())
+        return self.plan.pending
 
     # What xdist tells.
 
     def add_node(self, node: Any) -> None:
-        self.pending[node] = collections.deque()
+        self.nodes.append(node)
+        self.plan.add(node, self.plugin.floor_of(node.gateway.id))
 
     def add_node_collection(self, node: Any, collection: Iterable[str]) -> None:
         self.registered[node] = list(collection)
@@ -971,66 +1000,68 @@ class Scheduler:
     def schedule(self) -> None:
         if self.collection is None and not self.agree():
             return
-        waiting = [node for node in self.by_number() if node in self.registered and not self.pending[node]]
-        for node in waiting:
-            if self.registered[node] != self.collection:
+        for node in self.nodes:
+            if node not in self.registered or self.plan.workers[node].ready:
+                continue
+            if self.registered[node] == self.collection:
+                name = node.gateway.id
+                self.processes.pids[node] = self.plugin.pids.get(name, 0)
+                self.plan.ready(node, self.plugin.floor_of(name))
+            elif not node.shutting_down:
                 self.plugin.write({"t": "note", "text": f"{node.gateway.id} collected other tests: it runs none"})
                 node.shutdown()
-            else:
-                self.feed(node, 1)
-        # Slow tests come first, so the last worker is the first to be free.
-        for node in reversed(waiting):
-            self.feed(node, 2)
+        self.obey()
 
     def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
-        pending = self.pending[node]
-        if pending and pending[0] == item_index:
-            pending.popleft()
-        else:
-            pending.remove(item_index)
         self.plugin.running.pop(node.gateway.id, None)
-        self.pace[node] = 0.8 * self.pace.get(node, duration) + 0.2 * duration
-        if len(pending) < 2:
-            self.feed(node, self.ahead(node))
+        self.useful.add(node)
+        if self.plan.complete(node, item_index, duration):
+            self.obey()
 
     def mark_test_pending(self, item: str) -> None:
         """Queue a test again, as plugins do that want a crashed test repeated."""
         if self.collection is not None:
-            self.queue.appendleft([self.collection.index(item)])
-            for node in self.by_number():
-                self.feed(node, 2)
+            self.plan.again(self.collection.index(item))
+            self.obey()
 
     def remove_pending_tests_from_node(self, node: Any, indices: Iterable[int]) -> None:
         raise NotImplementedError("tests are never taken back from a worker that lives")
 
     def remove_node(self, node: Any) -> str | None:
         """Take back what a worker has not run. Return the test that killed it."""
-        pending = self.pending.pop(node)
+        if node not in self.nodes:
+            raise KeyError(node)  # as xdist's own schedulers do
+        self.nodes.remove(node)
         self.registered.pop(node, None)
-        if not pending or self.collection is None:
-            return None
-        crashed = None
-        if node.gateway.id in self.plugin.running:
-            index = pending.popleft()
-            if self.plugin.running.pop(node.gateway.id) is not None:
-                crashed = self.collection[index]
-        for unit in reversed(self.units(pending)):
-            self.queue.appendleft(unit)
-        for other in self.by_number():
-            self.feed(other, 2)
-        return crashed
+        self.processes.pids.pop(node, None)
+        name = node.gateway.id
+        running = name in self.plugin.running
+        crashed = self.plugin.running.pop(name, None) is not None
+        test = self.plan.remove(node, running)
+        if node in self.renewing:
+            self.renewing.remove(node)
+            if hasattr(node, "workeroutput"):  # it ended as it was told; xdist replaces one that crashed
+                self.config.pluginmanager.getplugin("dsession")._clone_node(node)
+        self.obey()
+        if running or node in self.useful:
+            self.allow_restart()
+        self.useful.discard(node)
+        return self.collection[test] if crashed and test is not None and self.collection else None
 
-    # How it decides.
+    def allow_restart(self) -> None:
+        """Let xdist replace a worker that has run tests, however often that
+        happens: each time there are fewer left. By default it gives up after
+        four deaths a worker, which shall count those that never ran any."""
+        session = self.config.pluginmanager.getplugin("dsession")
+        most = getattr(session, "_max_worker_restart", None)
+        if most is not None and self.config.option.maxworkerrestart is None:
+            session._max_worker_restart = most + 1
 
-    def by_number(self) -> list[Any]:
-        def number(node: Any) -> tuple[int, str]:
-            name = node.gateway.id
-            return len(name), name
-
-        return sorted(self.pending, key=number)
+    # How it obeys.
 
     def agree(self) -> bool:
-        """Take the collection that all workers found, and queue its tests."""
+        """Take the collection that all workers found, and make a schedule of
+        its tests."""
         from xdist.report import report_collection_diff
 
         (first, collection), *others = self.registered.items()
@@ -1042,43 +1073,126 @@ class Scheduler:
                 self.collection = []
                 return False
         self.collection = collection
-        self.queue.extend(self.units(range(len(collection))))
+        memory = self.plugin.settings.get("memory") or {}
+        self.plan = schedule.Schedule(
+            self.units(),
+            needs=self.needs() if memory else {},
+            budget=memory.get("budget", 0),
+            reserve=memory.get("reserve", 0),
+            look=lambda: self.processes.look(memory.get("reserve", 0) > 0),
+            may_renew=hasattr(self.config.pluginmanager.getplugin("dsession"), "_clone_node"),
+        )
+        for node in sorted(self.nodes, key=lambda node: (len(node.gateway.id), node.gateway.id)):
+            self.plan.add(node, self.plugin.floor_of(node.gateway.id))
         return True
 
-    def units(self, indices: Iterable[int]) -> list[list[int]]:
+    def units(self) -> list[list[int]]:
         """Divide tests into what must stay together."""
         assert self.collection is not None
         plugin = self.plugin
         units: dict[Any, list[int]] = {}
-        for index in indices:
-            nodeid = plugin.plain(self.collection[index])
+        for index, name in enumerate(self.collection):
+            nodeid = plugin.plain(name)
             file, group = file_of(nodeid), plugin.groups.get(nodeid)
             scope = ("group", group) if group else ("test", index) if file in plugin.cut else ("file", file)
             units.setdefault(scope, []).append(index)
         return list(units.values())
 
-    def ahead(self, node: Any) -> int:
-        """Say how many tests to send a worker that has one left. Sending them
-        one by one wakes two processes for each, which costs more than a quick
-        test itself; but what is sent stays, whoever else is idle."""
-        share = len(self.queue) // (4 * len(self.pending))
-        quick = int(AHEAD / max(self.pace[node], 1e-4))
-        return max(2, min(quick, share, MOST_AHEAD))
+    def needs(self) -> dict[int, schedule.Need]:
+        """Find the planned needs of the collected tests."""
+        assert self.collection is not None
+        planned: dict[str, list[schedule.Need]] = {}  # namesakes in running order
+        for piece in self.plugin.settings["pieces"]:
+            needs = {test: schedule.Need(need, kept) for test, need, kept in piece.get("needs") or ()}
+            for test, rest in enumerate(piece["tests"]):
+                if needs:
+                    planned.setdefault(piece["file"] + rest, []).append(needs.get(test, schedule.NOTHING))
+        found = {}
+        for index, name in enumerate(self.collection):
+            namesakes = planned.get(self.plugin.plain(name))
+            if namesakes:
+                need = namesakes.pop(0) if len(namesakes) > 1 else namesakes[0]
+                if need != schedule.NOTHING:
+                    found[index] = need
+        return found
 
-    def feed(self, node: Any, wanted: int) -> None:
-        """See that a worker has the wanted number of tests ahead, or knows
-        that no more will come."""
-        if node.shutting_down or self.registered.get(node) != self.collection:
-            return
-        pending = self.pending[node]
-        more: list[int] = []
-        while len(pending) + len(more) < wanted and self.queue:
-            more += self.queue.popleft()
-        if more:
-            pending.extend(more)
-            node.send_runtest_some(more)
-        if len(pending) < 2 and wanted > 1:
-            node.shutdown()
+    def obey(self) -> None:
+        for node, tests, close, renew in self.plan.decide():
+            if renew:
+                self.renewing.add(node)
+            try:
+                if tests:
+                    node.send_runtest_some(tests)
+                if close:
+                    node.shutdown()
+            except OSError:
+                pass  # it died, and xdist is about to say so
+
+
+class Processes:
+    """What the processes of the session hold, in bytes. Only Linux tells."""
+
+    def __init__(self) -> None:
+        self.pids: dict[Any, int] = {}  # by worker
+        self.trees: dict[int, tuple[float, int]] = {}  # by process: until when its children are known, and what they hold
+
+    def look(self, available: bool) -> schedule.Memory:
+        held = {}
+        for worker, pid in self.pids.items():
+            resident = self.resident(pid)
+            if resident:
+                held[worker] = resident + self.children(pid, resident)
+        own = self.resident(os.getpid())
+        return schedule.Memory(own, held, self.available() if available else None)
+
+    @staticmethod
+    def resident(pid: int) -> int:
+        try:
+            with open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
+                return int(file.read(100).split()[1]) * PAGE
+        except (OSError, ValueError, IndexError):
+            return 0  # gone, or another system
+
+    def children(self, pid: int, resident: int) -> int:
+        """Return what the descendants of a process hold, without what they
+        share with it since they were forked."""
+        descendants = self.descendants(pid)
+        if not descendants:
+            return 0
+        start = time.perf_counter()
+        until, held = self.trees.get(pid, (0.0, 0))
+        if start > until:  # it takes some 25 us a MiB
+            held = max(0, sum(map(self.proportional, [pid, *descendants])) - resident)
+            end = time.perf_counter()
+            self.trees[pid] = end + 50 * (end - start), held
+        return held
+
+    def descendants(self, pid: int) -> list[int]:
+        found = []
+        try:
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+                    found += [int(child) for child in file.read(1 << 16).split()]
+        except OSError:
+            pass
+        return found + [deeper for child in found for deeper in self.descendants(child)]
+
+    @staticmethod
+    def proportional(pid: int) -> int:
+        """Return what a process holds, shared memory divided among its users."""
+        try:
+            with open(f"/proc/{pid}/smaps_rollup", "rb", buffering=0) as file:
+                return Memory.field(file.read(4096), b"\nPss:")
+        except OSError:
+            return 0
+
+    @staticmethod
+    def available() -> int | None:
+        try:
+            with open("/proc/meminfo", "rb", buffering=0) as file:
+                return Memory.field(file.read(4096), b"\nMemAvailable:")
+        except OSError:
+            return None
 
 
 def ended_by(node: Any) -> int:
@@ -1118,18 +1232,50 @@ def xdist_version(config: pytest.Config) -> str:
     return str(getattr(xdist, "__version__", "unknown"))
 
 
+def use_workers(option: Any, settings: dict[str, Any]) -> None:
+    """Set xdist's options as planned, where the run's own line does not."""
+    given, workers = settings["given"], settings["workers"]
+    if "workers" in given:
+        return
+    if workers < 2 or getattr(option, "usepdb", False):
+        workers = 0
+    option.numprocesses = workers
+    if hasattr(option, "maxprocesses"):
+        option.maxprocesses = None
+    if "dist" not in given:
+        option.dist = "load" if workers else "no"
+        option.distload = False
+
+
+def read_settings() -> dict[str, Any]:
+    with open(os.environ["WCSHARD_PLUGIN_CONFIG"], encoding="utf-8") as file:
+        return dict(json.load(file))
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, None]:
+    # pytest-cov decides here whether it is to work with workers. What is set
+    # here goes no further: the options are read again.
+    settings, option = read_settings(), early_config.known_args_namespace
+    if settings["mode"] == "run" and hasattr(option, "numprocesses"):
+        use_workers(option, settings)
+    if "PYTEST_XDIST_WORKER" in os.environ and hasattr(option, "cov_append"):
+        # Each worker begins by erasing all data of earlier runs. One that
+        # takes the place of another would erase what that has found.
+        option.cov_append = True
+    yield
+
+
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, None]:
     # The first moment that options are parsed and a worker knows that it is
     # one, and the last before plugins act on their options.
-    path = os.environ["WCSHARD_PLUGIN_CONFIG"]
-    with open(path, encoding="utf-8") as file:
-        settings = json.load(file)
+    settings = read_settings()
     plugin: Collecting | Running
     if settings["mode"] == "collect":
         plugin = Collecting(config, settings)
     else:
-        plugin = Running(config, settings, os.path.dirname(path))
+        plugin = Running(config, settings, os.path.dirname(os.environ["WCSHARD_PLUGIN_CONFIG"]))
     plugin.configure()
     config.pluginmanager.register(plugin, "wcshard")
     if settings.get("inspect"):

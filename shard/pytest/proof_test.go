@@ -28,7 +28,7 @@ var environments = map[string]*environment{
 	"bare": {version: "3.11", requirements: []string{"pytest==8.3.5"}},
 	"plugins": {version: "3.12", requirements: []string{
 		"pytest==8.4.2", "pytest-xdist==3.6.1", "pytest-randomly==3.16.0", "pytest-random-order==1.2.0",
-		"pytest-subtests==0.14.2", "pytest-timeout==2.3.1", "pytest-rerunfailures==15.1"}},
+		"pytest-subtests==0.14.2", "pytest-cov==6.2.1", "pytest-timeout==2.3.1", "pytest-rerunfailures==15.1"}},
 }
 
 type environment struct {
@@ -105,6 +105,7 @@ type proof struct {
 	plain   []string // of the plain run alone
 	extra   []string // of the shards' runs alone
 	workers []int    // one shard each
+	memory  *Memory
 }
 
 // outcome is what one shard's run came to.
@@ -263,7 +264,7 @@ func (p proof) shard(t *testing.T, c *Collection, plan *shard.Plan, s shard.Shar
 	results := newResults(t, s.Name)
 	status, err := Run(t.Context(), p.command, RunOptions{
 		Dir: p.dir, Env: testEnv(p.env...), Args: c.Collector.Args, Extra: p.extra, Root: c.Collector.Root,
-		Selection: sel, Workers: s.Workers, Seed: c.Collector.Seed, Results: results,
+		Selection: sel, Workers: s.Workers, Seed: c.Collector.Seed, Memory: p.memory, Results: results,
 		Stdout: &output, Stderr: &output,
 	})
 	if err != nil {

@@ -76,6 +76,8 @@ func Run(ctx context.Context, command Command, opts RunOptions) (status int, err
 	if cmd.WaitDelay == 0 {
 		cmd.WaitDelay = DefaultGrace
 	}
+	stop := startSampling(p.dir, results)
+	defer stop()
 	return exitStatus(command, cmd.Run(), cmd.ProcessState)
 }
 

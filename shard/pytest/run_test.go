@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -561,5 +562,56 @@ func TestCollectProgress(t *testing.T) {
 	_, err := Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Progress: func(files int) { seen = append(seen, files) }})
 	if err != nil || len(seen) == 0 || !slices.IsSorted(seen) || seen[len(seen)-1] > 4 {
 		t.Errorf("progress %v, %v", seen, err)
+	}
+}
+
+// Whenever workers are killed, every test is told once: as crashed if its
+// worker died of it. xdist would give up after four a worker.
+func TestRandomKills(t *testing.T) {
+	const kills = 30 // in each of four sessions
+	for _, env := range []string{"old", "new"} {
+		for _, memory := range []*Memory{nil, {Budget: 1 << 40}} {
+			t.Run(fmt.Sprint(env, memory != nil), func(t *testing.T) {
+				if runtime.GOOS == "windows" {
+					t.Skip("signals")
+				}
+				oneOfFew(t)
+				p := proof{command: pytestIn(t, env), dir: suite(t, "kills"), memory: memory, env: []string{fmt.Sprint("KILLS=", kills)}}
+				c := p.collect(t)
+				plan, s := one(c, 3, true)
+				s.Pieces[1].Cut = false
+				if memory != nil {
+					for i := range s.Pieces[0].Tests {
+						if i%20 == 0 {
+							s.Pieces[0].Needs = append(s.Pieces[0].Needs, shard.TestNeed{Test: i, Need: 1 << 39})
+						}
+					}
+				}
+				plan.Shards[0] = s
+				o := p.shard(t, c, plan, s)
+				killed, _ := filepath.Glob(filepath.Join(p.dir, "killed-*"))
+				if o.status != ExitFailed || len(killed) != kills {
+					t.Errorf("status %d after %d kills, want %d after %d\n%s", o.status, len(killed), ExitFailed, kills, o.output)
+				}
+				told := map[timing.NodeID]int{}
+				crashed := 0
+				for _, test := range o.results.Tests {
+					told[test.ID]++
+					if test.Outcome == timing.Crashed {
+						crashed++
+					} else if test.Outcome != timing.Passed {
+						t.Errorf("%q: %s", test.ID, test.Outcome)
+					}
+				}
+				for _, id := range s.IDs() {
+					if told[id] != 1 {
+						t.Errorf("%q was told %d times\n%s", id, told[id], o.output)
+					}
+				}
+				if crashed == 0 || crashed > kills || len(o.results.Running) > 0 {
+					t.Errorf("%d tests crashed of %d kills, still running %v", crashed, kills, o.results.Running)
+				}
+			})
+		}
 	}
 }

@@ -1,0 +1,205 @@
+package pytest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/wcshard/wcshard/shard"
+)
+
+// needsProc skips where the system does not say what processes hold.
+func needsProc(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells the memory of processes as it is tested here")
+	}
+}
+
+// A test's children count, those that live for a moment, too; what was forked
+// and not touched does not count twice.
+func TestChildren(t *testing.T) {
+	needsProc(t)
+	const mib = 1 << 20
+	want := map[string][2]int64{ // least and most, MiB
+		"test_nothing":     {0, 0},
+		"test_child":       {140, 200},
+		"test_pool":        {150, 260},
+		"test_quick_child": {390, 470},
+		"test_forked":      {0, 40},
+		"test_after":       {0, 0},
+	}
+	for _, env := range []string{"old", "new"} {
+		for _, workers := range []int{1, 2} {
+			t.Run(fmt.Sprint(env, workers), func(t *testing.T) {
+				oneOfFew(t)
+				p := proof{command: pytestIn(t, env), dir: suite(t, "memory"), args: []string{"test_children.py"}}
+				c := p.collect(t)
+				plan, s := one(c, workers, true)
+				o := p.shard(t, c, plan, s)
+				if o.status != ExitOK || len(o.results.Tests) != len(want) {
+					t.Fatalf("status %d, %d tests\n%s", o.status, len(o.results.Tests), o.output)
+				}
+				for _, test := range o.results.Tests {
+					name := strings.TrimPrefix(test.ID.Rest(), "::")
+					if got := test.Children / mib; got < want[name][0] || got > want[name][1] {
+						t.Errorf("%s: %d MiB in children, want %d to %d", name, got, want[name][0], want[name][1])
+					}
+					if test.Sampled {
+						t.Errorf("%s: sampled, want measured", name)
+					}
+				}
+				samples := map[string]int64{}
+				for _, m := range o.results.Memory {
+					samples[m.Worker] = m.Resident
+				}
+				names := []string{"main", "gw0", "gw1"}[:2*workers-1]
+				if len(samples) != len(names) {
+					t.Errorf("samples of %v, want of %q", samples, names)
+				}
+				for _, name := range names {
+					if samples[name] < 10*mib {
+						t.Errorf("%s holds %d bytes, want more", name, samples[name])
+					}
+				}
+			})
+		}
+	}
+}
+
+// heavyRun is when a heavy test ran, in seconds, and how much it took, in MiB.
+type heavyRun struct{ start, end, size float64 }
+
+// withNeeds says of the suite's heavy tests what they need.
+func withNeeds(t *testing.T, s *shard.Shard) {
+	t.Helper()
+	for i := range s.Pieces {
+		for k, rest := range s.Pieces[i].Tests {
+			var size int64
+			if rest == "::test_too_large" {
+				size = 300
+			} else if _, err := fmt.Sscanf(rest, "::test_heavy[%d]", &size); err != nil {
+				continue
+			}
+			s.Pieces[i].Needs = append(s.Pieces[i].Needs, shard.TestNeed{Test: k, Need: (size + 4) << 20})
+		}
+	}
+}
+
+// Heavy tests run beside each other while they fit, and what fits beside
+// nothing runs alone.
+func TestAdmission(t *testing.T) {
+	needsProc(t)
+	const spare = 260 // MiB for tests
+	for _, env := range []string{"old", "new", "plugins"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			log := filepath.Join(t.TempDir(), "log")
+			p := proof{command: pytestIn(t, env), dir: suite(t, "memory"), args: []string{"test_heavy.py", "-p", "no:randomly"}, env: []string{"HEAVY_LOG=" + log}}
+			c := p.collect(t)
+			plan, s := one(c, 3, true)
+			withNeeds(t, &s)
+			floor, controller := floors(t, p, c, s)
+			plan.Shards[0] = s
+			p.memory = &Memory{Budget: controller + 3*floor + (spare+8)<<20, Floor: floor}
+			o := p.shard(t, c, plan, s)
+			if o.status != ExitOK || len(o.results.Tests) != s.Len() {
+				t.Fatalf("status %d, %d tests, want %d\n%s", o.status, len(o.results.Tests), s.Len(), o.output)
+			}
+			checkHeavy(t, log, spare)
+		})
+	}
+}
+
+// floors runs the suite's light tests and returns what a worker and the
+// controller hold without others, in bytes.
+func floors(t *testing.T, p proof, c *Collection, s shard.Shard) (floor, controller int64) {
+	t.Helper()
+	light := s
+	light.Name, light.Pieces = "light", []shard.Piece{{File: s.Pieces[0].File, Cut: true}}
+	for _, rest := range s.Pieces[0].Tests {
+		if strings.HasPrefix(rest, "::test_light") {
+			light.Pieces[0].Tests = append(light.Pieces[0].Tests, rest)
+		}
+	}
+	o := p.shard(t, c, &shard.Plan{Shards: []shard.Shard{light}}, light)
+	for _, w := range o.results.Workers {
+		floor = max(floor, w.Floor)
+	}
+	for _, m := range o.results.Memory {
+		if m.Worker == "main" {
+			controller = m.Resident
+		}
+	}
+	if floor == 0 || controller == 0 {
+		t.Fatalf("floor %d, controller %d bytes: %+v", floor, controller, o.results.Memory)
+	}
+	return floor, controller
+}
+
+// checkHeavy holds what ran beside each other against the most that may, MiB.
+func checkHeavy(t *testing.T, log string, most float64) {
+	t.Helper()
+	data, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs []heavyRun
+	for line := range strings.Lines(string(data)) {
+		var r heavyRun
+		if _, err := fmt.Sscan(line, &r.start, &r.end, &r.size); err != nil {
+			t.Fatal(err)
+		}
+		runs = append(runs, r)
+	}
+	if len(runs) != 11 {
+		t.Errorf("%d heavy tests ran, want 11", len(runs))
+	}
+	beside := 0
+	for _, r := range runs {
+		sum, n := r.size, 0
+		for _, other := range runs {
+			if other != r && other.start <= r.start && r.start < other.end {
+				sum += other.size
+				n++
+			}
+		}
+		beside += n
+		if sum > most && n > 0 {
+			t.Errorf("%v MiB beside each other when the one of %v MiB started, want at most %v", sum, r.size, most)
+		}
+	}
+	if beside == 0 {
+		t.Error("no two heavy tests ran beside each other")
+	}
+}
+
+// A model of xdist drives the schedule through random suites, budgets and
+// crashes: never past the budget, never stuck, each test once.
+func TestScheduleModel(t *testing.T) {
+	for _, version := range []string{"3.9", "3.13"} {
+		t.Run(version, func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("-short: no real Python")
+			}
+			python, err := FindPython(version)
+			if err != nil {
+				t.Skip(err)
+			}
+			oneOfFew(t)
+			seed := strconv.Itoa(rand.IntN(1 << 30))
+			cmd := exec.CommandContext(t.Context(), python, "-B", filepath.Join("testdata", "model", "model.py"), ".", "1500", seed)
+			output, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Errorf("seeds from %s: %v\n%s", seed, err, output)
+			}
+			t.Log(string(output))
+		})
+	}
+}

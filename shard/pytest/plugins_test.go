@@ -1,0 +1,106 @@
+package pytest
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"testing"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// A plugin that ends a worker in the middle of a test, and a fault of the
+// interpreter, are crashes of that test and of no other.
+func TestCrashyPlugins(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a fault of another kind")
+	}
+	for _, env := range []string{"new", "plugins"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{
+				command: pytestIn(t, env), dir: suite(t, "crashy"),
+				args: []string{"-p", "no:randomly", "--timeout=3", "--timeout-method=thread", "-o", "faulthandler_timeout=1"},
+			}
+			c := p.collect(t)
+			plan, s := one(c, 2, true)
+			o := p.shard(t, c, plan, s)
+			got := map[timing.NodeID]timing.Outcome{}
+			for _, test := range o.results.Tests {
+				if got[test.ID] != "" {
+					t.Errorf("%q told twice", test.ID)
+				}
+				got[test.ID] = test.Outcome
+			}
+			for _, id := range s.IDs() {
+				want := timing.Passed
+				if id.Rest() == "::test_hangs" || id.Rest() == "::test_segfault" {
+					want = timing.Crashed
+				}
+				if got[id] != want {
+					t.Errorf("%q: %q, want %q\n%s", id, got[id], want, o.output)
+				}
+			}
+		})
+	}
+}
+
+// Coverage is complete with our scheduler, also of workers that were replaced
+// since they held too much.
+func TestCoverage(t *testing.T) {
+	needsProc(t)
+	oneOfFew(t)
+	covered := func(p proof, report string) map[string][]int {
+		data, err := os.ReadFile(filepath.Join(p.dir, report))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r struct {
+			Files map[string]struct {
+				Lines []int `json:"executed_lines"`
+			} `json:"files"`
+		}
+		if err := json.Unmarshal(data, &r); err != nil {
+			t.Fatal(err)
+		}
+		lines := map[string][]int{}
+		for name, file := range r.Files {
+			lines[name] = file.Lines
+		}
+		return lines
+	}
+	p := proof{command: pytestIn(t, "plugins"), dir: suite(t, "covered"), args: []string{"-p", "no:randomly", "-p", "no:cacheprovider"}}
+	c := p.collect(t)
+	plan, s := one(c, 2, true)
+	p.extra = []string{"--cov=.", "--cov-report=json:one.json", "-n0"}
+	floor := p.shard(t, c, plan, s).results.Workers[0].Floor
+	want := covered(p, "one.json")
+	if len(want["numbers_of.py"]) < 10 {
+		t.Fatalf("in one process %v", want)
+	}
+	p.extra = []string{"--cov=.", "--cov-report=json:two.json"}
+	for i, rest := range s.Pieces[0].Tests {
+		need := shard.TestNeed{Test: i}
+		switch rest {
+		case "::test_large":
+			need.Need = 190 << 20
+		case "::test_keeps[0]", "::test_keeps[1]", "::test_keeps[2]":
+			need.Need, need.Kept = 200<<20, 100<<20
+		default:
+			continue
+		}
+		s.Pieces[0].Needs = append(s.Pieces[0].Needs, need)
+	}
+	plan.Shards[0] = s
+	p.memory = &Memory{Budget: 3*floor + 240<<20}
+	o := p.shard(t, c, plan, s)
+	if o.status != ExitOK || len(o.results.Tests) != s.Len() || len(o.results.Workers) < 3 {
+		t.Fatalf("status %d, %d tests on %d workers, want %d and one replaced\n%s", o.status, len(o.results.Tests), len(o.results.Workers), s.Len(), o.output)
+	}
+	if got := covered(p, "two.json"); !reflect.DeepEqual(got, want) {
+		t.Errorf("with workers %v, want %v\n%s", got, want, o.output)
+	}
+}

@@ -1,0 +1,158 @@
+package pytest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	sampleEvery = 100 * time.Millisecond
+	sampleShare = 250             // times what a sample takes, at least between two: with creditEvery less than 1 % of a core
+	lineEvery   = time.Second / 2 // between two lines, unless memory moves by sampleJump
+	syncEvery   = 5 * time.Second
+	sampleJump  = 64 << 20 // bytes
+	sampleNoise = 1 << 20
+)
+
+// processMemory is what a process holds, in bytes.
+type processMemory struct {
+	resident int64
+	children int64 // of all its descendants, without what they share with it
+}
+
+// sampler looks from time to time what the processes of a session hold, and
+// appends it to the results as it finds it, so that it is there when one is
+// killed. It runs in wcshard's own process, which is small and runs no test.
+type sampler struct {
+	dir     string // where the plugin leaves the IDs of its processes
+	out     *os.File
+	began   time.Time
+	pids    map[string]int // by worker
+	look    processes
+	written map[string]processMemory // the last line
+	line    time.Time                // when that was
+	synced  time.Time
+	cost    time.Duration // what looking took in all
+}
+
+// startSampling samples until stop is called. What cannot be looked at is left
+// out: samples are help, no result.
+func startSampling(dir, results string) (stop func()) {
+	out, err := os.OpenFile(results, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return func() {} // the plugin says why it cannot write there
+	}
+	now := time.Now()
+	s := &sampler{dir: dir, out: out, began: now, synced: now, pids: map[string]int{}}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		s.run(quit)
+	}()
+	return func() {
+		close(quit)
+		<-done
+		_ = out.Close()
+	}
+}
+
+func (s *sampler) run(quit <-chan struct{}) {
+	runtime.LockOSThread() // whose CPU time is that of the sampling
+	defer runtime.UnlockOSThread()
+	timer := time.NewTimer(sampleEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-quit:
+			return
+		case <-timer.C:
+		}
+		before := threadTime()
+		s.sample(time.Now())
+		took := threadTime() - before
+		s.cost += took
+		timer.Reset(max(sampleEvery, slowest, sampleShare*(took-s.look.spent)))
+	}
+}
+
+func (s *sampler) sample(now time.Time) {
+	s.findProcesses()
+	held := s.look.usage(now, s.pids)
+	if !s.tells(now, held) {
+		return
+	}
+	line, err := sampleLine(now.Sub(s.began), held)
+	if err != nil {
+		return
+	}
+	if _, err := s.out.Write(line); err != nil {
+		return
+	}
+	s.written, s.line = held, now
+	if now.Sub(s.synced) >= syncEvery {
+		_ = s.out.Sync() // some systems cannot
+		s.synced = now
+	}
+}
+
+// findProcesses reads the IDs that the plugin has left. A worker has a new name
+// when it is replaced.
+func (s *sampler) findProcesses() {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		worker, found := strings.CutPrefix(entry.Name(), pidPrefix)
+		if _, known := s.pids[worker]; !found || known {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(s.dir, entry.Name()))
+		if pid, err2 := strconv.Atoi(string(text)); errors.Join(err, err2) == nil {
+			s.pids[worker] = pid
+		}
+	}
+}
+
+// pidPrefix begins the names of the files with process IDs.
+const pidPrefix = "pid-"
+
+// tells reports whether a sample says something new.
+func (s *sampler) tells(now time.Time, held map[string]processMemory) bool {
+	least := int64(sampleJump)
+	if now.Sub(s.line) >= lineEvery {
+		least = sampleNoise
+	}
+	for worker, m := range held {
+		before, known := s.written[worker]
+		// Children come and go with tests: whose they are must stay clear.
+		if !known || abs(m.resident-before.resident) >= least || abs(m.children-before.children) >= sampleNoise {
+			return true
+		}
+	}
+	return false
+}
+
+func abs(n int64) int64 { return max(n, -n) }
+
+func sampleLine(at time.Duration, held map[string]processMemory) ([]byte, error) {
+	workers := map[string][2]int64{}
+	for worker, m := range held {
+		workers[worker] = [2]int64{m.resident, m.children}
+	}
+	text, err := json.Marshal(workers)
+	if err != nil {
+		return nil, fmt.Errorf("writing a sample of memory: %w", err)
+	}
+	var line bytes.Buffer
+	fmt.Fprintf(&line, `{"t":"mem","at_us":%d,"workers":%s}`+"\n", max(0, at.Microseconds()), text)
+	return line.Bytes(), nil
+}

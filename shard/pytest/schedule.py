@@ -1,0 +1,528 @@
+"""Which test goes to which of xdist's workers, and when. PYTEST_DONT_REWRITE
+
+Decisions only: nothing here knows xdist, processes or the clock, so that a
+model of them can drive it (testdata/model/model.py). The plugin's Scheduler
+tells what happened and carries out the orders.
+
+A worker of xdist runs its tests in the order sent, and starts one only when it
+knows the next one or that there is none. So the last test sent is parked:
+sending another one, or closing the worker, is what starts it, and until then
+it costs nothing, but belongs to its worker.
+
+With a budget, a test starts only when it fits: when what the others hold and
+may still take, and what it needs itself on top of what its worker holds, come
+to no more than the budget. Where nothing fits and nothing runs, one test runs
+alone.
+"""
+
+from __future__ import annotations
+
+import bisect
+import collections
+from typing import Any, Callable, Deque, Iterable, Mapping, NamedTuple
+
+AHEAD = 0.05  # seconds of work that a worker is sent at once
+MOST_AHEAD = 32  # tests
+OWN_AHEAD = 0.5  # seconds, and tests, of a unit that has begun, which could go to no other worker
+MOST_OWN_AHEAD = 100
+QUICK = 0.25  # seconds: for so long memory may be kept free for the test behind
+LOOK = 64  # units of light tests that are looked at for one that fits
+PATIENCE = 2
+HELD = 64 << 20  # bytes that earlier tests left on a worker and that are worth a new process
+
+
+class Need(NamedTuple):
+    """What a test needs over what its worker holds before it, and what it
+    leaves behind, in bytes."""
+
+    need: int = 0
+    kept: int = 0
+
+
+NOTHING = Need()
+NO_TURN = 1 << 60
+
+
+class Memory(NamedTuple):
+    """What is held at this moment, in bytes."""
+
+    others: int  # by processes of the session that run no tests
+    held: Mapping[Any, int]  # by each worker; one that is not there is reckoned
+    available: int | None = None  # to this session and all others on the machine; None: not looked at
+
+
+class Order(NamedTuple):
+    worker: Any
+    tests: list[int]
+    close: bool  # no more will come
+    renew: bool = False  # and a new worker shall take its place
+
+
+class Unit:
+    """Tests that stay together, in running order."""
+
+    __slots__ = ("tests", "number", "need", "passed")
+
+    def __init__(self, tests: Iterable[int], number: int, need: int) -> None:
+        self.tests: Deque[int] = collections.deque(tests)
+        self.number = number  # in planned order
+        self.need = need  # of its most needy test
+        self.passed = 0  # smaller units that were let pass
+
+
+class Worker:
+    """What one worker has to do, and holds."""
+
+    def __init__(self, name: Any, number: int, floor: int) -> None:
+        self.name = name
+        self.number = number
+        self.floor = floor  # bytes, after its imports
+        self.ready = False
+        self.closed = False
+        self.sent: Deque[int] = collections.deque()  # and not complete
+        self.own: list[Unit] = []  # begun here, the current one first
+        self.base = floor  # bytes that it held when it last ran nothing
+        self.pace = 0.0  # seconds a test, lately
+        self.turn = NO_TURN  # among those that wait for memory
+
+    @property
+    def open(self) -> bool:
+        return self.ready and not self.closed
+
+    @property
+    def started(self) -> int:
+        """Tests that run, or will without another word."""
+        return len(self.sent) if self.closed else max(0, len(self.sent) - 1)
+
+
+class Schedule:
+    """Hands out the tests of units in planned order, slow ones first; within a
+    budget, heavy ones when they fit."""
+
+    def __init__(
+        self,
+        units: Iterable[list[int]],
+        needs: Mapping[int, Need] | None = None,
+        budget: int = 0,
+        reserve: int = 0,
+        look: Callable[[], Memory] = lambda: Memory(0, {}),
+        may_renew: bool = False,
+    ) -> None:
+        self.needs = needs or {}
+        self.budget = budget
+        self.reserve = reserve
+        self.look = look
+        self.may_renew = may_renew
+        self.workers: dict[Any, Worker] = {}
+        self.memory = Memory(0, {})
+        self.unit_of: dict[int, int] = {}
+        self.light: Deque[Unit] = collections.deque()
+        self.heavy: list[tuple[int, int, int, Unit]] = []  # the most needy first
+        self.entries = self.turns = 0
+        self.plain = 0  # units in light that need nothing
+        self.share = -1  # bytes: a unit that needs more is heavy; -1: not known yet
+        self.waiting = False  # something can start when memory is free
+        self.alone = False  # nothing runs, so that one test may start that does not fit
+        self.fillers: set[int] = set()  # quick tests, parked where a heavy one shall come next
+        self.over = 0  # tests that started though they did not fit
+        self.added = 0
+        for number, tests in enumerate(units):
+            self.unit_of.update(dict.fromkeys(tests, number))
+            self.light.append(Unit(tests, number, self.most(tests)))
+            self.plain += not self.light[-1].need
+
+    # What happened.
+
+    def add(self, name: Any, floor: int = 0) -> None:
+        """A worker is there, and will hold so many bytes when it is ready."""
+        self.workers[name] = Worker(name, self.added, floor)
+        self.added += 1
+
+    def ready(self, name: Any, floor: int) -> None:
+        """A worker has collected its tests."""
+        worker = self.workers[name]
+        worker.ready = True
+        worker.floor = worker.base = floor
+
+    def complete(self, name: Any, test: int, seconds: float) -> bool:
+        """A test has ended. Report whether there is anything to decide."""
+        worker = self.workers[name]
+        if worker.sent and worker.sent[0] == test:
+            worker.sent.popleft()
+        else:
+            worker.sent.remove(test)
+        self.fillers.discard(test)
+        worker.base += self.needs.get(test, NOTHING).kept  # until it is measured
+        seconds = max(seconds, 1e-4)
+        worker.pace = 0.8 * worker.pace + 0.2 * seconds if worker.pace else seconds
+        return self.waiting or (len(worker.sent) < 2 and not worker.closed)
+
+    def remove(self, name: Any, running: bool) -> int | None:
+        """A worker is gone: take back what it has not run. Return the test
+        that it died of, if it was running one."""
+        worker = self.workers.pop(name)
+        crashed = worker.sent.popleft() if running and worker.sent else None
+        left: dict[int, list[int]] = {}
+        for test in [*worker.sent, *(test for unit in worker.own for test in unit.tests)]:
+            left.setdefault(self.unit_of[test], []).append(test)
+        for number in sorted(left, reverse=True):
+            self.put_back(left[number], number)
+        return crashed
+
+    def again(self, test: int) -> None:
+        """A test shall run once more."""
+        self.put_back([test], self.unit_of[test])
+
+    def put_back(self, tests: list[int], number: int) -> None:
+        unit = Unit(tests, number, self.most(tests))
+        if 0 <= self.share < unit.need:
+            bisect.insort(self.heavy, self.entry(unit))
+        else:
+            self.light.appendleft(unit)
+            self.plain += not unit.need
+
+    # What is left.
+
+    @property
+    def queued(self) -> bool:
+        return bool(self.light or self.heavy)
+
+    @property
+    def finished(self) -> bool:
+        """Report whether every test has been started or will be."""
+        return not self.queued and all(w.closed or not (w.sent or w.own) for w in self.workers.values())
+
+    @property
+    def pending(self) -> bool:
+        return self.queued or any(w.sent or w.own for w in self.workers.values())
+
+    def most(self, tests: Iterable[int]) -> int:
+        if not self.needs:
+            return 0
+        return max(self.needs.get(test, NOTHING).need for test in tests)
+
+    def entry(self, unit: Unit) -> tuple[int, int, int, Unit]:
+        self.entries += 1
+        return -unit.need, unit.number, self.entries, unit
+
+    # What to do.
+
+    def decide(self) -> list[Order]:
+        """Say what to send to which worker now."""
+        if self.budget:
+            self.memory = self.look()
+            for worker in self.workers.values():
+                if not worker.started:
+                    worker.base = self.held(worker)
+            if self.share < 0:
+                self.divide()
+        self.waiting = False
+        orders = self.feed_all()
+        if self.waiting and not any(worker.started for worker in self.workers.values()):
+            orders += self.unblock()
+        return orders
+
+    def divide(self) -> None:
+        """Tell heavy units from light ones: all workers may run a light one at
+        once, so those can keep their order."""
+        fixed = self.memory.others + sum(worker.base for worker in self.workers.values())
+        self.share = max(0, self.budget - fixed) // max(1, len(self.workers))
+        units, self.light = self.light, collections.deque()
+        for unit in units:
+            if unit.need > self.share:
+                self.heavy.append(self.entry(unit))
+            else:
+                self.light.append(unit)
+        self.heavy.sort()
+
+    def feed_all(self) -> list[Order]:
+        """Give every worker that runs nothing something to do, whoever waits
+        for memory first."""
+        by_turn = sorted(self.workers.values(), key=lambda w: (w.turn, w.number))
+        idle = [worker for worker in by_turn if worker.open and len(worker.sent) < 2]
+        orders = [order for worker in idle if not worker.sent for order in self.feed(worker, 1)]
+        if not self.needs:
+            idle.reverse()  # slow tests come first, so the last worker is the first to be free
+        for worker in idle:
+            orders += self.feed(worker, 2)
+        return orders
+
+    def ahead(self, worker: Worker) -> int:
+        """Say how many tests to send a worker that has one left. Sending them
+        one by one wakes two processes for each, which costs more than a quick
+        test itself; but what is sent stays, whoever else is idle."""
+        if not worker.pace:
+            return 2
+        if worker.own:
+            return max(2, min(int(OWN_AHEAD / worker.pace), MOST_OWN_AHEAD))
+        share = (len(self.light) + len(self.heavy)) // (4 * len(self.workers))
+        return max(2, min(int(AHEAD / worker.pace), share, MOST_AHEAD))
+
+    def feed(self, worker: Worker, wanted: int) -> list[Order]:
+        """See that a worker that runs nothing has the wanted number of tests,
+        or more where they are quick, or knows that no more will come. When
+        more than one is wanted, all but the last start."""
+        if worker.closed:
+            return []
+        sequence = list(worker.sent)
+        room = self.room(worker)
+        if self.should_renew(worker, sequence, room):
+            worker.closed = True
+            return [Order(worker.name, [], True, True)]
+        close = False
+        while len(sequence) < wanted or (wanted > 1 and self.goes_on(worker, sequence)):
+            if sequence:
+                if not self.may_start(sequence, room):
+                    self.wait(worker)
+                    break
+                room -= self.kept(sequence[-1])
+            tests = self.take(worker, sequence, room)
+            if not tests:
+                close = wanted > 1 and self.nothing_for(worker)
+                self.waiting = self.waiting or not close
+                break
+            sequence += tests
+        more = sequence[len(worker.sent) :]
+        if len(sequence) > 1 or close:
+            worker.turn = NO_TURN
+        worker.sent.extend(more)
+        worker.closed = close
+        return [Order(worker.name, more, close)] if more or close else []
+
+    def wait(self, worker: Worker) -> None:
+        """Note that a worker's next test does not fit: its turn comes first."""
+        self.waiting = True
+        if worker.turn == NO_TURN:
+            self.turns += 1
+            worker.turn = self.turns
+
+    def goes_on(self, worker: Worker, sequence: list[int]) -> bool:
+        """Report whether to send more than two tests at once: quick ones, and
+        the one behind a heavy test that will find its memory free."""
+        if len(sequence) < self.ahead(worker):
+            return True
+        return self.is_heavy(sequence[-1]) and self.is_quick(worker, sequence[-2]) and not self.is_heavy(sequence[-2])
+
+    def is_heavy(self, test: int) -> bool:
+        return bool(self.needs) and self.need(test) > self.share
+
+    def is_quick(self, worker: Worker, test: int) -> bool:
+        return not self.need(test) and (test in self.fillers or 0 < worker.pace < QUICK)
+
+    def may_start(self, sequence: list[int], room: int) -> bool:
+        """Report whether the last test of a sequence fits."""
+        if self.fits(sequence[-1], room):
+            return True
+        if self.alone and len(sequence) == 1:
+            self.over += 1
+            return True
+        return False
+
+    def fits(self, test: int, room: int) -> bool:
+        return not self.budget or self.need(test) <= room
+
+    def take(self, worker: Worker, sequence: list[int], room: int) -> Iterable[int]:
+        """Take the next test for a worker, one that fits if there is any; with
+        no budget, all of its unit. Where none fits, and one must come so that
+        the one before it starts, take one that will have to wait."""
+        if self.budget:
+            claims = sum(self.claim(w) for w in self.workers.values() if w is not worker)
+            room = max(0, room - claims)  # a test that needs nothing may always be parked
+        unit = next((unit for unit in worker.own if self.fits(unit.tests[0], room)), None)
+        unit = unit or self.choose(worker, sequence, room)
+        if unit is None and (self.alone or (sequence and not self.can_wait(worker, sequence[-1]))):
+            unit = worker.own[0] if worker.own else self.least_bad(worker)
+        if unit is None:
+            return ()
+        if not self.budget:
+            return unit.tests
+        if unit in worker.own:
+            worker.own.remove(unit)
+        test = unit.tests.popleft()
+        if unit.tests:
+            worker.own.insert(0, unit)
+        return (test,)
+
+    def can_wait(self, worker: Worker, test: int) -> bool:
+        """Report whether a parked test may wait until a heavy one fits that
+        can run behind it."""
+        return bool(self.heavy) and self.is_quick(worker, test) and not self.is_heavy(test)
+
+    def claim(self, worker: Worker) -> int:
+        """Return what the test that is parked on a worker will take."""
+        return self.need(worker.sent[0]) if len(worker.sent) == 1 and worker.open else 0
+
+    def choose(self, worker: Worker, sequence: list[int], room: int) -> Unit | None:
+        """Choose a unit that has not begun and fits. Heavy ones come early,
+        where they fit, and light ones fill what is left; but one worker keeps
+        to the planned order, which has the slow ones first. None may mean
+        that to wait is best."""
+        if not self.heavy:
+            return self.choose_light(room)
+        due = self.due()
+        if due is not None and due.need > room:
+            room = max(0, room - due.need)  # nothing may take what it waits for
+        last = sequence[-1] if sequence else None
+        if last is not None and self.is_heavy(last):
+            # What comes next has its memory when the heavy one is gone.
+            return self.choose_filler() or self.take_heavy(self.largest(room + self.need(last)))
+        at = self.largest(room)
+        early = at < len(self.heavy) and self.may_be_early(worker, self.heavy[at][3])
+        quick = last is None or self.is_quick(worker, last)
+        if early and (quick or not self.plain):
+            return self.take_heavy(at)
+        # As many units that need nothing as there are heavy ones are kept to
+        # be parked behind those: what is parked belongs to its worker, and a
+        # heavy test should go to whoever is free when it fits.
+        scarce = self.plain <= len(self.heavy)
+        if early or (scarce and not quick):
+            return self.choose_filler() or self.choose_light(room)
+        return None if scarce and self.plain == len(self.light) else self.choose_light(room)
+
+    def largest(self, room: int) -> int:
+        """Return the place of the most needy of the heavy units that fit."""
+        return bisect.bisect_left(self.heavy, (-max(0, room),))
+
+    def due(self) -> Unit | None:
+        """Return the unit that has let others pass for long enough."""
+        at = self.largest(self.limit())
+        if at < len(self.heavy) and self.heavy[at][3].passed >= PATIENCE * len(self.workers):
+            return self.heavy[at][3]
+        return None
+
+    def may_be_early(self, worker: Worker, unit: Unit) -> bool:
+        if not self.light or unit.number < self.light[0].number or unit is self.due():
+            return True
+        others = [w for w in self.workers.values() if w is not worker and w.open]
+        return any(not any(map(self.is_heavy, w.sent)) for w in others)
+
+    def take_heavy(self, at: int) -> Unit | None:
+        if at >= len(self.heavy):
+            return None
+        unit = self.heavy.pop(at)[3]
+        head = self.largest(self.limit())
+        if head < at:
+            self.heavy[head][3].passed += 1
+        return unit
+
+    def choose_light(self, room: int) -> Unit | None:
+        """Take the first light unit that fits; a look at some of them must do."""
+        for i, unit in zip(range(LOOK), self.light):
+            if self.fits(unit.tests[0], room):
+                return self.take_light(i)
+        return None
+
+    def take_light(self, at: int) -> Unit:
+        unit = self.light[at]
+        del self.light[at]
+        self.plain -= not unit.need
+        return unit
+
+    def choose_filler(self) -> Unit | None:
+        """Take the quickest of the units that need nothing, which is the last,
+        to be parked where a heavy test shall come next, or starts now."""
+        for i in range(1, min(LOOK, len(self.light)) + 1 if self.plain else 1):
+            if not self.light[-i].need:
+                self.fillers.add(self.light[-i].tests[0])
+                return self.take_light(-i)
+        return None
+
+    def least_bad(self, worker: Worker) -> Unit | None:
+        """Take a unit that does not fit now. Those that never will come last,
+        and all to one worker, so that the others can go."""
+        if self.light:
+            return self.take_light(0)
+        at = self.largest(self.limit())
+        if at < len(self.heavy):
+            return self.heavy.pop(at)[3]
+        if self.heavy and not self.too_large_elsewhere(worker):
+            return self.heavy.pop(0)[3]
+        return None
+
+    def too_large_elsewhere(self, worker: Worker) -> bool:
+        limit = self.limit()
+        return any(
+            self.need(test) > limit
+            for other in self.workers.values()
+            if other is not worker
+            for test in [*other.sent, *(unit.tests[0] for unit in other.own)]
+        )
+
+    def nothing_for(self, worker: Worker) -> bool:
+        """Report whether no more will come to a worker."""
+        if worker.own or self.light:
+            return False
+        return not self.heavy or (self.too_large_elsewhere(worker) and self.heavy[-1][3].need > self.limit())
+
+    def unblock(self) -> list[Order]:
+        """Start one test though it does not fit: nothing runs that could make
+        room by ending."""
+        self.alone = True
+        try:
+            for worker in sorted(self.workers.values(), key=lambda w: (not w.sent, w.number)):
+                if worker.open:
+                    orders = self.feed(worker, 1) + self.feed(worker, 2)
+                    if orders:
+                        return orders
+        finally:
+            self.alone = False
+        return []
+
+    def should_renew(self, worker: Worker, sequence: list[int], room: int) -> bool:
+        """Report whether a worker shall end for a new one to take its place:
+        earlier tests left so much, on it and others, that a test which could
+        run would not fit though nothing else ran. What is parked on it runs
+        before. It must not be in the middle of tests that stay together."""
+        if not self.may_renew or worker.own or self.held(worker) - worker.floor < HELD:
+            return False
+        if sequence and not self.may_start(sequence, room):
+            return False
+        idle = self.memory.others + sum(w.base for w in self.workers.values())
+        return self.queued and idle + self.most_waiting() > self.budget
+
+    def most_waiting(self) -> int:
+        """Return the most that a test may need that waits and could run."""
+        at = self.largest(self.limit())
+        needs = [self.heavy[at][3].need] if at < len(self.heavy) else []
+        if len(self.light) > self.plain:
+            needs.append(self.share)
+        needs += [self.claim(w) for w in self.workers.values()]
+        return max((need for need in needs if need <= self.limit()), default=0)
+
+    # What memory there is, in bytes.
+
+    def need(self, test: int) -> int:
+        return self.needs.get(test, NOTHING).need
+
+    def kept(self, test: int) -> int:
+        return self.needs.get(test, NOTHING).kept
+
+    def held(self, worker: Worker) -> int:
+        """Return what a worker holds now."""
+        return self.memory.held.get(worker.name, worker.base)
+
+    def committed(self, worker: Worker) -> int:
+        """Return what a worker holds or may still take."""
+        peak = kept = 0
+        for test, _ in zip(worker.sent, range(worker.started)):
+            need = self.needs.get(test, NOTHING)
+            peak = max(peak, kept + need.need)
+            kept += need.kept
+        return max(self.held(worker), worker.base + peak)
+
+    def room(self, worker: Worker) -> int:
+        """Return what a worker that runs nothing may take."""
+        if not self.budget:
+            return 0
+        others = [w for w in self.workers.values() if w is not worker]
+        taken = self.memory.others + sum(map(self.committed, others)) + worker.base
+        room = self.budget - taken
+        if self.memory.available is not None:
+            coming = sum(self.committed(w) - self.held(w) for w in others)
+            room = min(room, self.memory.available - self.reserve - coming)
+        return room
+
+    def limit(self) -> int:
+        """Return what a test may need that runs while all workers hold
+        nothing but their floor."""
+        return self.budget - self.memory.others - sum(worker.floor for worker in self.workers.values())
