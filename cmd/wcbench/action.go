@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,10 +20,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wcshard/wcshard/timing"
 )
 
 func newAction() *cobra.Command {
-	o := actionOptions{tests: 100_000, files: 2_000, shards: 32, rounds: 3}
+	o := actionOptions{tests: 100_000, files: 2_000, shards: 32, samples: timing.DefaultKeep, rounds: 3}
 	verb := &cobra.Command{
 		Use:   "action",
 		Short: "What wcshard itself costs in the jobs of a workflow",
@@ -41,6 +44,7 @@ read or written as plain JSON: less is not to be had.`,
 	f.IntVar(&o.tests, "tests", o.tests, "tests of the suite")
 	f.IntVar(&o.files, "files", o.files, "files they are in")
 	f.IntVar(&o.shards, "shards", o.shards, "pool jobs")
+	f.IntVar(&o.samples, "samples", o.samples, "runs that the history knows of")
 	f.IntVar(&o.rounds, "rounds", o.rounds, "how often each is done")
 	f.DurationVar(&o.limit, "limit", 0, "fail when a job takes longer; 0 is no limit")
 	f.BoolVar(&o.json, "json", false, "print JSON")
@@ -49,10 +53,10 @@ read or written as plain JSON: less is not to be had.`,
 }
 
 type actionOptions struct {
-	tests, files, shards, rounds int
-	limit                        time.Duration
-	json                         bool
-	wcshard                      string
+	tests, files, shards, samples, rounds int
+	limit                                 time.Duration
+	json                                  bool
+	wcshard                               string
 }
 
 // An actionRow is what one command costs in a job.
@@ -61,8 +65,7 @@ type actionRow struct {
 	Command    string  `json:"command"`
 	Seconds    float64 `json:"seconds"`
 	CPUSeconds float64 `json:"cpu_seconds"` // with those of its children
-	PeakBytes  int64   `json:"peak_bytes"`
-	FileBytes  int64   `json:"file_bytes"` // of what it reads and writes, as stored
+	FileBytes  int64   `json:"file_bytes"`  // of what it reads and writes, as stored
 	Decode     float64 `json:"decode_seconds"`
 }
 
@@ -77,8 +80,8 @@ type actionBench struct {
 }
 
 func doAction(ctx context.Context, w io.Writer, o actionOptions) error {
-	if o.tests < 1 || o.files < 1 || o.shards < 1 || o.rounds < 1 {
-		return fmt.Errorf("--tests, --files, --shards and --rounds want at least 1")
+	if o.tests < 1 || o.files < 1 || o.shards < 1 || o.samples < 1 || o.rounds < 1 {
+		return fmt.Errorf("--tests, --files, --shards, --samples and --rounds want at least 1")
 	}
 	dir, err := os.MkdirTemp("", "wcbench-")
 	if err != nil {
@@ -97,14 +100,11 @@ func doAction(ctx context.Context, w io.Writer, o actionOptions) error {
 	}
 	b := actionBench{
 		dir: dir, command: command, fake: fmt.Sprintf("'%s' %s", self, fakePytest),
-		ids: filepath.Join(dir, "ids.txt"), history: filepath.Join(dir, "timings.jsonl"),
+		ids: filepath.Join(dir, "ids.txt"), history: filepath.Join(dir, "timings.jsonl.gz"),
 		plan: filepath.Join(dir, "plan", "wcshard-plan-1", "wcshard-plan.json.gz"), results: filepath.Join(dir, "results"),
 	}
-	if err := (scaleFiles{ids: b.ids, timings: b.history}).write(o.tests, o.files); err != nil {
+	if err := b.write(o.tests, o.files, o.samples); err != nil {
 		return fmt.Errorf("writing the suite: %w", err)
-	}
-	if b.history, err = compressed(b.history); err != nil {
-		return fmt.Errorf("writing the history: %w", err)
 	}
 	var best []actionRow
 	for range o.rounds {
@@ -123,6 +123,31 @@ func doAction(ctx context.Context, w io.Writer, o actionOptions) error {
 		}
 	}
 	return nil
+}
+
+// write makes a suite, and a history of so many runs of it, on runners that are
+// up to a tenth faster or slower for each test.
+func (b *actionBench) write(tests, files, runs int) error {
+	ids, results := synthetic(tests, files)
+	r := rand.New(rand.NewPCG(3, 4))
+	history := new(timing.History)
+	for i := range runs {
+		results.Header.Run = fmt.Sprint("earlier-", i)
+		results.Header.Started = results.Header.Started.Add(24 * time.Hour)
+		for k := range results.Tests {
+			t := &results.Tests[k]
+			more := time.Duration((0.2*r.Float64() - 0.1) * float64(t.Call))
+			t.Call, t.Wall = t.Call+more, t.Wall+more
+			t.Peak += r.Int64N(1 << 20)
+		}
+		history.Merge(timing.FromResults(results))
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if err := errors.Join(history.Write(z), z.Close()); err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(b.ids, ids, 0o666), os.WriteFile(b.history, packed.Bytes(), 0o666))
 }
 
 // lower takes the faster one of two measurements of each command.
@@ -192,7 +217,7 @@ func (b *actionBench) workflow(ctx context.Context, shards int) ([]actionRow, er
 		return nil, err
 	}
 	gate := actionRow{Job: "tests", Command: "verify and merge", Seconds: verify.Seconds + merge.Seconds, CPUSeconds: verify.CPUSeconds + merge.CPUSeconds,
-		PeakBytes: max(verify.PeakBytes, merge.PeakBytes), FileBytes: verify.FileBytes + merge.FileBytes, Decode: verify.Decode + merge.Decode}
+		FileBytes: verify.FileBytes + merge.FileBytes, Decode: verify.Decode + merge.Decode}
 	return []actionRow{matrix, run, verify, merge, gate}, nil
 }
 
@@ -213,7 +238,7 @@ func (b *actionBench) measure(ctx context.Context, job, verb string, files []str
 		return actionRow{}, nil, fmt.Errorf("running wcshard %s: %w: %s%s", verb, err, stdout.Bytes(), stderr.Bytes())
 	}
 	row := actionRow{Job: job, Command: verb, Seconds: time.Since(begin).Seconds(),
-		CPUSeconds: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), PeakBytes: peak(cmd.ProcessState)}
+		CPUSeconds: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()}
 	for _, name := range files {
 		row.FileBytes += size(name)
 	}
@@ -261,23 +286,6 @@ func decode(name string) error {
 	}
 }
 
-// compressed replaces a file by one that is packed.
-func compressed(name string) (string, error) {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return "", err
-	}
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	if _, err := z.Write(text); err != nil {
-		return "", err
-	}
-	if err := z.Close(); err != nil {
-		return "", err
-	}
-	return name + ".gz", errors.Join(os.WriteFile(name+".gz", b.Bytes(), 0o666), os.Remove(name))
-}
-
 func copyFile(to, from string) error {
 	text, err := os.ReadFile(from)
 	if err != nil {
@@ -290,11 +298,11 @@ func printAction(w io.Writer, rows []actionRow, o actionOptions) error {
 	if o.json {
 		return json.NewEncoder(w).Encode(rows)
 	}
-	fmt.Fprintf(w, "%d tests in %d files over %d shards, best of %d rounds on %d cores\n", o.tests, o.files, o.shards, o.rounds, runtime.NumCPU())
+	fmt.Fprintf(w, "%d tests in %d files over %d shards, a history of %d runs, best of %d rounds on %d cores\n", o.tests, o.files, o.shards, o.samples, o.rounds, runtime.NumCPU())
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "job\tcommand\tseconds\tCPU seconds\tpeak MiB\tfiles MiB\tplain decoding s\t")
+	fmt.Fprintln(table, "job\tcommand\tseconds\tCPU seconds\tfiles MiB\tplain decoding s\t")
 	for _, r := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%.2f\t%.2f\t%d\t%.1f\t%.2f\t\n", r.Job, r.Command, r.Seconds, r.CPUSeconds, r.PeakBytes>>20, float64(r.FileBytes)/(1<<20), r.Decode)
+		fmt.Fprintf(table, "%s\t%s\t%.2f\t%.2f\t%.1f\t%.2f\t\n", r.Job, r.Command, r.Seconds, r.CPUSeconds, float64(r.FileBytes)/(1<<20), r.Decode)
 	}
 	return table.Flush()
 }

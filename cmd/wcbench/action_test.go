@@ -29,7 +29,7 @@ func TestActionCost(t *testing.T) {
 		t.Skip("no go command to build wcshard with")
 	}
 	var b strings.Builder
-	o := actionOptions{tests: 300, files: 20, shards: 3, rounds: 2, json: true}
+	o := actionOptions{tests: 300, files: 20, shards: 3, samples: 3, rounds: 2, json: true}
 	if err := doAction(context.Background(), &b, o); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestActionCost(t *testing.T) {
 	if got := strings.Join(commands, ", "); got != "matrix, run, verify, merge, verify and merge" {
 		t.Errorf("measured %s", got)
 	}
-	o = actionOptions{tests: 30, files: 2, shards: 1, rounds: 1, limit: time.Nanosecond}
+	o = actionOptions{tests: 30, files: 2, shards: 1, samples: 1, rounds: 1, limit: time.Nanosecond}
 	if err := doAction(context.Background(), &b, o); err == nil || !strings.Contains(err.Error(), "matrix takes") {
 		t.Errorf("slower than the limit: %v", err)
 	}

@@ -121,6 +121,23 @@ type scaleFiles struct{ ids, timings, out string }
 // write makes a suite with times over four powers of ten, and a history of one
 // run of it.
 func (s scaleFiles) write(tests, files int) error {
+	ids, results := synthetic(tests, files)
+	if err := os.WriteFile(s.ids, ids, 0o644); err != nil {
+		return err
+	}
+	f, err := os.Create(s.timings)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := timing.FromResults(results).Write(f); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// synthetic is a suite, its node IDs one a line, and the results of one run.
+func synthetic(tests, files int) ([]byte, *timing.Results) {
 	r := rand.New(rand.NewPCG(1, 2))
 	started := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	results := &timing.Results{
@@ -142,18 +159,7 @@ func (s scaleFiles) write(tests, files int) error {
 		})
 		at += call
 	}
-	if err := os.WriteFile(s.ids, ids.Bytes(), 0o644); err != nil {
-		return err
-	}
-	f, err := os.Create(s.timings)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := timing.FromResults(results).Write(f); err != nil {
-		return err
-	}
-	return f.Close()
+	return ids.Bytes(), results
 }
 
 // plan runs wcshard matrix once.
