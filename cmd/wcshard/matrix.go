@@ -54,6 +54,7 @@ type matrixOptions struct {
 	runnerGiven  bool
 	pytestArgs   string
 	args         []string // pytest's
+	targetOptions
 }
 
 func newMatrix(sys *system) *cobra.Command {
@@ -78,17 +79,7 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
   wcshard matrix --shards 8 --workers 4 --pytest "uv run pytest" --output github
   pytest --collect-only -q | grep :: | wcshard matrix --shards 3 --ids -`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			own, rest := split(cmd, args)
-			err := noArguments(cmd, own)
-			if err != nil {
-				return err
-			}
-			if o.args, err = pytestArgs(o.pytestArgs, rest); err != nil {
-				return err
-			}
-			o.timingsGiven = cmd.Flags().Changed("timings")
-			o.runnerGiven = cmd.Flags().Changed("runner")
-			if err := o.validate(); err != nil {
+			if err := o.prepare(cmd, args); err != nil {
 				return err
 			}
 			return doMatrix(cmd.Context(), sys, o)
@@ -96,18 +87,39 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
 	}
 	f := verb.Flags()
 	o.fleetFlags(f)
-	f.StringArrayVar((*[]string)(&o.timings), "timings", []string{defaultTimings}, "history of durations, a `FILE`; github is the newest good run's of the default branch, cache:FILE what a CI restored; repeatable, the first that has any; none is an even split by test count")
+	o.sourceFlags(f)
+	o.targetOptions.flags(f)
 	f.StringVar(&o.saveTimings, "save-timings", "", "write the history that the plan rests on to a `FILE`; .gz compresses")
-	o.remote.where(f, "--timings github")
 	f.StringVar(&o.plan, "plan", defaultPlan, "plan `FILE` to write; .gz compresses")
-	f.StringVar(&o.ids, "ids", "", "plan the node IDs in `FILE`, one a line, instead of collecting (- is standard input)")
-	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
 	f.StringVar(&o.output, "output", "json", "`json|github|gitlab`: github also appends matrix, count, plan-digest and max-parallel to $GITHUB_OUTPUT, gitlab writes --pipeline")
 	f.StringVar(&o.pipeline, "pipeline", defaultPipeline, "with --output gitlab: child pipeline to write, a `FILE`")
 	f.IntVar(&o.maxParallel, "max-parallel", 0, "with --output github: at most `N` jobs at a time, for strategy: max-parallel; 0 is all of them")
-	f.StringVar(&o.pytestArgs, "pytest-args", "", "`ARGUMENTS` for pytest in one string, quoted as in a shell; those after -- follow")
 	f.BoolVar(&o.noTests, "allow-empty", false, "no tests are no error: count is 0")
 	return verb
+}
+
+// prepare reads the command line of a verb that collects.
+func (o *matrixOptions) prepare(cmd *cobra.Command, args []string) error {
+	own, rest := split(cmd, args)
+	err := noArguments(cmd, own)
+	if err != nil {
+		return err
+	}
+	if o.args, err = pytestArgs(o.pytestArgs, rest); err != nil {
+		return err
+	}
+	o.timingsGiven = cmd.Flags().Changed("timings")
+	o.runnerGiven = cmd.Flags().Changed("runner")
+	return o.validate()
+}
+
+// sourceFlags are the flags about the tests and what is known of them.
+func (o *matrixOptions) sourceFlags(f *pflag.FlagSet) {
+	f.StringArrayVar((*[]string)(&o.timings), "timings", []string{defaultTimings}, "history of durations, a `FILE`; github is the newest good run's of the default branch, cache:FILE what a CI restored; repeatable, the first that has any; none is an even split by test count")
+	o.remote.where(f, "--timings github")
+	f.StringVar(&o.ids, "ids", "", "plan the node IDs in `FILE`, one a line, instead of collecting (- is standard input)")
+	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
+	f.StringVar(&o.pytestArgs, "pytest-args", "", "`ARGUMENTS` for pytest in one string, quoted as in a shell; those after -- follow")
 }
 
 // fleetFlags are the flags about the runners and their memory.
@@ -159,6 +171,9 @@ func (o *matrixOptions) validate() error {
 	}
 	if o.fleet.MemoryRunner == "" {
 		o.fleet.MemoryRunner = o.fleet.Runner
+	}
+	if err := o.targetOptions.validate(); err != nil {
+		return err
 	}
 	if o.maxParallel < 0 {
 		return usagef("0 is all jobs at once", "--max-parallel is %d, want at least 0", o.maxParallel)
@@ -222,31 +237,24 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	if err := o.checkOutput(sys); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	tests, err := collect(ctx, sys, o)
-	if ctx.Err() != nil {
-		return &failure{status: exitInterrupted, err: errors.New("collecting tests: interrupted"), hint: "no plan was written; start again when you like"}
-	}
-	if err != nil {
-		return fmt.Errorf("collecting tests: %w", err)
-	}
-	if len(tests.Tests) == 0 {
+	m, err := o.load(ctx, sys)
+	if errors.Is(err, shard.ErrNoTests) {
 		return o.empty(sys)
 	}
-	history, source, err := o.timings.read(ctx, sys, &o.remote, o.timingsGiven)
 	if err != nil {
 		return err
 	}
-	if err := saveHistory(o.saveTimings, history); err != nil {
+	if err := saveHistory(o.saveTimings, m.history); err != nil {
 		return err
 	}
-	suite := makeSuite(tests, history, o.fleet, o.markers)
-	plan, err := shard.Pack(suite, o.fleet)
-	if err != nil {
-		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
+	if err := o.reach(sys, m.suite); err != nil {
+		return err
 	}
-	plan.Collector = tests.Collector
+	plan, err := shard.Pack(m.suite, o.fleet)
+	if err != nil {
+		return fmt.Errorf("packing %s: %w", count(len(m.suite.Tests), "test"), err)
+	}
+	plan.Collector = m.collector
 	if err := writeFile(o.plan, plan.Write); err != nil {
 		return fmt.Errorf("writing the plan: %w", err)
 	}
@@ -259,11 +267,41 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	if o.ids != "" {
 		warnRepeats(sys, plan, o.ids)
 	}
-	warnHistory(sys, suite, source)
+	warnHistory(sys, m.suite, m.source)
 	printPlan(sys, plan, o.plan)
-	printMemory(sys, &suite, plan)
-	sys.publishPlan(plan, source, measured(suite))
+	printMemory(sys, &m.suite, plan)
+	sys.publishPlan(plan, m.source, measured(m.suite))
 	return nil
+}
+
+// material is what a plan is made of.
+type material struct {
+	collector shard.Collector
+	history   *timing.History
+	source    historySources // of the history
+	suite     shard.Suite
+}
+
+// load collects the tests and joins them with what the history knows. Where
+// there are none, the error is shard.ErrNoTests.
+func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	tests, err := collect(ctx, sys, *o)
+	if ctx.Err() != nil {
+		return nil, &failure{status: exitInterrupted, err: errors.New("collecting tests: interrupted"), hint: "no plan was written; start again when you like"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("collecting tests: %w", err)
+	}
+	if len(tests.Tests) == 0 {
+		return nil, &failure{status: exitNoTests, err: shard.ErrNoTests, hint: "check the arguments after --"}
+	}
+	history, source, err := o.timings.read(ctx, sys, &o.remote, o.timingsGiven)
+	if err != nil {
+		return nil, err
+	}
+	return &material{tests.Collector, history, source, makeSuite(tests, history, o.fleet, o.markers)}, nil
 }
 
 // checkOutput finds out before any work whether this is the CI that --output

@@ -63,7 +63,7 @@ WCSHARD_MAX_AGE. All after -- belongs to pytest.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef(fmt.Sprintf(`run "wcshard help %s" for its flags`, cmd.Name()), "reading the command line: %w", err)
 	})
-	root.AddCommand(newMatrix(sys), newRun(sys), newVerify(sys), newMerge(sys), newDoctor(sys), newDemo(sys))
+	root.AddCommand(newMatrix(sys), newAdvise(sys), newRun(sys), newVerify(sys), newMerge(sys), newDoctor(sys), newDemo(sys))
 	for _, verb := range root.Commands() {
 		fromEnvironment(sys, verb)
 	}

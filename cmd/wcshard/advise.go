@@ -1,0 +1,346 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/wcshard/wcshard/shard"
+)
+
+// targetOptions say how long the longest job may take, and how many jobs may be
+// had for it.
+type targetOptions struct {
+	target   time.Duration
+	least    int
+	most     int
+	overhead time.Duration
+}
+
+func (o *targetOptions) flags(f *pflag.FlagSet) {
+	f.DurationVar(&o.target, "target", 0, "as few pool jobs as keep the longest job, overhead included, within a `DURATION` such as 5m; 0 is no target")
+	f.IntVar(&o.least, "min-shards", 1, "with --target: at least `N` pool jobs")
+	f.IntVar(&o.most, "max-shards", 64, "with --target: at most `N` pool jobs")
+	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes beside pytest (queue, checkout, installation), a `DURATION`")
+}
+
+func (o *targetOptions) validate() error {
+	switch {
+	case o.target < 0:
+		return usagef("pass a duration such as 5m", "--target is %v", o.target)
+	case o.overhead < 0:
+		return usagef("pass a duration such as 25s", "--job-overhead is %v", o.overhead)
+	case o.least < 1 || o.most < o.least || o.most > shard.MaxRows:
+		return usagef(fmt.Sprintf("a matrix has at most %d jobs", shard.MaxRows), "--min-shards is %d and --max-shards %d", o.least, o.most)
+	case o.target > 0 && o.target <= o.overhead:
+		return usagef("pass a longer --target, or the --job-overhead that you have measured", "--target is %v, and the overhead of a job alone %v", o.target, o.overhead)
+	}
+	return nil
+}
+
+// adviseOptions are the flags of wcshard advise.
+type adviseOptions struct {
+	matrixOptions
+	prices string
+	json   bool
+}
+
+func newAdvise(sys *system) *cobra.Command {
+	var o adviseOptions
+	verb := &cobra.Command{
+		Use:   "advise [flags] [-- pytest arguments]",
+		Short: "Say what each number of jobs comes to, in time and in money",
+		Long: `Plan the suite for each number of pool jobs, and show how long the longest job
+is, what all of them take, the minutes that are billed (each job rounded up, with
+one for the job that makes the matrix and one for the gate) and what a run costs.
+
+Marked are the knee, after which a further job brings less than the ones before;
+the floor, from which on no job more makes a run faster, and what sets it; and
+with --target the cheapest number that keeps the longest job within it,
+` + fmt.Sprint(shard.TargetMargin) + ` % of its prediction added.`,
+		Example: `  wcshard advise -- tests
+  wcshard advise --target 5m --job-overhead 40s
+  wcshard advise --timings github --json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.prepare(cmd, args); err != nil {
+				return err
+			}
+			return doAdvise(cmd.Context(), sys, o)
+		},
+	}
+	f := verb.Flags()
+	o.fleetFlags(f)
+	o.sourceFlags(f)
+	o.targetOptions.flags(f)
+	f.StringVar(&o.prices, "prices", "", "prices of runners by label, a JSON `FILE` (default: GitHub's, built in)")
+	f.BoolVar(&o.json, "json", false, "print the advice as JSON")
+	f.MarkHidden("shards")
+	o.output, o.plan = "json", defaultPlan
+	return verb
+}
+
+// offer is one choice with what it costs.
+type offer struct {
+	shard.Choice
+	billed int     // minutes
+	cost   float64 // in the currency of the prices
+	within bool    // the target
+}
+
+// cheaper compares what two offers cost, in thousandths of a cent: sums of the
+// same prices in another order differ in the last digit.
+func (o offer) cheaper(other offer) bool {
+	return math.Round(o.cost*1e5) < math.Round(other.cost*1e5)
+}
+
+// advice is what doAdvise prints.
+type advice struct {
+	tests    int
+	offers   []offer
+	knee     int // indexes into offers
+	floor    int
+	cheapest int // within the target; -1 where none is, or there is no target
+	options  targetOptions
+	prices   prices
+	unpriced []string // labels without a price
+	reason   string   // what sets the floor
+	cuts     []string
+}
+
+func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
+	rates, err := readPrices(sys, o.prices)
+	if err != nil {
+		return err
+	}
+	m, err := o.load(ctx, sys)
+	if err != nil {
+		return err
+	}
+	suite := m.suite
+	warnHistory(sys, suite, m.source)
+	stop := sys.progress("planning for each number of jobs")
+	all, err := shard.Choices(suite, o.fleet, o.least, o.most, o.overhead)
+	stop()
+	if err != nil {
+		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
+	}
+	a := advice{tests: len(suite.Tests), knee: shard.Knee(all), floor: shard.Floor(all), cheapest: -1, options: o.targetOptions, prices: rates}
+	for _, c := range all {
+		a.offers = append(a.offers, a.offer(c, o.fleet, suite.Base))
+	}
+	for i := range a.offers {
+		if a.offers[i].within && (a.cheapest < 0 || a.offers[i].cheaper(a.offers[a.cheapest])) {
+			a.cheapest = i
+		}
+	}
+	a.reason, a.cuts = floorReason(suite, all[a.floor])
+	if o.json {
+		return a.writeJSON(sys)
+	}
+	a.print(sys)
+	return nil
+}
+
+// offer prices a choice. The job that makes the matrix collects, and the gate
+// takes no more than its overhead.
+func (a *advice) offer(c shard.Choice, fleet shard.Fleet, base time.Duration) offer {
+	of := offer{Choice: c}
+	bill := func(label string, job time.Duration) {
+		n := minutes(job)
+		of.billed += n
+		price, ok := a.prices.PerMinute[label]
+		if !ok && !slices.Contains(a.unpriced, label) {
+			a.unpriced = append(a.unpriced, label)
+		}
+		of.cost += float64(n) * price
+	}
+	bill(fleet.Runner, a.options.overhead+base)
+	bill(fleet.Runner, a.options.overhead)
+	for i := range c.Plan.Shards {
+		bill(c.Plan.Shards[i].Runner, a.options.overhead+c.Plan.Shards[i].Wall)
+	}
+	wall := c.Longest - a.options.overhead
+	of.within = a.options.target > 0 && a.options.overhead+wall*(100+shard.TargetMargin)/100 <= a.options.target
+	return of
+}
+
+// floorReason says what no number of jobs makes shorter, and what would.
+func floorReason(suite shard.Suite, c shard.Choice) (reason string, cuts []string) {
+	if len(c.Plan.Shards) == 0 {
+		return "", nil
+	}
+	longest := &c.Plan.Shards[0]
+	var top *shard.Test
+	var most time.Duration
+	for i := range suite.Tests {
+		test := &suite.Tests[i]
+		whole := test.Estimate.Wall
+		for _, k := range test.Setups {
+			whole += suite.Setups[k].Cost
+		}
+		if whole > most {
+			top, most = test, whole
+		}
+	}
+	switch {
+	case longest.Kind == shard.Memory:
+		reason = fmt.Sprintf("%s sets the floor: the memory tests of a file are one job, %s s whatever the number of pool jobs", longest.Name, seconds(longest.Wall))
+	case top != nil && 2*most > longest.Wall:
+		reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", printable(string(top.ID)), seconds(most))
+	default:
+		reason = fmt.Sprintf("what each job pays before its first test sets the floor: %s s", seconds(suite.Base))
+	}
+	if top != nil && 2*most > longest.Wall {
+		cuts = append(cuts, fmt.Sprintf("split %s, which takes %s s", printable(string(top.ID)), seconds(top.Estimate.Wall)))
+		for _, k := range top.Setups {
+			if s := suite.Setups[k]; 5*s.Cost > most {
+				cuts = append(cuts, fmt.Sprintf("make its set-up %s cheaper, which takes %s s", printable(s.ID), seconds(s.Cost)))
+			}
+		}
+	}
+	return reason, cuts
+}
+
+// barWidth is how many characters the longest bar of the chart has.
+const barWidth = 24
+
+// beyondFloor is how many choices are shown above the floor: enough to see that
+// they bring nothing.
+const beyondFloor = 3
+
+// print shows the advice on standard output as a table with a chart.
+func (a *advice) print(sys *system) {
+	table := tabwriter.NewWriter(sys.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "shards\tjobs\tlongest s\tsum of jobs s\tbilled min\t%s\t\t\n", a.prices.Currency)
+	longest := time.Duration(1)
+	for _, of := range a.offers {
+		longest = max(longest, of.Longest)
+	}
+	shown := min(len(a.offers), max(a.floor, a.cheapest)+1+beyondFloor)
+	for i, of := range a.offers[:shown] {
+		bar := strings.Repeat("#", max(1, int(of.Longest*barWidth/longest)))
+		cost := fmt.Sprintf("%.3f", of.cost)
+		if len(a.unpriced) > 0 {
+			cost = "-"
+		}
+		fmt.Fprintf(table, "%d\t%d\t%s\t%s\t%d\t%s\t%s\t%s\n", of.Shards, of.Jobs, seconds(of.Longest), seconds(of.Sum), of.billed, cost, bar, a.mark(i))
+	}
+	table.Flush()
+	if rest := a.offers[shown:]; len(rest) > 0 {
+		sys.say("up to %s it gets no faster (--json has all)", count(rest[len(rest)-1].Shards, "pool job"))
+	}
+	sys.say("%s; each job takes %s s beside pytest (--job-overhead)", count(a.tests, "test"), seconds(a.options.overhead))
+	if len(a.unpriced) > 0 {
+		sys.say("no price is known for %s: pass --prices FILE", strings.Join(a.unpriced, ", "))
+	} else {
+		sys.say("prices of %s%s", a.prices.Source, after("; ", a.prices.Free))
+	}
+	if a.reason != "" {
+		sys.say("%s", a.reason)
+	}
+	for _, cut := range a.cuts {
+		sys.say("to get below it: %s", cut)
+	}
+	if a.options.target > 0 && a.cheapest < 0 {
+		sys.say("no number of jobs keeps the longest within %s: the shortest is %s s, with %s", short(a.options.target), seconds(a.offers[a.floor].Longest), count(a.offers[a.floor].Shards, "pool job"))
+	}
+}
+
+// mark says what is special about an offer.
+func (a *advice) mark(i int) string {
+	var marks []string
+	if i == a.cheapest {
+		marks = append(marks, fmt.Sprintf("cheapest within %s", short(a.options.target)))
+	}
+	if i == a.knee && len(a.offers) > 2 {
+		marks = append(marks, "knee")
+	}
+	if i == a.floor {
+		marks = append(marks, "floor")
+	}
+	if len(marks) == 0 {
+		return ""
+	}
+	return "<- " + strings.Join(marks, ", ")
+}
+
+// writeJSON prints the advice for machines: seconds, minutes, and money.
+func (a *advice) writeJSON(sys *system) error {
+	type row struct {
+		Shards  int      `json:"shards"`
+		Jobs    int      `json:"jobs"`
+		Longest float64  `json:"longest_seconds"`
+		Sum     float64  `json:"sum_seconds"`
+		Billed  int      `json:"billed_minutes"`
+		Cost    *float64 `json:"cost"`
+		Within  bool     `json:"within_target"`
+	}
+	shards := func(i int) *int {
+		if i < 0 {
+			return nil
+		}
+		return &a.offers[i].Shards
+	}
+	out := struct {
+		Tests    int      `json:"tests"`
+		Currency string   `json:"currency"`
+		Choices  []row    `json:"choices"`
+		Knee     *int     `json:"knee_shards"`
+		Floor    *int     `json:"floor_shards"`
+		Cheapest *int     `json:"cheapest_within_target_shards"`
+		Reason   string   `json:"floor_reason"`
+		Cuts     []string `json:"cuts"`
+	}{Tests: a.tests, Currency: a.prices.Currency, Knee: shards(a.knee), Floor: shards(a.floor), Cheapest: shards(a.cheapest), Reason: a.reason, Cuts: slices.Concat([]string{}, a.cuts)}
+	for _, of := range a.offers {
+		r := row{of.Shards, of.Jobs, of.Longest.Seconds(), of.Sum.Seconds(), of.billed, nil, of.within}
+		if len(a.unpriced) == 0 {
+			r.Cost = &of.cost
+		}
+		out.Choices = append(out.Choices, r)
+	}
+	encoder := json.NewEncoder(sys.stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(out)
+}
+
+// reach chooses the number of pool jobs for --target.
+func (o *matrixOptions) reach(sys *system, suite shard.Suite) error {
+	if o.targetOptions.target == 0 {
+		return nil
+	}
+	if measured(suite) == 0 {
+		sys.warn("--target %s cannot be judged, since no test has been measured: %s", short(o.target), count(o.fleet.Shards, "pool job"))
+		return nil
+	}
+	c, ok, err := shard.FewestWithin(suite, o.fleet, o.least, o.most, o.overhead, o.target)
+	if err != nil {
+		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
+	}
+	o.fleet.Shards = c.Shards
+	if ok {
+		sys.say("%s for --target %s: the longest takes %s s with %s s of overhead, and %d %% more is within", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.overhead), shard.TargetMargin)
+		return nil
+	}
+	reason, _ := floorReason(suite, c)
+	sys.warn("no number of pool jobs from %d to %d keeps the longest job within %s; %s, with %s s, is the shortest", o.least, o.most, short(o.target), count(c.Shards, "pool job"), seconds(c.Longest))
+	sys.say("%s", reason)
+	return nil
+}
+
+// short writes a duration as people type it: 5m, not 5m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	return text
+}

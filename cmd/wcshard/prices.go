@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+//go:embed prices.json
+var knownPrices []byte
+
+// prices are what a minute on a runner costs, by the runner's label.
+type prices struct {
+	Source    string             `json:"source"`
+	Date      string             `json:"date"`
+	Currency  string             `json:"currency"`
+	Free      string             `json:"free"`
+	PerMinute map[string]float64 `json:"per_minute"`
+}
+
+// readPrices reads a file like prices.json, or the one that is built in.
+func readPrices(sys *system, name string) (prices, error) {
+	text := knownPrices
+	if name != "" {
+		file, err := sys.open(name)
+		if err != nil {
+			return prices{}, fmt.Errorf("reading the prices: %w", err)
+		}
+		defer file.Close()
+		if text, err = io.ReadAll(io.LimitReader(file, 1<<20)); err != nil {
+			return prices{}, fmt.Errorf("reading the prices: %w", err)
+		}
+	}
+	var p prices
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&p)
+	for label, price := range p.PerMinute {
+		if price < 0 || price > 1000 {
+			err = fmt.Errorf("a minute on %s costs %v, want 0 to 1000", label, price)
+		}
+	}
+	if err == nil && len(p.PerMinute) == 0 {
+		err = fmt.Errorf("it has no per_minute")
+	}
+	if err != nil {
+		line := 1 + bytes.Count(text[:min(int64(len(text)), decoder.InputOffset())], []byte("\n"))
+		return prices{}, &failure{status: exitData, err: fmt.Errorf("reading the prices: %w", &timing.SyntaxError{File: name, Line: line, Msg: err.Error()}),
+			hint: `it looks like this: {"currency":"USD","per_minute":{"ubuntu-latest":0.006}}`}
+	}
+	if name != "" {
+		p.Source = name
+	} else {
+		p.Source = p.Date + " (" + p.Source + ")"
+	}
+	return p, nil
+}
+
+// minutes is how many minutes of a job are billed: each job is rounded up to
+// whole ones (GitHub, "Billing for GitHub Actions").
+func minutes(job time.Duration) int {
+	return max(1, int(math.Ceil(job.Minutes())))
+}

@@ -1,0 +1,166 @@
+package shard
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// Choice is what one number of pool jobs comes to.
+type Choice struct {
+	Shards  int           // pool jobs asked for
+	Jobs    int           // jobs of the plan, memory jobs included
+	Longest time.Duration // the longest job, its overhead included
+	Sum     time.Duration // of all jobs, each with its overhead
+	Plan    *Plan
+}
+
+// choose packs a suite for n pool jobs. overhead is what each job takes beside
+// pytest: queue, checkout, installation.
+func choose(suite Suite, fleet Fleet, n int, overhead time.Duration) (Choice, error) {
+	fleet.Shards = n
+	plan, err := Pack(suite, fleet)
+	if err != nil {
+		return Choice{}, err
+	}
+	c := Choice{Shards: n, Jobs: len(plan.Shards), Plan: plan}
+	for i := range plan.Shards {
+		job := overhead + plan.Shards[i].Wall
+		c.Longest = max(c.Longest, job)
+		c.Sum += job
+	}
+	return c, nil
+}
+
+// Choices packs a suite for each number of pool jobs from least to most, all of
+// them up to 16 and then ever wider apart. It ends early where there are no
+// more tests to part or no more rows in a matrix.
+//
+// Errors: those of Pack for the first number.
+func Choices(suite Suite, fleet Fleet, least, most int, overhead time.Duration) ([]Choice, error) {
+	var all []Choice
+	for n := least; n <= most; n += max(1, n/8) {
+		c, err := choose(suite, fleet, n, overhead)
+		var rows *TooManyRowsError
+		if len(all) > 0 && errors.As(err, &rows) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > 0 && c.Jobs == all[len(all)-1].Jobs {
+			break
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// TargetMargin is how much longer than predicted a job may take and still be
+// within its target, in per cent: nine of ten predictions of measured jobs are
+// to be closer than that.
+const TargetMargin = 12
+
+// FewestWithin returns the choice with the fewest pool jobs, from least to most,
+// whose longest job is within the target with TargetMargin added; where there
+// is none, the Floor of Choices, and false.
+//
+// Numbers of jobs are passed over for which the tests' own time, shared evenly,
+// is above the target already.
+//
+// Errors: those of Pack, and a target that no job can keep.
+func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target time.Duration) (Choice, bool, error) {
+	if target <= overhead {
+		return Choice{}, false, fmt.Errorf("a job's overhead alone is %v", overhead)
+	}
+	meets := func(wall time.Duration) bool {
+		return overhead+wall*(100+TargetMargin)/100 <= target
+	}
+	jobs, work := 0, time.Duration(0)
+	for n := least; n <= most; n++ {
+		c, err := choose(suite, fleet, n, overhead)
+		var rows *TooManyRowsError
+		if jobs > 0 && errors.As(err, &rows) {
+			break
+		}
+		if err != nil {
+			return Choice{}, false, err
+		}
+		if meets(c.Longest - overhead) {
+			return c, true, nil
+		}
+		if c.Jobs == jobs {
+			break // there are no more tests to part
+		}
+		if jobs = c.Jobs; work == 0 {
+			work = poolWork(suite, c.Plan)
+		}
+		for n+1 < most && !meets(suite.Base+work/time.Duration((n+1)*workers(fleet))) {
+			n++
+		}
+	}
+	all, err := Choices(suite, fleet, least, most, overhead)
+	if err != nil {
+		return Choice{}, false, err
+	}
+	return all[Floor(all)], false, nil
+}
+
+// poolWork is the own time of the tests that a plan has in its pool.
+func poolWork(suite Suite, plan *Plan) time.Duration {
+	memory := map[timing.NodeID]bool{}
+	for i := range plan.Shards {
+		if plan.Shards[i].Kind == Memory {
+			for _, id := range plan.Shards[i].IDs() {
+				memory[id] = true
+			}
+		}
+	}
+	sum := time.Duration(0)
+	for i := range suite.Tests {
+		if t := &suite.Tests[i]; !memory[t.ID] {
+			sum += t.Estimate.Wall
+		}
+	}
+	return sum
+}
+
+func workers(fleet Fleet) int { return max(1, cmp.Or(fleet.Workers, fleet.CPUs)) }
+
+// Knee returns the index of the choice after which further jobs bring the least
+// for what they cost: the point of the curve farthest from the line between its
+// ends, both axes scaled to 1 (Satopää et al., Finding a "Kneedle" in a
+// Haystack, 2011).
+func Knee(all []Choice) int {
+	knee, farthest := 0, 0.0
+	first, last := all[0], all[len(all)-1]
+	if last.Shards == first.Shards || last.Longest >= first.Longest {
+		return 0
+	}
+	for i, c := range all {
+		x := float64(c.Shards-first.Shards) / float64(last.Shards-first.Shards)
+		y := float64(first.Longest-c.Longest) / float64(first.Longest-last.Longest)
+		if y-x > farthest {
+			knee, farthest = i, y-x
+		}
+	}
+	return knee
+}
+
+// Floor returns the index of the first choice whose longest job is within a
+// hundredth of the shortest there is: more jobs than that help nobody.
+func Floor(all []Choice) int {
+	least := all[0].Longest
+	for _, c := range all {
+		least = min(least, c.Longest)
+	}
+	for i, c := range all {
+		if c.Longest <= least+least/100 {
+			return i
+		}
+	}
+	return 0
+}

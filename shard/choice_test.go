@@ -1,0 +1,124 @@
+package shard
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// timed is a suite of tests that take so many seconds, each in a file of its
+// own, after a base of one second.
+func timed(seconds ...int) Suite {
+	suite := Suite{Base: time.Second}
+	for i, s := range seconds {
+		suite.Tests = append(suite.Tests, Test{
+			ID: timing.NodeID(fmt.Sprintf("test_%03d.py::test", i)), Order: i,
+			Estimate: timing.Estimate{Wall: time.Duration(s) * time.Second, Rung: timing.Measured},
+		})
+	}
+	return suite
+}
+
+func TestChoices(t *testing.T) {
+	all, err := Choices(timed(60, 30, 30, 30, 30), Fleet{Workers: 1}, 1, 64, 20*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []struct {
+		jobs         int
+		longest, sum time.Duration
+	}{{1, 201, 201}, {2, 111, 222}, {3, 81, 243}, {4, 81, 264}, {5, 81, 285}}
+	if len(all) != len(want) {
+		t.Fatalf("there are %d choices, want %d: %+v", len(all), len(want), all)
+	}
+	for i, w := range want {
+		c := all[i]
+		if c.Shards != i+1 || c.Jobs != w.jobs || c.Longest != w.longest*time.Second || c.Sum != w.sum*time.Second {
+			t.Errorf("%d jobs: %d, longest %v, sum %v; want %+v", i+1, c.Jobs, c.Longest, c.Sum, w)
+		}
+	}
+	if k := all[Knee(all)].Shards; k != 2 {
+		t.Errorf("the knee is at %d jobs, want 2", k)
+	}
+	if f := all[Floor(all)].Shards; f != 3 {
+		t.Errorf("the floor is at %d jobs, want 3", f)
+	}
+	if _, err := Choices(Suite{}, Fleet{}, 1, 4, 0); err != ErrNoTests {
+		t.Errorf("an empty suite: %v, want ErrNoTests", err)
+	}
+}
+
+func TestChoicesEnds(t *testing.T) {
+	one, err := Choices(timed(5), Fleet{Workers: 1}, 1, 1, 0)
+	if err != nil || len(one) != 1 || Knee(one) != 0 || Floor(one) != 0 {
+		t.Errorf("one choice: %+v, %v", one, err)
+	}
+	many := make([]int, 300)
+	for i := range many {
+		many[i] = 1
+	}
+	all, err := Choices(timed(many...), Fleet{Workers: 1}, 1, 400, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := all[len(all)-1]; last.Jobs > MaxRows {
+		t.Errorf("the last choice has %d jobs, want at most %d", last.Jobs, MaxRows)
+	}
+}
+
+func TestFewestWithin(t *testing.T) {
+	suite := timed(60, 30, 30, 30, 30)
+	for _, test := range []struct {
+		target time.Duration
+		jobs   int
+		ok     bool
+	}{
+		{300 * time.Second, 1, true},
+		{125 * time.Second, 2, true}, // 20 s + 91 s · 1.12 = 121.9 s
+		{120 * time.Second, 3, true}, // of two, the margin is above
+		{89 * time.Second, 3, true},  // 20 s + 61 s · 1.12 = 88.3 s
+		{88 * time.Second, 3, false}, // the best there is
+	} {
+		c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 64, 20*time.Second, test.target)
+		if err != nil || ok != test.ok || c.Shards != test.jobs {
+			t.Errorf("within %v: %d jobs, %v, %v; want %d, %v", test.target, c.Shards, ok, err, test.jobs, test.ok)
+		}
+	}
+	if _, _, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 64, 20*time.Second, 20*time.Second); err == nil {
+		t.Error("a target below the overhead is no error")
+	}
+}
+
+// TestFewestWithinProperty compares with a look at every number of jobs.
+func TestFewestWithinProperty(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		suite := timed(rapid.SliceOfN(rapid.IntRange(1, 90), 1, 40).Draw(t, "seconds")...)
+		overhead := time.Duration(rapid.IntRange(0, 60).Draw(t, "overhead")) * time.Second
+		target := overhead + time.Duration(rapid.IntRange(1, 900).Draw(t, "target"))*time.Second
+		fleet := Fleet{Workers: rapid.IntRange(1, 4).Draw(t, "workers")}
+		const most = 12
+		got, ok, err := FewestWithin(suite, fleet, 1, most, overhead, target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := 1; n <= most; n++ {
+			c, err := choose(suite, fleet, n, overhead)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if overhead+(c.Longest-overhead)*(100+TargetMargin)/100 <= target {
+				if !ok || got.Shards > n {
+					t.Fatalf("FewestWithin(%v) = %d jobs, %v; %d jobs do it with %v", target, got.Shards, ok, n, c.Longest)
+				}
+				return
+			}
+		}
+		if ok {
+			t.Fatalf("FewestWithin(%v) = %d jobs, and no number up to %d does it", target, got.Shards, most)
+		}
+	})
+}
