@@ -583,7 +583,8 @@ func TestActionTrouble(t *testing.T) {
 		failed, other = other, failed
 	}
 	h.want(got, good.but(jobs{"pytest (" + failed + ")": "failure", "tests": "failure"}))
-	if !h.says("told to::fail") || !h.says("11 passed, 1 failed") {
+	again := fmt.Sprintf("to run this shard again: wcshard run --from-run %d --api-url http://127.0.0.1:1 --shard %s", h.run, failed)
+	if !h.says("told to::fail") || !h.says("11 passed, 1 failed") || !h.says(again) {
 		t.Errorf("the log does not say what failed:\n%s", h.text())
 	}
 	plan := h.files("wcshard-plan-1")

@@ -218,7 +218,7 @@ func doRun(ctx context.Context, sys *system, o runOptions) error {
 	if status == exitOK {
 		return nil
 	}
-	sys.say("to run this shard again: %s", reproduce(o))
+	sys.say("to run this shard again: %s", reproduce(fromHere(sys, o)))
 	return &failure{status: status}
 }
 

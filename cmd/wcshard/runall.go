@@ -62,7 +62,7 @@ func runAll(ctx context.Context, sys *system, o runOptions, plan *shard.Plan) er
 		sys.say("all %s ran exactly once", count(planned(plan), "test"))
 		return nil
 	}
-	sys.say("to run this again: %s", reproduce(o))
+	sys.say("to run this again: %s", reproduce(fromHere(sys, o)))
 	return &failure{status: worst}
 }
 
