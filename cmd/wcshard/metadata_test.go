@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +127,76 @@ func TestMetadata(t *testing.T) {
 	}
 	if n := len(commented.FindAllString(text, -1)); n != uses {
 		t.Errorf("%d of %d actions have their version beside the SHA", n, uses)
+	}
+}
+
+// TestLookAround runs the action's first step as each system's runner would,
+// which act cannot: it knows only the system it runs on.
+func TestLookAround(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil || runtime.GOOS == "windows" {
+		t.Skip("no bash, or one that takes another system's paths")
+	}
+	m, _, _ := readMetadata(t)
+	script := m.Runs.Steps[0]["run"].(string)
+	sum := strings.Repeat("ab", 32)
+	for name, test := range map[string]struct {
+		env  []string
+		want []string // lines of $GITHUB_OUTPUT
+		fail string
+	}{
+		"linux":                   {nil, []string{"mode=matrix", "learn=true", "platform=linux-amd64", "sum=", "asset=", "suite=my-tests--nightly-"}, ""},
+		"macos":                   {[]string{"RUNNER_OS=macOS", "RUNNER_ARCH=ARM64"}, []string{"platform=darwin-arm64", "sum=" + sum, "asset=wcshard-v1.2.3-darwin-arm64"}, ""},
+		"windows":                 {[]string{"RUNNER_OS=Windows", `RUNNER_TEMP=\`}, []string{"platform=windows-amd64", "sum=" + sum, "asset=wcshard-v1.2.3-windows-amd64.exe"}, ""},
+		"a job of the matrix":     {[]string{"ROW=" + sum}, []string{"mode=run"}, ""},
+		"its mode is said":        {[]string{"ROW=" + sum, "MODE=verify"}, []string{"mode=verify"}, ""},
+		"pull request":            {[]string{"EVENT=pull_request", "REF=refs/pull/7/merge"}, []string{"learn=false"}, ""},
+		"pull request target":     {[]string{"EVENT=pull_request_target"}, []string{"learn=false"}, ""},
+		"workflow run":            {[]string{"EVENT=workflow_run"}, []string{"learn=false"}, ""},
+		"merge queue":             {[]string{"EVENT=merge_group", "REF=refs/heads/gh-readonly-queue/main/pr-7"}, []string{"learn=false"}, ""},
+		"other branch":            {[]string{"REF=refs/heads/feature"}, []string{"learn=false"}, ""},
+		"schedule has no payload": {[]string{"EVENT=schedule", "DEFAULT_REF=refs/heads/"}, []string{"learn=true"}, ""},
+		"other mode":              {[]string{"MODE=merge"}, nil, "::error::the input mode is none of matrix, run, verify and all"},
+		"other system":            {[]string{"RUNNER_OS=Plan9"}, nil, "::error::wcshard runs on Linux, macOS and Windows"},
+		"other architecture":      {[]string{"RUNNER_ARCH=ARM"}, nil, "::error::wcshard runs on X64 and ARM64"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			write := func(name, text string) {
+				path := filepath.Join(folder, name)
+				os.MkdirAll(filepath.Dir(path), 0o777)
+				if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("action/.github/release/SHA256SUMS", "# sums\n"+sum+"  wcshard-v1.2.3-darwin-arm64\n"+sum+"  wcshard-v1.2.3-windows-amd64.exe\n")
+			write("output", "")
+			back := strings.ReplaceAll(folder, "/", `\`)
+			step := exec.CommandContext(t.Context(), bash, "--noprofile", "--norc", "-eo", "pipefail", "-c", script)
+			step.Env = append([]string{"PATH=" + os.Getenv("PATH"), "RUNNER_OS=Linux", "RUNNER_ARCH=X64", "RUNNER_TEMP=" + folder, "GITHUB_WORKSPACE=" + folder,
+				"GITHUB_ACTION_PATH=" + folder + "/action", "GITHUB_OUTPUT=" + folder + "/output", "MODE=", "ROW=", "WORKFLOW=my tests (nightly)",
+				"EVENT=push", "REF=refs/heads/main", "DEFAULT_REF=refs/heads/main"}, test.env...)
+			if slices.Contains(test.env, `RUNNER_TEMP=\`) {
+				step.Env = append(step.Env, "RUNNER_TEMP="+back, "GITHUB_ACTION_PATH="+back+`\action`)
+			}
+			out, err := step.CombinedOutput()
+			if (err != nil) != (test.fail != "") || !strings.Contains(string(out), test.fail) {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			text, err := os.ReadFile(filepath.Join(folder, "output"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := strings.Split(string(text), "\n")
+			for _, want := range test.want {
+				if !slices.Contains(lines, want) {
+					t.Errorf("there is no %q in\n%s", want, text)
+				}
+			}
+			if strings.Contains(string(text), `\`) {
+				t.Errorf("a backslash in\n%s", text)
+			}
+		})
 	}
 }
 
