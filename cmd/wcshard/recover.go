@@ -52,6 +52,9 @@ func (j *job) recover(ctx context.Context, s session, name string, selection pyt
 		if len(blames) == 0 || j.options.noRecover || j.stopped.Load() || ctx.Err() != nil {
 			return r.status(t.status), nil
 		}
+		if covers(j.plan.Collector.Args) || covers(j.options.args) {
+			j.sys.warn("what a killed process had covered is lost: coverage says less than was run")
+		}
 		done := len(r.results.Tests)
 		if err := r.alone(ctx, blames); err != nil {
 			return 0, err
@@ -101,7 +104,7 @@ func (r *recovery) blames(t try) []killed.Blame {
 		scene := killed.Scene{Death: d, Limit: limit, Count: t.counts, Held: r.held(t, d)}
 		scene.Sure = t.counts.Sure(d.Signal, sigkills, limit > 0 && t.peak > limit/10*8)
 		if scene.Sure == killed.No {
-			r.sys.say("%s", otherDeath(d))
+			r.sys.say("%s", r.otherDeath(d))
 			continue
 		}
 		blames = append(blames, killed.Judge(scene))
@@ -137,7 +140,7 @@ func mainProcess(results *timing.Results) int {
 }
 
 // otherDeath tells a worker's death that had nothing to do with memory.
-func otherDeath(d timing.Death) string {
+func (r *recovery) otherDeath(d timing.Death) string {
 	who, how := "worker "+d.Worker, "ended by itself"
 	if d.Worker == "" {
 		who = "pytest"
@@ -150,7 +153,11 @@ func otherDeath(d timing.Death) string {
 			how += fmt.Sprintf(" while running %s", running.ID)
 		}
 	}
-	return who + " " + how + ": not for lack of memory, as far as the kernel tells"
+	how += ": not for lack of memory, as far as the kernel tells"
+	if d.Signal == 0 && r.options.testTimeout > 0 {
+		how += fmt.Sprintf("; pytest-timeout may have ended it after %s", r.options.testTimeout)
+	}
+	return who + " " + how
 }
 
 // alone runs what was killed once more, each test in a session of its own.
@@ -340,13 +347,11 @@ var reportOptions = []string{"--junitxml", "--junit-xml", "--html", "--report-lo
 // their own, and coverage adds to what there is.
 func againArgs(args []string, try int) []string {
 	again := slices.Clone(args)
-	covers := false
 	for i, arg := range again {
 		name, value, joined := strings.Cut(arg, "=")
 		if arg == "--" {
 			break
 		}
-		covers = covers || name == "--cov"
 		switch {
 		case !slices.Contains(reportOptions, name):
 		case joined:
@@ -355,10 +360,23 @@ func againArgs(args []string, try int) []string {
 			again[i+1] = numbered(again[i+1], try)
 		}
 	}
-	if covers && !slices.Contains(again, "--cov-append") {
+	if covers(args) && !slices.Contains(again, "--cov-append") {
 		again = append([]string{"--cov-append"}, again...)
 	}
 	return again
+}
+
+// covers reports whether the arguments ask pytest-cov for coverage.
+func covers(args []string) bool {
+	for _, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if arg == "--cov" || strings.HasPrefix(arg, "--cov=") {
+			return true
+		}
+	}
+	return false
 }
 
 // numbered is the name of a file with a number before its extension.
