@@ -59,7 +59,13 @@ func (e *Estimator) upper(samples []sample, of []Outcome, low int64) (high, kept
 		if floor == 0 {
 			floor = e.Floor()
 		}
-		if bound := s.peak - floor; bound >= low && (high == 0 || bound < high) {
+		// A worker may give back some of its floor before the test, so a rise
+		// may exceed the bound of its own run by a little.
+		bound := s.peak - floor
+		if alike := (Need{Low: bound, High: low}); bound < low && alike.Certain() {
+			bound = low
+		}
+		if bound >= low && (high == 0 || bound < high) {
 			high = max(bound, 1) // known to be next to nothing
 		}
 	}

@@ -42,6 +42,8 @@ func TestNeed(t *testing.T) {
 		certain   bool
 	}{
 		{"in a fresh worker", []TestResult{fresh}, 900, 900, 600, true},
+		{"gave back some of its floor before", []TestResult{seen(Passed, 95, 1000, 95)}, 905, 905, 0, true},
+		{"crashed a little above what it took alone", []TestResult{fresh, seen(Crashed, 100, 1005, 0)}, 905, 905, 600, true},
 		{"after a heavy one", []TestResult{seen(Passed, 1900, 1910, 1900)}, 10, 1810, 0, false},
 		{"light, after a heavy one", []TestResult{seen(Passed, 1900, 1900, 1900)}, 0, 1800, 0, false},
 		{"after heavy ones of different weight", []TestResult{seen(Passed, 1900, 1910, 1900), seen(Passed, 600, 680, 600)}, 80, 580, 0, false},
