@@ -164,7 +164,7 @@ func (r *planReader) header(p *Plan) error {
 			return r.errorf("it is %q, want \"plan\"", h.Wcshard)
 		}
 		if h.Version > PlanVersion {
-			return r.errorf("written by a newer wcshard (version %d, this one reads %d)", h.Version, PlanVersion)
+			return r.errorf("%s", timing.NewerVersion(int64(h.Version), PlanVersion))
 		}
 		if h.Version != PlanVersion {
 			return r.errorf("version is %d, want %d", h.Version, PlanVersion)

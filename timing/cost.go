@@ -2,6 +2,7 @@ package timing
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -90,6 +91,22 @@ type SyntaxError struct {
 	Msg  string
 }
 
+// Newer reports whether the file is of a later version of its format, and may
+// be well.
+func (e *SyntaxError) Newer() bool { return IsNewer(e.Msg) }
+
+// IsNewer is SyntaxError.Newer for the message alone.
+func IsNewer(msg string) bool { return strings.HasPrefix(msg, newer) }
+
+const newer = "written by a newer wcshard"
+
+// NewerVersion is the message of a SyntaxError about a file of a version that
+// is later than the newest one that can be read.
+func NewerVersion(version, newest int64) string {
+	return fmt.Sprintf(newer+" (version %d, this one reads %d)", version, newest)
+}
+
+// Error names the place first.
 func (e *SyntaxError) Error() string {
 	if e.Line == 0 {
 		return fmt.Sprintf("%s: %s", e.File, e.Msg)

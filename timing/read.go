@@ -164,7 +164,7 @@ func (d *lineDecoder) version(format string, newest int) {
 	switch v := d.number(); {
 	case d.msg != "":
 	case v > int64(newest):
-		d.msg = fmt.Sprintf("written by a newer wcshard (version %d, this one reads %d)", v, newest)
+		d.msg = NewerVersion(v, int64(newest))
 	case v < 1:
 		d.failf("version %d, want at least 1", v)
 	}

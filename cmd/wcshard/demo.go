@@ -43,7 +43,12 @@ without history, run each shard as a job of its own, verify, merge; then plan
 again with what was learnt, and run again.`,
 		Example: `  wcshard demo
   wcshard demo --keep /tmp/wcshard-demo   # and look at the plan, the results and the history`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("leave it out; --keep FOLDER keeps what the demo makes", "demo takes no argument %q", args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return doDemo(cmd.Context(), sys, keep) },
 	}
 	verb.Flags().StringVar(&keep, "keep", "", "leave everything in this new or empty `FOLDER`")
@@ -53,7 +58,7 @@ again with what was learnt, and run again.`,
 func doDemo(ctx context.Context, sys *system, keep string) error {
 	folder, remove, err := demoFolder(keep)
 	if err != nil {
-		return fmt.Errorf("making a folder for the demo: %w", err)
+		return advise(fmt.Errorf("making a folder for the demo: %w", err), "pass --keep FOLDER, one that can be made and has room")
 	}
 	defer remove()
 	if err := unpack(folder); err != nil {

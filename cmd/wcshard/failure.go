@@ -58,7 +58,11 @@ func exitStatus(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	var f *failure
+	for _, cause := range causes(err) {
+		if f, ok := cause.(*failure); ok && f.status != 0 {
+			return f.status
+		}
+	}
 	var rows *shard.TooManyRowsError
 	var large *shard.TooLargeError
 	var syntax *timing.SyntaxError
@@ -68,8 +72,6 @@ func exitStatus(err error) int {
 	var link *os.LinkError
 	var call *os.SyscallError
 	switch {
-	case errors.As(err, &f) && f.status != 0:
-		return f.status
 	case errors.Is(err, pytest.ErrNoPytest):
 		return exitUnavailable
 	case errors.As(err, &rows), errors.As(err, &large):
@@ -101,30 +103,6 @@ func remoteStatus(fault artifact.Fault) int {
 	return exitUnavailable
 }
 
-// hints collects the next steps along the chain of causes, outermost first.
-func hints(err error) []string {
-	var all []string
-	for ; err != nil; err = errors.Unwrap(err) {
-		switch e := err.(type) {
-		case *failure:
-			all = append(all, e.hint)
-		case *pytest.HintError:
-			all = append(all, e.Hint)
-		case *artifact.Error:
-			all = append(all, e.Hint)
-		case *shard.TooLargeError:
-			all = append(all, fmt.Sprintf("pass --memory-runner LABEL --memory-runner-memory %dGiB for a runner that has so much, or make the test smaller", e.Memory>>30))
-		case *shard.TooManyRowsError:
-			if e.Memory > 0 {
-				all = append(all, fmt.Sprintf("pass --max-memory-jobs to put the lightest of the %d memory modules together, or a smaller --shards", e.Memory))
-			} else {
-				all = append(all, fmt.Sprintf("pass --shards %d or less", shard.MaxRows))
-			}
-		}
-	}
-	return all
-}
-
 // report prints an error with its hints and returns the exit status.
 func (sys *system) report(err error) int {
 	status := exitStatus(err)
@@ -141,9 +119,7 @@ func (sys *system) report(err error) int {
 		sys.say("%s", line)
 	}
 	for _, hint := range hints(err) {
-		if hint != "" {
-			sys.say("hint: %s", hint)
-		}
+		sys.say("hint: %s", hint)
 	}
 	return status
 }

@@ -73,7 +73,7 @@ func (o *matrixOptions) outputs(sys *system, matrix string, rows int, digest str
 	}
 	file, err := os.OpenFile(sys.getenv("GITHUB_OUTPUT"), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
-		return fmt.Errorf("opening $GITHUB_OUTPUT: %w", err)
+		return advise(fmt.Errorf("opening $GITHUB_OUTPUT: %w", err), "GITHUB_OUTPUT names the file that GitHub Actions gives to a step; leave out --output elsewhere")
 	}
 	atOnce := rows
 	if o.maxParallel > 0 {

@@ -74,7 +74,8 @@ func readHistory(sys *system, name string, given bool) (*timing.History, error) 
 		return nil, err
 	}
 	defer file.Close()
-	return timing.ReadHistory(file, name)
+	history, err := timing.ReadHistory(file, name)
+	return history, advise(err, "take an older copy, or remove it: wcshard merge begins a new one")
 }
 
 // saveHistory writes the history that a plan rests on, so that the job that learns

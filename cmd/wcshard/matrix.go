@@ -402,6 +402,9 @@ const naturalOrder = "natural"
 func readIDs(sys *system, name string, args []string) (*pytest.Collection, error) {
 	file, err := sys.open(name)
 	if err != nil {
+		if absent(err) {
+			err = advise(err, "make the list with pytest --collect-only -q | grep :: >FILE")
+		}
 		return nil, err
 	}
 	defer file.Close()
@@ -416,7 +419,7 @@ func readIDs(sys *system, name string, args []string) (*pytest.Collection, error
 		switch {
 		case strings.TrimSpace(text) == "":
 		case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
-			return &timing.SyntaxError{File: name, Line: n, Msg: fmt.Sprintf("%.60q is not a node ID: want UTF-8 without NUL", text)}
+			return advise(&timing.SyntaxError{File: name, Line: n, Msg: fmt.Sprintf("%.60q is not a node ID: want UTF-8 without NUL", text)}, "write the list anew, as UTF-8: pytest --collect-only -q | grep ::")
 		case summary.MatchString(text):
 			return &failure{err: &timing.SyntaxError{File: name, Line: n, Msg: fmt.Sprintf("%.60q is not a node ID", text)},
 				hint: "keep the node IDs only: pytest --collect-only -q | grep ::"}

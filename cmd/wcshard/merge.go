@@ -89,6 +89,11 @@ var importers = map[string]func(r io.Reader, name string, known []timing.NodeID)
 	},
 }
 
+// importWriters write the files that importers read.
+var importWriters = map[string]string{
+	"junit": "pytest --junitxml=FILE", "pytest-split": "pytest --store-durations (.test_durations)", "reportlog": "pytest --report-log=FILE",
+}
+
 func doMerge(ctx context.Context, sys *system, o mergeOptions) error {
 	results, err := readResults(sys, o.results, nil)
 	if err != nil {
@@ -112,7 +117,7 @@ func doMerge(ctx context.Context, sys *system, o mergeOptions) error {
 	lock := filepath.Join(filepath.Dir(o.timings), "."+filepath.Base(o.timings)+".lock")
 	unlock, err := lockedfile.MutexAt(lock).Lock()
 	if err != nil {
-		return fmt.Errorf("locking the history: %w", err)
+		return advise(fmt.Errorf("locking the history: %w", err), "pass --timings FILE, in a folder that is there and can be written")
 	}
 	defer unlock()
 	history, err := readHistory(sys, o.timings, false)
@@ -122,7 +127,8 @@ func doMerge(ctx context.Context, sys *system, o mergeOptions) error {
 	for _, text := range o.imports {
 		imported, err := o.read(sys, text, history)
 		if err != nil {
-			return fmt.Errorf("importing %s: %w", text, err)
+			kind, _, _ := strings.Cut(text, ":")
+			return advise(fmt.Errorf("importing %s: %w", text, err), "pass a file that was written by "+importWriters[kind])
 		}
 		news.Merge(imported)
 	}

@@ -234,7 +234,7 @@ func readPlan(sys *system, name string) (*shard.Plan, error) {
 	defer file.Close()
 	plan, err := shard.ReadPlan(file, name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the plan: %w", err)
+		return nil, advise(fmt.Errorf("reading the plan: %w", err), "make a new one with wcshard matrix; in CI run all jobs again")
 	}
 	return plan, nil
 }

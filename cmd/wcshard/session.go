@@ -94,7 +94,7 @@ func (j *job) interrupts(ctx context.Context) (context.Context, func()) {
 func (j *job) session(ctx context.Context, s session) (int, error) {
 	name, attempt, err := j.start(s)
 	if err != nil {
-		return 0, fmt.Errorf("starting the results of %s: %w", s.name, err)
+		return 0, &failure{status: exitIO, err: fmt.Errorf("starting the results of %s: %w", s.name, err), hint: "pass --results FOLDER, one that can be written and has room"}
 	}
 	selection, err := j.selection(s)
 	if err != nil {
@@ -113,7 +113,7 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 		return 0, err
 	}
 	if err := closeResults(name, timing.EndLine(status, time.Since(began))); err != nil {
-		return 0, fmt.Errorf("closing the results of %s: %w", s.name, err)
+		return 0, advise(fmt.Errorf("closing the results of %s: %w", s.name, err), "pass --results FOLDER, one that stays where it is and has room")
 	}
 	results, err := readResultsFile(j.sys, name)
 	if err != nil {
@@ -122,6 +122,9 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 	if status == pytest.ExitUsage && len(results.Tests)+len(results.Running) == 0 {
 		os.Remove(name) // pytest never began: this is no attempt
 		return status, nil
+	}
+	if status < 128 && len(results.Warnings) > 0 {
+		j.sys.say("hint: the results end in the middle of a line: is the disk full? Free some room, or pass --results FOLDER on another one")
 	}
 	for _, note := range results.Notes {
 		j.sys.say("%s", note)

@@ -69,7 +69,7 @@ func (sys *system) open(name string) (io.ReadCloser, error) {
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		f.Close()
-		return nil, &failure{status: exitData, err: fmt.Errorf("%q is a folder, want a file", name)}
+		return nil, &failure{status: exitData, err: fmt.Errorf("%q is a folder, want a file", name), hint: "name a file in it"}
 	}
 	if !strings.HasSuffix(name, ".gz") {
 		return f, nil
@@ -77,9 +77,17 @@ func (sys *system) open(name string) (io.ReadCloser, error) {
 	z, err := gzip.NewReader(bufio.NewReader(f))
 	if err != nil {
 		f.Close()
-		return nil, &failure{status: exitData, err: fmt.Errorf("%s: %w", name, err)}
+		return nil, damaged(name, err)
 	}
 	return gzipFile{z, f}, nil
+}
+
+// damaged is the error for a packed file that cannot be unpacked.
+func damaged(name string, err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return &failure{status: exitData, err: fmt.Errorf("unpacking %s: it is cut off or no gzip file: %w", name, err), hint: "fetch or make it again; a file that is not packed has a name without .gz"}
 }
 
 // packing is how hard files are compressed. On a history of 100,000 tests and 10
@@ -89,6 +97,14 @@ const packing = 2
 type gzipFile struct {
 	*gzip.Reader
 	file *os.File
+}
+
+func (g gzipFile) Read(p []byte) (int, error) {
+	n, err := g.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = damaged(g.file.Name(), err)
+	}
+	return n, err
 }
 
 func (g gzipFile) Close() error {

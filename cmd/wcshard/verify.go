@@ -97,6 +97,7 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 		}
 	}
 	printVerdict(sys, plan, verdict)
+	sys.adviseOn(verdict)
 	sys.publish(report{title: "wcshard", plan: plan, verdict: verdict, results: results, bad: bad, again: again(sys, o.plan, verdict)})
 	switch {
 	case !verdict.Complete():

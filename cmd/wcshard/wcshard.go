@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -70,16 +71,33 @@ WCSHARD_MAX_AGE. All after -- belongs to pytest.`,
 	return root
 }
 
+// exclusive are flags of which one says what others say differently. Where the
+// command line has one of them, the environment's others do not count.
+var exclusive = [][]string{
+	{"shard", "shard-index", "row", "all"},
+	{"plan", "from-run"},
+	{"ids", "pytest"},
+}
+
+// overruled reports whether the command line has a flag in place of this one.
+func overruled(given map[string]bool, name string) bool {
+	return slices.ContainsFunc(exclusive, func(group []string) bool {
+		return slices.Contains(group, name) && slices.ContainsFunc(group, func(other string) bool { return given[other] })
+	})
+}
+
 // fromEnvironment lets each flag of a verb also be set by WCSHARD_…; the
 // command line wins.
 func fromEnvironment(sys *system, verb *cobra.Command) {
 	work := verb.RunE
 	verb.RunE = func(cmd *cobra.Command, args []string) error {
 		var bad error
+		given := map[string]bool{}
+		cmd.Flags().Visit(func(flag *pflag.Flag) { given[flag.Name] = true })
 		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
 			name := variable(flag.Name)
 			value := sys.getenv(name)
-			if flag.Changed || value == "" || bad != nil || flag.Name == "help" {
+			if flag.Changed || value == "" || bad != nil || flag.Name == "help" || overruled(given, flag.Name) {
 				return
 			}
 			if err := cmd.Flags().Set(flag.Name, value); err != nil {

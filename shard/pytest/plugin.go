@@ -72,16 +72,20 @@ type plugin struct {
 func newPlugin() (*plugin, error) {
 	dir, err := os.MkdirTemp("", "wcshard-plugin-")
 	if err != nil {
-		return nil, fmt.Errorf("placing the pytest plugin: %w", err)
+		return nil, placing(err)
 	}
 	p := &plugin{dir}
 	for name, source := range map[string][]byte{pluginName: pluginSource, scheduleName: scheduleSource} {
 		if err := os.WriteFile(filepath.Join(dir, name+".py"), source, 0o600); err != nil {
 			p.remove()
-			return nil, fmt.Errorf("placing the pytest plugin: %w", err)
+			return nil, placing(err)
 		}
 	}
 	return p, nil
+}
+
+func placing(err error) error {
+	return &HintError{fmt.Errorf("placing the pytest plugin: %w", err), "set TMPDIR (TEMP on Windows) to a folder that can be written and has room"}
 }
 
 func (p *plugin) remove() { _ = os.RemoveAll(p.dir) }

@@ -148,5 +148,8 @@ func startError(command Command, err error) error {
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
 		return &HintError{err, "name a pytest that exists: --pytest \"python -m pytest\""}
 	}
+	if errors.Is(err, os.ErrPermission) {
+		return &HintError{err, "make it a program that may be run, or name another one: --pytest \"python -m pytest\""}
+	}
 	return err
 }

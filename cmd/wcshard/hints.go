@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/shard/pytest"
+	"github.com/wcshard/wcshard/timing"
+	"github.com/wcshard/wcshard/timing/artifact"
+)
+
+const hintNewer = "a newer wcshard wrote it: update the one that is called here"
+
+// advise adds the next step to an error.
+func advise(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{err: err, hint: hint}
+}
+
+// causes returns an error and all that it wraps, outermost first.
+func causes(err error) []error {
+	all := []error{err}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			all = append(all, causes(inner)...)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			all = append(all, causes(inner)...)
+		}
+	}
+	return all
+}
+
+// hints collects the next steps along the chain of causes, outermost first.
+// Where nobody on the way had one, the kind of the cause suggests one.
+func hints(err error) []string {
+	var all []string
+	for _, cause := range causes(err) {
+		hint := ""
+		switch e := cause.(type) {
+		case *failure:
+			hint = e.hint
+		case *pytest.HintError:
+			hint = e.Hint
+		case *artifact.Error:
+			hint = e.Hint
+		case *shard.TooLargeError:
+			hint = fmt.Sprintf("pass --memory-runner LABEL --memory-runner-memory %dGiB for a runner that has so much, or make the test smaller", e.Memory>>30)
+		case *shard.TooManyRowsError:
+			hint = fmt.Sprintf("pass --shards %d or less", shard.MaxRows)
+			if e.Memory > 0 {
+				hint = fmt.Sprintf("pass --max-memory-jobs to put the lightest of the %d memory modules together, or a smaller --shards", e.Memory)
+			}
+		case *timing.SyntaxError:
+			if e.Newer() {
+				return []string{hintNewer} // the file is well
+			}
+		}
+		if hint != "" {
+			all = append(all, hint)
+		}
+	}
+	if len(all) == 0 {
+		all = append(all, lastHint(err))
+	}
+	return slices.DeleteFunc(all, func(hint string) bool { return hint == "" })
+}
+
+// lastHint is the next step that the kind of a cause alone suggests.
+func lastHint(err error) string {
+	var remote *artifact.Error
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "free some room on that disk, or name a place on another one (--plan, --results, --timings; TMPDIR for what is temporary)"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return "see who may read and write there, or name another place (--plan, --results, --timings; TMPDIR for what is temporary)"
+	case errors.As(err, &remote) && remote.Fault == artifact.Unreachable:
+		return "try again; see whether the API can be reached from here (a proxy is taken from HTTPS_PROXY), and --api-url"
+	}
+	return ""
+}
+
+// adviseOn says what to do about a verdict that is not complete.
+func (sys *system) adviseOn(v *shard.Verdict) {
+	for _, r := range v.Refused {
+		if timing.IsNewer(r.Reason) {
+			sys.say("hint: %s", hintNewer)
+			return
+		}
+	}
+	var silent []string
+	for _, s := range v.Shards {
+		if !s.Reported {
+			silent = append(silent, s.Name)
+		}
+	}
+	if n := len(silent); n > 0 {
+		if n > maxNamed {
+			silent = append(silent[:maxNamed], fmt.Sprintf("%d more", n-maxNamed))
+		}
+		sys.say("hint: look at the log of the job of %s: it did not start, was cancelled or lost its runner; or its results are where this did not look", strings.Join(silent, ", "))
+	}
+	if len(v.Refused) > 0 {
+		sys.say("hint: remove the files that do not count, and run those shards again that have no others")
+	}
+}
+
+// maxNamed is how many shards a hint names.
+const maxNamed = 3
