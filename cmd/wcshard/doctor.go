@@ -465,6 +465,10 @@ func (x *examination) writePatch(w io.Writer, registration *change) error {
 	}
 	for _, c := range changes {
 		diff, err := c.diff()
+		if errors.Is(err, errOutside) {
+			x.sys.say("hint: %s is left out of the patch, as %v: mend it by hand, or run wcshard doctor in the folder of the suite", printable(c.name), err)
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -25,6 +25,9 @@ type change struct {
 	byHand bool     // there is no place that is sure to be right
 }
 
+// errOutside means that a file is in no place that a patch made here reaches.
+var errOutside = errors.New("it is neither in a git repository nor in the working directory")
+
 // diff returns the change as a patch, whose names are relative to the top of
 // the git repository, or to the working directory where there is none.
 func (c *change) diff() ([]byte, error) {
@@ -34,7 +37,7 @@ func (c *change) diff() ([]byte, error) {
 	}
 	name, err := filepath.Rel(top, c.name)
 	if err != nil || !filepath.IsLocal(name) {
-		return nil, &failure{status: exitData, err: fmt.Errorf("writing a patch for %s: it is not in %s", c.name, top), hint: "run wcshard doctor in the folder of the suite"}
+		return nil, errOutside
 	}
 	return patch.Diff(filepath.ToSlash(name), c.old, c.edits), nil
 }
