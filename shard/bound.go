@@ -17,7 +17,27 @@ func (it *items) poolBound(fleet Fleet) int64 {
 	if it.blocks == 0 {
 		return 0
 	}
-	return it.base + it.bound(int64(min(fleet.Shards, int(it.blocks))*fleet.Workers))
+	shards := min(fleet.Shards, int(it.blocks))
+	return it.base + max(it.bound(int64(shards*fleet.Workers)), it.memoryTime(it.tests, fleet.budget(Pool), shards))
+}
+
+// memoryTime returns a time below which no division over so many jobs comes, as
+// each of them has only so much memory: the needs of the tests times how long
+// they take, shared evenly. A test that needs more than there is counts as one
+// that needs it all.
+func (it *items) memoryTime(tests []int32, budget int64, jobs int) int64 {
+	room := room{budget: budget, floor: it.suite.Floor}.of(1)
+	if budget == 0 || room <= 0 {
+		return 0
+	}
+	sum := float64(0)
+	for _, p := range tests {
+		if need := it.test(p).Estimate.Need.High; need >= MinNeed {
+			// The conversion rounds here on every machine, so that the bound is the same.
+			sum += float64(float64(it.sequence.cost[p]) * float64(min(need, room)))
+		}
+	}
+	return int64(sum / float64(float64(jobs)*float64(room)) * (1 - 1e-9))
 }
 
 // memoryBound is poolBound for the memory shards: each of them has a job of
@@ -37,7 +57,7 @@ func (it *items) memoryBound(fleet Fleet) int64 {
 			top = max(top, it.load(tests))
 		}
 		w := int64(it.memoryWorkers(fleet, tests))
-		longest = max(longest, top, (it.load(tests)+w-1)/w)
+		longest = max(longest, top, (it.load(tests)+w-1)/w, it.memoryTime(tests, fleet.budget(Memory), 1))
 	}
 	if fleet.MaxMemoryJobs > 0 {
 		longest = max(longest, it.bound(int64(fleet.MaxMemoryJobs*cmp.Or(fleet.MemoryWorkers, fleet.CPUs))))

@@ -197,6 +197,34 @@ func (f Fleet) enough(need int64) int64 {
 	return memory
 }
 
+// byMemory returns the sequence with costs that count for a job's memory as
+// well as for its workers: a test that takes more than its worker's share of
+// the memory keeps others from running. It is nil where no test of the pool
+// does.
+func (q *sequence) byMemory(fleet Fleet, take func(p int32) bool) *sequence {
+	budget := fleet.budget(Pool)
+	share := room{budget: budget, floor: q.suite.Floor, controller: q.suite.Controller}.of(fleet.Workers) / int64(fleet.Workers)
+	if budget == 0 || share <= 0 || fleet.Workers == 1 || fleet.Shards == 1 {
+		return nil
+	}
+	var weighed *sequence
+	for p := range q.cost {
+		need := q.test(int32(p)).Estimate.Need.High
+		if need <= share || need < MinNeed || !take(int32(p)) {
+			continue
+		}
+		if weighed == nil {
+			other := *q
+			other.cost = slices.Clone(q.cost)
+			weighed = &other
+		}
+		// Never more than all workers: such a test runs alone. 256 keeps all
+		// sums in range.
+		weighed.cost[p] = int64(float64(q.cost[p]) * min(float64(need)/float64(share), float64(min(fleet.Workers, 256))))
+	}
+	return weighed
+}
+
 // needs lists the tests of a piece whose memory a plan mentions.
 func (q *sequence) needs(tests []int32) []TestNeed {
 	var list []TestNeed
@@ -273,6 +301,9 @@ type unit struct {
 // once. It returns math.MaxInt64 where a test does not fit at all, and sets
 // r.peak to the most that is in use at once.
 func (r *runner) within(pieces []stretch, workers int, limit int64) (wall int64, last int) {
+	if r.work <= 0 {
+		return r.roughly(pieces, workers, limit)
+	}
 	r.forget(workers)
 	s := schedule{runner: r, units: r.unitsOf(pieces), lanes: make([]lane, workers), limit: limit, last: -1}
 	for w := range s.lanes {
@@ -280,8 +311,32 @@ func (r *runner) within(pieces []stretch, workers int, limit int64) (wall int64,
 	}
 	r.peak = 0
 	for s.step() {
+		if r.work <= 0 {
+			return r.roughly(pieces, workers, limit)
+		}
 	}
 	return s.wall, s.last
+}
+
+// roughly is within without a schedule: as long as the workers take, or as long
+// as the memory takes when it is always full.
+func (r *runner) roughly(pieces []stretch, workers int, limit int64) (wall int64, last int) {
+	wall, last = r.plain(pieces, workers)
+	full := float64(0)
+	for i := range pieces {
+		for _, p := range pieces[i].tests {
+			use, _ := r.demand(p, 0)
+			if use > limit {
+				return math.MaxInt64, last
+			}
+			full += float64(float64(r.cost[p]) * float64(use))
+		}
+	}
+	r.peak = limit
+	if limit > 0 {
+		wall = max(wall, int64(full/float64(limit)))
+	}
+	return wall, last
 }
 
 // unitsOf lists what one worker does in one go, in running order.
@@ -313,7 +368,9 @@ type schedule struct {
 	used    int64
 	next    int   // first unit that nobody looked at
 	waiting []int // units that did not fit, in order
-	freed   int   // how often memory was freed or a unit began to wait
+	freed   int   // how often memory was freed
+	vain    int   // freed when somebody looked at the units that wait for nothing
+	held    int64 // and kept most of those who did
 	wall    int64
 	last    int
 }
@@ -321,6 +378,7 @@ type schedule struct {
 // step lets the lane that is free first take its next test; it returns false
 // at the end.
 func (s *schedule) step() bool {
+	s.work -= len(s.lanes)
 	w := -1
 	for k := range s.lanes {
 		if l := &s.lanes[k]; !l.parked && (w < 0 || l.free < s.lanes[w].free) {
@@ -376,13 +434,19 @@ func (s *schedule) fits(l *lane, p int32) bool {
 
 // take finds the first unit that fits.
 func (s *schedule) take(l *lane) int {
-	if l.looked != s.freed {
+	// Who holds less of what it kept itself finds no more than who holds more.
+	if l.looked != s.freed && (s.vain != s.freed || l.kept > s.held) {
+		s.work -= len(s.waiting)
 		for i, u := range s.waiting {
 			if s.fits(l, s.units[u].tests[0]) {
 				s.waiting = slices.Delete(s.waiting, i, i+1)
 				return u
 			}
 		}
+		if s.vain != s.freed {
+			s.held = 0
+		}
+		s.vain, s.held = s.freed, max(s.held, l.kept)
 	}
 	for s.next < len(s.units) {
 		u := s.next
@@ -391,7 +455,7 @@ func (s *schedule) take(l *lane) int {
 			return u
 		}
 		s.waiting = append(s.waiting, u)
-		s.freed++
+		s.held = min(s.held, l.kept)
 	}
 	l.looked = s.freed
 	return -1

@@ -168,6 +168,26 @@ func TestStaff(t *testing.T) {
 	}
 }
 
+// Tests that cannot meet are shared out by their memory, not only by their time,
+// and the lower bound knows that they cannot.
+func TestPackSpreadsMemory(t *testing.T) {
+	s, f := fourGiB()
+	f.MemoryShare = 0
+	s.Tests = append(tests("light.py", 4, 50), needing("a.py::x", 100, 2000, 2000, 0), needing("b.py::x", 100, 2000, 2000, 0))
+	p := mustPack(t, s, f)
+	if want := 100 * time.Millisecond; p.Makespan != want { // by time alone, both large tests share a job and take 200
+		t.Errorf("the makespan is %v, want %v:\n%s", p.Makespan, want, reasons(p))
+	}
+	s.Tests = nil
+	for k := range 6 {
+		s.Tests = append(s.Tests, needing(fmt.Sprintf("a%d.py::x", k), 50, 2000, 2000, 0))
+	}
+	// 6 × 50 ms of 2,000 of 3,590 MiB, over two jobs.
+	if p, want := mustPack(t, s, f), 83565*time.Microsecond; p.Bound != want || p.Makespan != 150*time.Millisecond {
+		t.Errorf("the bound is %v and the makespan %v, want %v and 150ms", p.Bound, p.Makespan, want)
+	}
+}
+
 // What a test had no time to fill is not its need, unless it rose so high; the
 // time of its fixtures counts, whoever set them up.
 func TestLimitNeeds(t *testing.T) {
@@ -298,6 +318,13 @@ func TestWithin(t *testing.T) {
 		}
 		if r.peak > limit {
 			t.Fatalf("%d bytes in use, the limit is %d", r.peak, limit)
+		}
+		// Where no schedule is made any more, it is within what is possible.
+		peak := r.peak
+		r.work = 0
+		estimate, _ := r.within(pieces, workers, limit)
+		if estimate > total || estimate < (total+int64(workers)-1)/int64(workers) || r.peak > limit {
+			t.Fatalf("estimated wall %d and peak %d, by schedule %d and %d", estimate, r.peak, wall, peak)
 		}
 		restarts := q.base * int64(len(s.Tests))
 		if wall > total+restarts || wall < (total+int64(workers)-1)/int64(workers) {

@@ -61,7 +61,8 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 		return nil, err
 	}
 	heavy := newItems(q, func(p int32) bool { return by.memory[q.root[p]] })
-	light := newItems(q, func(p int32) bool { return !by.memory[q.root[p]] })
+	inPool := func(p int32) bool { return !by.memory[q.root[p]] }
+	light := newItems(q, inPool)
 	packs := heavy.modules(fleet.MaxMemoryJobs)
 	packs = heavy.joinDoubtful(packs, &by, fleet.Shards)
 	if rows := len(packs) + min(fleet.Shards, int(light.blocks)); rows > MaxRows {
@@ -70,12 +71,17 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	pool := light.byLoad(fleet.Shards)
 	plan := q.assemble(fleet, &by, packs, pool)
 	bound := light.poolBound(fleet)
-	if longest := plan.longest(Pool); fleet.Workers > 1 && light.blocks <= maxByWorker && above(longest, bound, coarse) {
-		other := light.byWorker(fleet.Shards, fleet.Workers)
+	try := func(other [][]int32) {
 		trial := q.assemble(fleet, &by, packs, other)
-		if count(q.cutFiles(other)) < len(pool) && above(longest, micros(trial.longest(Pool)), coarse) {
+		if count(q.cutFiles(other)) < len(pool) && above(plan.longest(Pool), micros(trial.longest(Pool)), coarse) {
 			plan = trial
 		}
+	}
+	if fleet.Workers > 1 && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
+		try(light.byWorker(fleet.Shards, fleet.Workers))
+	}
+	if weighed := q.byMemory(fleet, inPool); weighed != nil && above(plan.longest(Pool), bound, coarse) {
+		try(newItems(weighed, inPool).byLoad(fleet.Shards))
 	}
 	if warning != "" {
 		plan.Warnings = append(plan.Warnings, warning)

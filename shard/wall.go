@@ -9,6 +9,11 @@ import (
 // maxWorkers bounds the workers of a job, in a fleet and in a plan file.
 const maxWorkers = 4096
 
+// scheduleEffort bounds what all schedules within memory of one plan take:
+// beyond it they are estimated. A budget of work, not of time, makes the same
+// plan on every machine.
+const scheduleEffort = 20_000_000
+
 // A runner foresees how a shard runs.
 type runner struct {
 	*sequence
@@ -16,6 +21,7 @@ type runner struct {
 	seen  []uint32 // by worker and set-up: the last run that had it there
 	epoch uint32
 
+	work    int   // looks at lanes and units that schedules within memory may still take
 	spare   int   // workers that the last job staffed goes without for the sake of memory
 	limited bool  // the tests of the job cannot all meet
 	limit   int64 // what they may need together, over the floors of their workers
@@ -23,7 +29,7 @@ type runner struct {
 }
 
 func newRunner(q *sequence) *runner {
-	return &runner{sequence: q, spans: q.spanning()}
+	return &runner{sequence: q, spans: q.spanning(), work: scheduleEffort}
 }
 
 // A stretch is a piece in the making.
@@ -88,7 +94,7 @@ func (r *runner) staff(pieces []stretch, tests []int32, workers int, budget int6
 }
 
 // maxStaffs bounds the numbers of workers that are priced for one job.
-const maxStaffs = 16
+const maxStaffs = 8
 
 // candidates returns the numbers of workers to price, falling: from the most
 // that there may be down to the most for which all fits.
@@ -115,6 +121,9 @@ func (r *runner) employ(pieces []stretch, tests []int32, workers int, job room) 
 		need := r.meeting(tests, workers)
 		r.limit = job.of(workers)
 		r.limited = job.budget > 0 && workers > 1 && need > r.limit
+		if r.limited && r.limit < 0 {
+			return workers, math.MaxInt64 // not even the workers themselves fit
+		}
 		wall := r.settle(pieces, workers)
 		if !r.limited {
 			r.peak = need
@@ -362,6 +371,11 @@ func (r *runner) run(pieces []stretch, workers int) (wall int64, last int) {
 	if r.limited {
 		return r.within(pieces, workers, r.limit)
 	}
+	return r.plain(pieces, workers)
+}
+
+// plain is run where memory is no matter.
+func (r *runner) plain(pieces []stretch, workers int) (wall int64, last int) {
 	r.forget(workers)
 	free := make([]int64, workers)
 	where := map[int32]int{}
