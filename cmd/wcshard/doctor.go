@@ -44,24 +44,24 @@ The exit status is 1 when there is something to mend and --fix is not given.`,
 		Example: `  wcshard doctor -- tests
   wcshard doctor --fix -- tests | git apply`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			own, rest := split(cmd, args)
-			if err := noArguments(cmd, own); err != nil {
+			if err := o.prepare(cmd, args); err != nil {
 				return err
 			}
-			o.args, o.output = rest, "json"
-			o.timingsGiven = cmd.Flags().Changed("timings")
-			if err := o.validate(); err != nil {
-				return err
+			if o.ids != "" {
+				return usagef("leave it out", "--ids: markers are in the tests, not in their names")
 			}
 			return doDoctor(cmd.Context(), sys, o)
 		},
 	}
 	f := verb.Flags()
 	o.fleetFlags(f)
+	o.sourceFlags(f)
+	o.targetOptions.flags(f)
 	f.BoolVar(&o.fix, "fix", false, "print a patch that adds marks and registers the marker")
-	f.StringArrayVar((*[]string)(&o.timings), "timings", []string{defaultTimings}, "history of what was measured, a `FILE`; github is the newest good run's of the default branch; repeatable, the first that has any")
-	o.remote.where(f, "--timings github")
-	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
+	for _, name := range []string{"ids", "target", "min-shards", "max-shards"} { // what others plan by
+		f.MarkHidden(name)
+	}
+	o.output, o.plan = "json", defaultPlan
 	return verb
 }
 
@@ -331,7 +331,8 @@ func (x *examination) cost(file string) (string, error) {
 		return "", fmt.Errorf("packing without the marks of %s: %w", file, err)
 	}
 	var costs []string
-	if all := total(with) - total(without); all > time.Second {
+	jobs := time.Duration(len(with.Shards) - len(without.Shards))
+	if all := total(with) - total(without) + jobs*x.o.overhead; all > time.Second {
 		costs = append(costs, roughly(all)+" of runner time")
 	}
 	if d := with.Makespan - without.Makespan; d > time.Second {
