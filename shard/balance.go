@@ -24,6 +24,7 @@ type balance struct {
 	*items
 	bins []bin
 	goal int64 // no division has a lower longest load
+	room int64 // what a bin is filled up to by what shares set-ups
 	cuts int   // items in more than one bin
 	in   []int // item → bins that have some of it
 	work int
@@ -40,25 +41,42 @@ type balance struct {
 //
 // Where items share costly set-ups, this is done twice: plain LPT, which
 // spreads them, since a bin that has the set-up is also a fuller one; and with
-// items that share one put together first. The better division counts.
+// items that share one put together first. Both are tried again with somewhat
+// more room than the goal where they miss it: what does not quite fit pays for
+// its set-ups in another bin. The best division counts.
 func newBalance(it *items, n int) *balance {
 	n = min(n, int(it.blocks))
 	if n == 0 {
 		return &balance{items: it}
 	}
-	goal := it.goal(n)
-	best := divide(it, n, goal, nil)
-	if costly := it.costlyShared(n, goal); costly != nil {
-		b := divide(it, n, goal, costly)
-		if cmp.Or(cmp.Compare(b.longest(), best.longest()), cmp.Compare(b.sum(), best.sum())) < 0 {
-			best = b
+	goal := it.evenly(int64(n))
+	costly := it.costlyShared(n, goal)
+	var best *balance
+	work := effort
+	for _, room := range rooms {
+		for _, costly := range [][]int64{nil, costly} {
+			if best != nil && (work < effort/4 || room > 0 && (best.within(best.longest(), coarse) || it.blocks > maxByWorker)) {
+				return best
+			}
+			if best != nil && room == 0 && costly == nil {
+				continue
+			}
+			b := divide(it, n, goal, goal+goal/1000*room, costly, work)
+			work = b.work
+			if best == nil || cmp.Or(cmp.Compare(b.longest(), best.longest()), cmp.Compare(b.sum(), best.sum())) < 0 {
+				best = b
+			}
 		}
 	}
 	return best
 }
 
-func divide(it *items, n int, goal int64, costly []int64) *balance {
-	b := &balance{items: it, bins: make([]bin, n), goal: goal, in: make([]int, len(it.list)), work: effort}
+// rooms is how much room above the goal there is for what is put together, in
+// thousandths.
+var rooms = [...]int64{0, 5, 10, 20, 40, 80}
+
+func divide(it *items, n int, goal, room int64, costly []int64, work int) *balance {
+	b := &balance{items: it, bins: make([]bin, n), goal: goal, room: room, in: make([]int, len(it.list)), work: work}
 	b.spread(costly)
 	b.fillEmpty()
 	b.refine()
@@ -105,25 +123,6 @@ func (it *items) costlyShared(n int, goal int64) []int64 {
 	return drawn
 }
 
-// goal returns a lower bound for the longest of n loads: a fair share of all
-// tests and of each set-up once, or the longest block with its set-ups.
-func (it *items) goal(n int) int64 {
-	sum, longest := int64(0), int64(0)
-	for i := range it.list {
-		x := &it.list[i]
-		sum += x.cost + x.own
-		for b := x.lo; b < x.hi; b++ {
-			longest = max(longest, it.total(b, b+1))
-		}
-	}
-	for s, o := range it.owner {
-		if o == several {
-			sum += it.setup[s]
-		}
-	}
-	return max((sum+int64(n)-1)/int64(n), longest)
-}
-
 // spread is LPT over whole items and the runs of those above the goal, after
 // the ones that costly set-ups draw together.
 func (b *balance) spread(costly []int64) {
@@ -131,7 +130,7 @@ func (b *balance) spread(costly []int64) {
 	giants := 0
 	for _, i := range b.heaviest() {
 		x := &b.list[i]
-		over := b.total(x.lo, x.hi) - b.goal
+		over := b.total(x.lo, x.hi) - b.room
 		if giants < len(b.bins)-1 && x.hi-x.lo > 1 && over > b.goal/1000*coarse {
 			if runs := b.runs(i); over > b.repeated(runs) {
 				giants++
@@ -186,7 +185,7 @@ func (b *balance) gather(parts []part, costly []int64) (rest []part) {
 		to, most := -1, int64(-1)
 		for k := range b.bins {
 			x := &b.bins[k]
-			if x.needed[m.draw] > 0 && x.load > most && x.load+x.gain(b.items, &m.part) <= b.goal {
+			if x.needed[m.draw] > 0 && x.load > most && x.load+x.gain(b.items, &m.part) <= b.room {
 				to, most = k, x.load
 			}
 		}
@@ -249,9 +248,9 @@ func (b *balance) runs(i int32) []part {
 		}
 		w := b.cost[k]
 		b.addSetups(k, k+1, func(s int32) { w += b.setup[s] })
-		if k > lo && sum+w > b.goal {
+		if k > lo && sum+w > b.room {
 			end := k
-			if class > lo && full >= b.goal/10*9 {
+			if class > lo && full >= b.room/10*9 {
 				end = class
 			}
 			parts = append(parts, b.run(i, lo, end))

@@ -3,16 +3,18 @@ package shard
 import (
 	"cmp"
 	"slices"
+	"sort"
 )
 
 // poolBound returns a time below which no division of the tests over the pool
 // comes, in microseconds, the base included.
 //
 // It is the bound of McNaughton (1959) and Graham (1969) for parallel
-// machines, each worker being one, with set-ups: all tests and each set-up
-// once, shared evenly; or the longest block with all that it needs. The third
-// is Graham's pigeonhole: of k·m + 1 blocks some machine gets k + 1, which
-// take at least as long as the k + 1 shortest of them.
+// machines, each worker being one, with set-ups: all tests and each set-up as
+// often as it is needed at least, shared evenly; or the longest block with all
+// that it needs. The third is Graham's pigeonhole: of k·m + 1 blocks some
+// machine gets k + 1, which take at least as long as the k + 1 shortest of
+// them.
 func (it *items) poolBound(fleet Fleet) int64 {
 	if it.blocks == 0 {
 		return 0
@@ -67,19 +69,7 @@ func (it *items) memoryBound(fleet Fleet) int64 {
 
 // bound is poolBound for m machines, without the base.
 func (it *items) bound(m int64) int64 {
-	share := int64(0)
-	for i := range it.list {
-		share += it.list[i].cost + it.list[i].own
-	}
-	for s, o := range it.owner {
-		if o == several {
-			share += it.setup[s]
-		}
-	}
-	bound := (share + m - 1) / m
-	for b := range it.blocks {
-		bound = max(bound, it.total(b, b+1))
-	}
+	bound := it.evenly(m)
 	// A block below an eighth of it cannot be among the few that matter.
 	var long []int64
 	for _, c := range it.cost {
@@ -96,4 +86,55 @@ func (it *items) bound(m int64) int64 {
 		bound = max(bound, sum)
 	}
 	return bound
+}
+
+// evenly returns the least time in which m machines have room for the longest
+// block, and together for all.
+//
+// In a time T a machine that pays for a set-up of s has T - s left for the tests
+// that need it. Where these take W, at least W / (T - s) machines pay for it.
+// That falls with T, so the least T with room for so many is a lower bound.
+func (it *items) evenly(m int64) int64 {
+	work, least := int64(0), int64(0)
+	for i := range it.list {
+		x := &it.list[i]
+		work += x.cost
+		for b := x.lo; b < x.hi; b++ {
+			least = max(least, it.total(b, b+1))
+		}
+	}
+	needed := it.needed()
+	for s, w := range needed {
+		if w > 0 {
+			work += it.setup[s]
+		}
+	}
+	least = max(least, (work+m-1)/m)
+	type crowd struct{ setup, work int64 }
+	var crowds []crowd
+	for s, w := range needed {
+		if t := it.setup[s]; min(t, w) > 0 && w > least-t {
+			crowds = append(crowds, crowd{t, w})
+		}
+	}
+	enough := func(t int64) bool {
+		sum := work
+		for _, c := range crowds {
+			sum += c.setup * ((c.work - 1) / (t - c.setup)) // beyond the first
+		}
+		return (sum+m-1)/m <= t
+	}
+	extra := sort.Search(int(work-least), func(d int) bool { return enough(least + int64(d)) })
+	return least + int64(extra)
+}
+
+// needed returns for each set-up what the tests take that need it.
+func (it *items) needed() []int64 {
+	needed := make([]int64, len(it.setup))
+	for _, p := range it.tests {
+		for _, s := range it.test(p).Setups {
+			needed[s] += it.sequence.cost[p]
+		}
+	}
+	return needed
 }

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -24,6 +25,7 @@ type exact struct {
 	held  []int           // item → bins with some of it
 	at    []int           // place in order → bin
 	cuts  int
+	most  int // fewer cuts than that
 	steps int
 
 	best     []int // as at; nil until something better is found
@@ -32,16 +34,33 @@ type exact struct {
 }
 
 // search replaces the division of a small suite by the best one there is, if
-// that is better by more than coarse.
+// that is better by more than coarse. Where set-ups are known, so that each cut
+// has its price, as many cuts as there are bins or more are made for more than
+// pays.
 func (b *balance) search() {
+	if b.blocks > exactBlocks {
+		return
+	}
+	b.searchWithin(len(b.bins), coarse)
+	if len(b.setup) > 0 {
+		b.searchWithin(math.MaxInt, pays)
+	}
+}
+
+// pays is what more cuts than bins must save, in thousandths.
+const pays = 15
+
+// searchWithin is search with fewer cuts than most, for more than so many
+// thousandths.
+func (b *balance) searchWithin(most int, thousandths int64) {
 	top := b.longest()
-	if b.blocks > exactBlocks || b.within(top, coarse) {
+	if b.within(top, thousandths) {
 		return
 	}
 	x := &exact{
 		balance: b, load: make([]int64, len(b.bins)), count: make([]map[int32]int, len(b.bins)),
-		items: make([][]int, len(b.bins)), held: make([]int, len(b.list)),
-		longest: top - top/1000*coarse, bestCuts: len(b.bins), at: make([]int, b.blocks),
+		items: make([][]int, len(b.bins)), held: make([]int, len(b.list)), most: most,
+		longest: top - top/1000*thousandths, bestCuts: most, at: make([]int, b.blocks),
 	}
 	for k := range b.bins {
 		x.count[k], x.items[k] = map[int32]int{}, make([]int, len(b.list))
@@ -70,7 +89,7 @@ func (b *balance) longest() int64 {
 
 // step places the blocks from order[i] on.
 func (x *exact) step(i int) {
-	if x.steps++; x.steps > exactSteps || x.cuts >= len(x.bins) {
+	if x.steps++; x.steps > exactSteps || x.cuts >= x.most {
 		return
 	}
 	top, empty := int64(0), 0

@@ -678,11 +678,41 @@ func TestPackSetupsAgainstBruteForce(t *testing.T) {
 		p := mustPack(t, s, Fleet{Shards: n})
 		best := cheapest(s, make([][]int, min(n, len(s.Tests))), 0, math.MaxInt64)
 		ratios = append(ratios, float64(p.Makespan)/float64(best))
+		if p.Bound > best {
+			t.Errorf("%+v over %d: the bound %v is above the optimum %v", s, n, p.Bound, best)
+		}
 	}
 	slices.Sort(ratios)
-	t.Logf("makespan over the optimum: 90 %% of cases within %.3f, 95 %% within %.3f, worst %.3f", ratios[449], ratios[474], ratios[499])
-	if ratios[0] < 1 || ratios[449] > 1.01 || ratios[474] > 1.05 || ratios[499] > 1.25 {
-		t.Errorf("makespan over the optimum: best %.3f, 90 %% within %.3f, 95 %% within %.3f, worst %.3f; want 1, 1.01, 1.05 and 1.25", ratios[0], ratios[449], ratios[474], ratios[499])
+	t.Logf("makespan over the optimum: 95 %% of cases within %.3f, worst %.3f", ratios[474], ratios[499])
+	if ratios[0] < 1 || ratios[474] > 1.005 || ratios[499] > 1.02 {
+		t.Errorf("makespan over the optimum: best %.3f, 95 %% within %.3f, worst %.3f; want 1, 1.005 and 1.02", ratios[0], ratios[474], ratios[499])
+	}
+}
+
+// A file whose tests no one job has room for is imported by several, and a
+// session fixture set up: the bound knows how often at least, and a plan comes
+// near to it.
+func TestPackCrowds(t *testing.T) {
+	crowd := func(s *Suite, file string, tests, ms int, needs ...int) {
+		for k := range tests {
+			x := test(fmt.Sprintf("%s::t%d", file, k), ms)
+			x.Setups = needs
+			s.Tests = append(s.Tests, x)
+		}
+	}
+	// Three jobs are full with 400 ms of a.py's import and 600 of its tests each,
+	// a fourth with two files that share a fixture.
+	s := Suite{Setups: []Setup{{"a.py", 400 * time.Millisecond}, {"session ::s", 500 * time.Millisecond}}}
+	crowd(&s, "a.py", 90, 20, 0)
+	crowd(&s, "b.py", 5, 50, 1)
+	crowd(&s, "c.py", 5, 50, 1)
+	p := mustPack(t, s, Fleet{Shards: 4})
+	if want := time.Second; p.Bound != want || p.Makespan != want {
+		t.Errorf("makespan %v, bound %v, want %v for both", p.Makespan, p.Bound, want)
+	}
+	// Where all fits into one job, nothing is paid for twice.
+	if p = mustPack(t, s, Fleet{Shards: 1}); p.Bound != p.Makespan || p.Bound != 3200*time.Millisecond {
+		t.Errorf("one job: makespan %v, bound %v, want 3.2s for both", p.Makespan, p.Bound)
 	}
 }
 

@@ -5,6 +5,7 @@
 //	go run ./cmd/wcbench scale [--tests N] [--files N] [--shards N]
 //	go run ./cmd/wcbench recording [--tests N] [--rounds N]
 //	go run ./cmd/wcbench action [--tests N] [--shards N] [--limit 3s]
+//	go run ./cmd/wcbench truth [--cases N] [--seed N]
 //
 // Peers are called through their own code: pytest-split's algorithms from PyPI
 // in a virtual environment, gotestsum's own command. Both are installed into
@@ -36,7 +37,7 @@ func main() {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newFakePytest())
+	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newTruth(), newFakePytest())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "wcbench: error: %v\n", err)
 		os.Exit(1)
