@@ -135,6 +135,9 @@ func output(ctx context.Context, sys *system, name string, args ...string) (stri
 	return strings.TrimSpace(string(text)), err
 }
 
+// hintArtifact is for an artifact whose file is none of ours, or broken.
+const hintArtifact = "another program may have uploaded an artifact of that name; if not, run the workflow again"
+
 // plan downloads the plan that the run's newest attempt ran.
 func (r *remote) plan(ctx context.Context, trustFork bool) (*shard.Plan, error) {
 	if r.run.Fork != "" && !trustFork {
@@ -160,7 +163,7 @@ func (r *remote) plan(ctx context.Context, trustFork bool) (*shard.Plan, error) 
 	defer text.Close()
 	plan, err := shard.ReadPlan(text, found[0].Name.String()+"/"+file.Name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the plan of run %d: %w", r.run.ID, err)
+		return nil, advise(fmt.Errorf("reading the plan of run %d: %w", r.run.ID, err), hintArtifact)
 	}
 	r.sys.say("plan %s of run %d (%s)", found[0].Name, r.run.ID, count(len(plan.Shards), "shard"))
 	return plan, nil
@@ -200,7 +203,7 @@ func (r *remote) results(ctx context.Context, only string) ([]*timing.Results, e
 			}
 			results, err := r.read(a, file)
 			if err != nil {
-				return nil, fmt.Errorf("reading the results of run %d: %w", r.run.ID, err)
+				return nil, advise(fmt.Errorf("reading the results of run %d: %w", r.run.ID, err), hintArtifact)
 			}
 			all = append(all, results)
 		}
@@ -486,5 +489,6 @@ func (o *remoteOptions) download(ctx context.Context, sys *system) (*timing.Hist
 	}
 	defer text.Close()
 	sys.say("history %s of run %d", found[0].Name, run.ID)
-	return timing.ReadHistory(text, found[0].Name.String()+"/"+file.Name)
+	history, err := timing.ReadHistory(text, found[0].Name.String()+"/"+file.Name)
+	return history, advise(err, hintArtifact)
 }

@@ -105,6 +105,9 @@ func (e *earlierRun) call(status int, says string, args ...string) (stdout strin
 	if !strings.Contains(err.String(), says) {
 		e.t.Errorf("wcshard %s says\n%swant %q in it", strings.Join(args, " "), err.String(), says)
 	}
+	if strings.Contains(err.String(), "wcshard: error: ") && !strings.Contains(err.String(), "wcshard: hint: ") {
+		e.t.Errorf("wcshard %s says what is wrong, and not what to do:\n%s", strings.Join(args, " "), err.String())
+	}
 	if strings.Contains(out.String()+err.String(), "secret") {
 		e.t.Error("the token is printed")
 	}
@@ -360,4 +363,22 @@ func TestMatrixTimingsWorkflow(t *testing.T) {
 			t.Errorf("a job of %q asked for %q, want %q", c.ref, e.asked, c.want)
 		}
 	}
+}
+
+// Artifacts that are not what their names say.
+func TestFromRunGarbage(t *testing.T) {
+	e := newEarlierRun(t)
+	url := e.server.URL + runURL
+	os.WriteFile(defaultPlan, []byte("garbage\n"), 0o666)
+	e.add(artifact.PlanName(1), defaultPlan)
+	e.call(exitData, "reading the plan of run 5: wcshard-plan-1/wcshard-plan.json:1: ", "run", "--shard", "pool-1", "--from-run", url)
+	os.WriteFile(defaultPlan, []byte("{\n\"wcshard\":\"plan\",\"version\":9,\n"), 0o666)
+	e.add(artifact.PlanName(2), defaultPlan)
+	e.call(exitData, "hint: "+hintNewer, "run", "--shard", "pool-1", "--from-run", url)
+	os.WriteFile("wcshard-results-pool-1-1.jsonl", []byte("garbage\n"), 0o666)
+	e.add(artifact.ResultsName("pool-1", 1), "wcshard-results-pool-1-1.jsonl")
+	e.call(exitData, "reading the results of run 5: ", "merge", "--from-run", url)
+	os.WriteFile("other", nil, 0o666)
+	e.add(artifact.ResultsName("pool-1", 2), "other")
+	e.call(exitNoInput, "run 5 has no artifact with a shard's results", "merge", "--from-run", url)
 }

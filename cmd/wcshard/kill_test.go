@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -20,31 +19,6 @@ import (
 
 	"github.com/wcshard/wcshard/timing"
 )
-
-// wcshard prepares a call of the program itself; testscript.Main has put it on
-// the path.
-func wcshard(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(t.Context(), "wcshard", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), append([]string{"CI=", "GITHUB_RUN_ID=", "GITHUB_RUN_ATTEMPT=", "GITHUB_ACTIONS="}, env...)...)
-	return cmd
-}
-
-func mustRun(t *testing.T, cmd *exec.Cmd) string {
-	t.Helper()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
-	}
-	return string(out)
-}
-
-func writeTestFile(t *testing.T, name, text string) {
-	t.Helper()
-	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o777), os.WriteFile(name, []byte(text), 0o666)); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // TestKill kills wcshard, pytest and a worker in the middle of a run: what had
 // finished by then is readable, and verify says what is missing.

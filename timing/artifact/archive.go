@@ -14,6 +14,11 @@ import (
 	"strings"
 )
 
+const (
+	hintDamaged = "try again; if it stays so, run the workflow again"
+	hintProxy   = "is there a proxy in between that answers for GitHub?"
+)
+
 // Archive is a downloaded artifact. Its files are unpacked as they are read.
 type Archive struct {
 	Artifact Artifact
@@ -53,7 +58,7 @@ func (c *Client) fetch(ctx context.Context, a Artifact) ([]byte, error) {
 		return nil, fault(err)
 	}
 	if err := safeScheme(place, c.api.BaseURL); err != nil {
-		return nil, &Error{Fault: Unreachable, Err: err}
+		return nil, &Error{Fault: Unreachable, Hint: hintProxy, Err: err}
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, place.String(), nil)
 	if err != nil {
@@ -93,11 +98,11 @@ func tooLarge(most int64) error {
 // a folder, on Windows too; so are links.
 func (c *Client) unpack(body []byte) ([]*File, error) {
 	if !bytes.HasPrefix(body, []byte("PK")) {
-		return nil, faultf(Damaged, "is there a proxy in between that answers for GitHub?", "it is not a zip file: it starts with %.40q", body[:min(40, len(body))])
+		return nil, faultf(Damaged, hintProxy, "it is not a zip file: it starts with %.40q", body[:min(40, len(body))])
 	}
 	reader, err := zip.NewReader(bytes.NewReader(body), int64(len(body)))
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
-		return nil, faultf(Damaged, "try again; if it stays so, run the workflow again", "reading the zip file, which is cut off or damaged: %w", err)
+		return nil, faultf(Damaged, hintDamaged, "reading the zip file, which is cut off or damaged: %w", err)
 	}
 	if len(reader.File) > c.options.limits.entries {
 		return nil, faultf(TooLarge, "this is no artifact that wcshard made", "the zip file has %d entries, want at most %d", len(reader.File), c.options.limits.entries)
@@ -145,12 +150,12 @@ func (a *Archive) Find(names ...string) (*File, error) {
 func (f *File) Open() (io.ReadCloser, error) {
 	packed, err := f.entry.Open()
 	if err != nil {
-		return nil, faultf(Damaged, "", "unpacking %s: %w", f.Name, err)
+		return nil, faultf(Damaged, hintDamaged, "unpacking %s: %w", f.Name, err)
 	}
 	var plain io.Reader = packed
 	if strings.HasSuffix(f.Name, ".gz") {
 		if plain, err = gzip.NewReader(packed); err != nil {
-			return nil, errors.Join(faultf(Damaged, "", "unpacking %s: %w", f.Name, err), packed.Close())
+			return nil, errors.Join(faultf(Damaged, hintDamaged, "unpacking %s: %w", f.Name, err), packed.Close())
 		}
 	}
 	return &capped{file: f, r: plain, close: packed, left: f.most}, nil
@@ -169,7 +174,7 @@ func (c *capped) Read(p []byte) (int, error) {
 		return 0, faultf(TooLarge, "this is no artifact that wcshard made", "unpacking %s: it is larger than %d bytes", c.file.Name, c.file.most)
 	}
 	if err != nil && err != io.EOF {
-		err = faultf(Damaged, "try again; if it stays so, run the workflow again", "unpacking %s: %w", c.file.Name, err)
+		err = faultf(Damaged, hintDamaged, "unpacking %s: %w", c.file.Name, err)
 	}
 	return n, err
 }

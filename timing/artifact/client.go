@@ -209,7 +209,7 @@ func pages(list func(page github.ListOptions) (*github.Response, error)) error {
 		}
 		page.Page = resp.NextPage
 	}
-	return faultf(TooLarge, "", "the list has more than %d pages", maxPages)
+	return faultf(TooLarge, hintProxy, "the list has more than %d pages", maxPages)
 }
 
 // Newest returns the artifact that counts among a run's: of each kind and

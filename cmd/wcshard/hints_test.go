@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/wcshard/wcshard/shard/pytest"
+	"github.com/wcshard/wcshard/timing"
+	"github.com/wcshard/wcshard/timing/artifact"
+)
+
+func TestHints(t *testing.T) {
+	full := &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+	newerPlan := &timing.SyntaxError{File: "x", Line: 1, Msg: timing.NewerVersion(2, 1)}
+	for name, c := range map[string]struct {
+		err  error
+		want []string // words of each hint
+	}{
+		"none":              {errors.New("x"), nil},
+		"disk full":         {fmt.Errorf("writing: %w", full), []string{"free some room"}},
+		"disk full, joined": {errors.Join(errors.New("x"), full), []string{"free some room"}},
+		"read only":         {&os.LinkError{Op: "rename", Old: "x", New: "y", Err: syscall.EROFS}, []string{"name another place"}},
+		"forbidden":         {&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, []string{"name another place"}},
+		"unreachable":       {&artifact.Error{Fault: artifact.Unreachable, Err: errors.New("x")}, []string{"HTTPS_PROXY"}},
+		"own hint first":    {advise(fmt.Errorf("writing: %w", full), "do this"), []string{"do this"}},
+		"outermost first":   {advise(&pytest.HintError{Err: errors.New("x"), Hint: "inner"}, "outer"), []string{"outer", "inner"}},
+		"two causes":        {fmt.Errorf("%w: %w", advise(errors.New("x"), "one"), advise(errors.New("y"), "two")), []string{"one", "two"}},
+		"newer":             {advise(fmt.Errorf("reading: %w", newerPlan), "make a new one"), []string{"update"}},
+	} {
+		got := hints(c.err)
+		if !slices.EqualFunc(got, c.want, strings.Contains) {
+			t.Errorf("%s: hints %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// A status within is not hidden by an error around it that has a hint only.
+func TestExitStatusWithin(t *testing.T) {
+	inner := &failure{status: exitData, err: errors.New("x")}
+	for name, err := range map[string]error{
+		"hint around": advise(fmt.Errorf("reading: %w", inner), "do this"),
+		"joined":      errors.Join(errors.New("y"), inner),
+	} {
+		if got := exitStatus(err); got != exitData {
+			t.Errorf("%s: status %d, want %d", name, got, exitData)
+		}
+	}
+	if got := exitStatus(&failure{status: exitUsage, err: inner}); got != exitUsage {
+		t.Errorf("the outermost status counts: %d, want %d", got, exitUsage)
+	}
+}
