@@ -214,3 +214,26 @@ func TestAgainOnOwnServer(t *testing.T) {
 		t.Errorf("to run it again: %s", got)
 	}
 }
+
+// TestAsksNobody has the jobs of a run work without a request to the API, of
+// which all jobs of a repository have 1,000 an hour.
+func TestAsksNobody(t *testing.T) {
+	fakeProgram(t, "fake-pytest", "exit 1\n")
+	e := newEarlierRun(t)
+	asked := 0
+	e.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked++ })
+	os.WriteFile("ids.txt", []byte(a1+"\n"), 0o666)
+	e.environ = append(e.environ, "GITHUB_ACTIONS=true", "GITHUB_RUN_ID=5", "GITHUB_RUN_ATTEMPT=1", "GITHUB_REPOSITORY=acme/weather",
+		"GITHUB_WORKFLOW_REF=acme/weather/.github/workflows/tests.yml@refs/heads/main", "GITHUB_OUTPUT=output", "GITHUB_STEP_SUMMARY=summary.md")
+	e.call(exitOK, "1 job", "matrix", "--ids", "ids.txt", "--output", "github", "--timings", "cache:none")
+	e.call(exitIncomplete, "to run this shard again", "run", "--row", `{"name":"pool-1"}`, "--pytest", "fake-pytest")
+	e.call(exitIncomplete, "0 of 1 tests ran exactly once", "verify", "--needs", `{"matrix":{"result":"success","outputs":{"matrix":"{\"include\":[{\"name\":\"pool-1\"}]}"}}}`)
+	e.call(exitOK, "tests from 1 run", "merge")
+	if asked > 0 {
+		t.Errorf("the jobs asked the API %d times, want never", asked)
+	}
+	e.call(exitOK, "", "matrix", "--ids", "ids.txt", "--timings", "github")
+	if asked == 0 {
+		t.Error("nobody asks this API at all")
+	}
+}
