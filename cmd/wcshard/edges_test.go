@@ -33,10 +33,12 @@ func jobName(shard string) string { return "pytest (" + shard + ")" }
 // TestNames holds the names of all shards that can be made of any files against
 // what GitHub allows in names of jobs and of artifacts.
 func TestNames(t *testing.T) {
+	long := strings.Repeat("long_", 40)
 	file := rapid.OneOf(
 		rapid.StringMatching(`([a-z]{1,8}/){0,3}test_[a-zA-Z0-9]{1,150}\.py`),
 		rapid.StringMatching(`[^:]{1,90}\.py`),
-		rapid.SampledFrom([]string{"tests/test_a.py", "tests/Test_A.py", "other/test_a.py", "tests/test:a.py", `tests\test?.py`, "tests/con.py", "é/测试 🌧.py", "...py", "tests/.py", "a/../b.py", "doc/readme.md"}),
+		rapid.SampledFrom([]string{"tests/test_a.py", "tests/Test_A.py", "other/test_a.py", "tests/test:a.py", `tests\test?.py`, "tests/con.py", "é/测试 🌧.py", "...py", "tests/.py", "a/../b.py", "doc/readme.md",
+			long + "a.py", long + "b.py", "tests/" + long + "a.py", "tests/" + long + "A.py"}),
 	)
 	rapid.Check(t, func(t *rapid.T) {
 		suite := shard.Suite{}
