@@ -110,6 +110,7 @@ func doDoctor(ctx context.Context, sys *system, o doctorOptions) error {
 	if err := x.checkNeedless(); err != nil {
 		return err
 	}
+	x.sayUncertain()
 	x.checkSpelling()
 	registration, err := x.checkRegistered()
 	if err != nil {
@@ -221,6 +222,22 @@ func (x *examination) checkUnmarked() {
 			break
 		}
 		x.sys.say("%s may need %s and is not marked %s: it ran after heavier tests so far, the next runs will tell", f.name(), bounds(f.need), x.marker)
+	}
+}
+
+// sayUncertain lists the tests whose need the runs so far leave open. That is
+// nothing to mend: further runs, in other orders, tell.
+func (x *examination) sayUncertain() {
+	list := uncertain(&x.suite)
+	for i, t := range list {
+		if i == maxListed {
+			x.sys.say("… and %s more", count(len(list)-i, "test"))
+			break
+		}
+		if i == 0 {
+			x.sys.say("the memory of %s is not certain yet; plans count on the upper bound:", count(len(list), "test"))
+		}
+		fmt.Fprintf(x.sys.stderr, "    %s: %s\n", printable(string(t.ID)), bounds(t.Estimate.Need))
 	}
 }
 

@@ -62,7 +62,6 @@ const maxReasons = 10
 // printMemory says what is known of the tests' memory, and which jobs are
 // there because of it.
 func printMemory(sys *system, suite *shard.Suite, plan *shard.Plan) {
-	var doubtful []*shard.Test
 	measured, known := 0, false
 	tests := map[timing.NodeID]*shard.Test{}
 	for i := range suite.Tests {
@@ -74,20 +73,14 @@ func printMemory(sys *system, suite *shard.Suite, plan *shard.Plan) {
 		}
 		if need.High >= shard.MinNeed {
 			tests[t.ID] = t
-			if !need.Certain() {
-				doubtful = append(doubtful, t)
-			}
 		}
 	}
 	if !known {
 		return
 	}
 	sys.say("memory: needs of %s of the tests measured, beside the %s that a worker holds before any test", percent(measured, len(suite.Tests)), bytesOf(suite.Floor))
-	if len(doubtful) > 0 {
-		first := slices.MaxFunc(doubtful, func(a, b *shard.Test) int {
-			return cmp.Or(cmp.Compare(spread(a), spread(b)), strings.Compare(string(b.ID), string(a.ID)))
-		})
-		sys.say("memory: %s not certain yet, and planned for with the upper bound, such as %s: %s", count(len(doubtful), "need"), printable(string(first.ID)), bounds(first.Estimate.Need))
+	if list := uncertain(suite); len(list) > 0 {
+		sys.say("memory: %s not certain yet, and planned for with the upper bound, such as %s: %s", count(len(list), "need"), printable(string(list[0].ID)), bounds(list[0].Estimate.Need))
 	}
 	printReasons(sys, suite, plan, tests)
 }
@@ -114,6 +107,21 @@ func printReasons(sys *system, suite *shard.Suite, plan *shard.Plan, tests map[t
 	if said > maxReasons {
 		sys.say("… and %s", count(said-maxReasons, "memory job")+" more for the same reason")
 	}
+}
+
+// uncertain returns the tests whose need is not certain yet and matters, the
+// widest apart bounds first.
+func uncertain(suite *shard.Suite) []*shard.Test {
+	var list []*shard.Test
+	for i := range suite.Tests {
+		if n := suite.Tests[i].Estimate.Need; n.High >= shard.MinNeed && !n.Certain() {
+			list = append(list, &suite.Tests[i])
+		}
+	}
+	slices.SortFunc(list, func(a, b *shard.Test) int {
+		return cmp.Or(cmp.Compare(spread(b), spread(a)), strings.Compare(string(a.ID), string(b.ID)))
+	})
+	return list
 }
 
 func spread(t *shard.Test) int64 { return t.Estimate.Need.High - t.Estimate.Need.Low }
