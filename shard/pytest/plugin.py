@@ -19,7 +19,7 @@ import os
 import platform
 import sys
 import time
-from typing import Any, Generator, Iterable
+from typing import Any, Generator, Iterable, NamedTuple
 
 import pytest
 import wcshard_schedule as schedule
@@ -32,6 +32,7 @@ except ImportError:  # Windows
 VERSION = 1
 IDS_A_LINE = 1000  # long lists are split, so that no line of the results grows without bound
 MESSAGE_LENGTH = 500
+MOST_HELD = 16  # lines of the results
 MIB = 1 << 20
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
@@ -64,14 +65,27 @@ def xdist_group(item: pytest.Item) -> str:
 
 
 class Stream:
-    """A file of JSON lines. Each line is one write in append mode, so that a
-    kill at any moment leaves whole lines."""
+    """A file of JSON lines. They are written in append mode, whole ones at
+    once, so that a kill at any moment leaves whole lines."""
 
     def __init__(self, path: str) -> None:
         self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+        self.hold = False  # whoever sets it flushes before it waits for anything
+        self.lines: list[str] = []
 
     def write(self, record: dict[str, Any]) -> None:
-        os.write(self.fd, encode(record).encode() + b"\n")
+        self.write_line(encode(record))
+
+    def write_line(self, line: str) -> None:
+        self.lines.append(line)
+        if not self.hold or len(self.lines) >= MOST_HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.lines:
+            text = "\n".join(self.lines) + "\n"
+            self.lines.clear()
+            os.write(self.fd, text.encode())
 
     def write_ids(self, kind: str, ids: list[str]) -> None:
         for i in range(0, len(ids), IDS_A_LINE):
@@ -516,6 +530,7 @@ class Running(Common):
         self.shared_before = self.shared_setup = self.shared_call = 0.0
         self.tail = 0.0
         self.tests = 0
+        self.measured = Measured()
         # Writing, where the terminal is.
         self.tries: dict[str, Try] = {}  # by worker
         self.starting: Any = None  # the node whose test is about to start
@@ -735,9 +750,9 @@ class Running(Common):
         else:
             yield from self.fixtures.setup(fixturedef, request)
 
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, call: Any) -> Generator[None, Any, None]:
-        outcome = yield
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, call: Any) -> None:
+        # No wrapper: three of them a test are a tenth of what we cost.
         shared = self.fixtures.total - self.shared_before
         if call.when == "setup":
             self.shared_setup, self.shared_call = shared, 0.0
@@ -748,22 +763,27 @@ class Running(Common):
             self.ended = time.perf_counter()
             peak, resident = self.memory.read()
             self.shared_before = self.fixtures.total  # another try may follow
-            measured = {
-                "start_us": microseconds(self.started - self.born),
-                "wall_us": microseconds(self.ended - self.started),
-                "shared": [self.shared_setup, self.shared_call, shared - self.shared_setup - self.shared_call],
-                "fixtures": self.fixtures.wire(),
-                "memory": [self.resident, peak, resident],
-                "children": self.memory.child(peak),
-            }
-            # One string: execnet takes values apart one by one.
-            outcome.get_result().wcshard = encode(measured) if self.is_worker else measured
+            self.measured = Measured(
+                microseconds(self.started - self.born),
+                microseconds(self.ended - self.started),
+                microseconds(self.shared_setup),
+                microseconds(self.shared_call),
+                microseconds(shared - self.shared_setup - self.shared_call),
+                self.resident,
+                peak,
+                resident,
+                self.memory.child(peak),
+                self.fixtures.wire(),
+            )
             self.memory.reset()
             self.resident = resident
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, Any, None]:
         tail = microseconds(self.tail / self.tests) if self.tests else 0
+        if self.stream is not None:
+            self.stream.hold = False
+            self.stream.flush()
         if self.is_worker:
             self.config.workeroutput["wcshard_tail_us"] = tail  # type: ignore[attr-defined]
         elif self.tests:
@@ -809,12 +829,13 @@ class Running(Common):
             return  # another try
         self.running[worker] = nodeid
         # By hand, since it is written while the test waits: a third of the time.
-        line = f'{{"t":"start","id":{quote(self.plain(nodeid))},"worker":{quote(worker)}}}\n'
-        os.write(self.stream.fd, line.encode())
+        self.stream.write_line(f'{{"t":"start","id":{quote(self.plain(nodeid))},"worker":{quote(worker)}}}')
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
         if self.stream is None:
+            if report.when == "teardown":
+                report.wcshard = self.measured.pack()
             return
         node = getattr(report, "node", None)
         worker = node.gateway.id if node is not None else self.worker
@@ -825,14 +846,13 @@ class Running(Common):
         current = self.tries.get(worker)
         if current is None or current.nodeid != report.nodeid:
             current = self.tries[worker] = Try(report.nodeid)
-        measured = report.__dict__.pop("wcshard", None)
-        if isinstance(measured, str):
-            measured = json.loads(measured)
+        packed = report.__dict__.pop("wcshard", None)
         current.add(report)
         if report.when == "teardown" and not current.repeated:
             del self.tries[worker]
             self.running[worker] = None
-            self.write_test(worker, current, measured or EMPTY)
+            measured = self.measured if node is None else Measured.unpack(packed) if packed else Measured()
+            self.write_test(worker, current, measured)
 
     def write_crash(self, worker: str, report: Any) -> None:
         self.write(
@@ -850,44 +870,59 @@ class Running(Common):
             }
         )
 
-    def write_test(self, worker: str, done: Try, measured: dict[str, Any]) -> None:
-        own = [microseconds(d - s) for d, s in zip(done.durations, measured["shared"])]
-        before, peak, after = measured["memory"]
-        record = {
-            "t": "test",
-            "id": self.plain(done.nodeid),
-            "worker": worker,
-            "start_us": measured["start_us"],
-            "outcome": done.outcome,
-            "setup_us": own[0],
-            "call_us": own[1],
-            "teardown_us": own[2],
-            "wall_us": measured["wall_us"],
-        }
-        if measured["fixtures"]:
-            record["fixtures"] = measured["fixtures"]
-        if peak:
-            record.update(before=before, peak=peak, after=after)
-        if measured["children"]:
-            record["children"] = measured["children"]
+    def write_test(self, worker: str, done: Try, measured: Measured) -> None:
+        setup, call, teardown = (
+            max(0, microseconds(took) - shared) for took, shared in zip(done.durations, measured[2:5])
+        )
+        line = (
+            f'{{"t":"test","id":{quote(self.plain(done.nodeid))},"worker":{quote(worker)},"start_us":{measured.start_us}'
+            f',"outcome":"{done.outcome}","setup_us":{setup},"call_us":{call},"teardown_us":{teardown}'
+            f',"wall_us":{measured.wall_us}'
+        )
+        if measured.fixtures:
+            line += f',"fixtures":{encode(measured.fixtures)}'
+        if measured.peak:
+            line += f',"before":{measured.before},"peak":{measured.peak},"after":{measured.after}'
+        more: dict[str, Any] = {}
+        if measured.children:
+            more["children"] = measured.children
         if done.reruns:
-            record["reruns"] = done.reruns
+            more["reruns"] = done.reruns
         if done.message:
-            record["message"] = done.message
+            more["message"] = done.message
         if done.path:
-            record["path"] = clean(relative(done.path, str(self.config.invocation_params.dir)))
-            record["line"] = done.line
-        self.write(record)
+            more["path"] = clean(relative(done.path, str(self.config.invocation_params.dir)))
+            more["line"] = done.line
+        assert self.stream is not None
+        self.stream.write_line(line + ("," + encode(more)[1:] if more else "}"))
 
 
-EMPTY: dict[str, Any] = {
-    "start_us": 0,
-    "wall_us": 0,
-    "shared": [0.0, 0.0, 0.0],
-    "fixtures": [],
-    "memory": [0, 0, 0],
-    "children": 0,
-}
+class Measured(NamedTuple):
+    """What a test's worker tells its controller of it: times in microseconds,
+    memory in bytes."""
+
+    start_us: int = 0  # since the process started
+    wall_us: int = 0
+    shared_setup_us: int = 0  # by shared fixtures, in each phase of the test
+    shared_call_us: int = 0
+    shared_teardown_us: int = 0
+    before: int = 0
+    peak: int = 0
+    after: int = 0
+    children: int = 0
+    fixtures: Any = ()  # [[id, set-up, teardown], …]
+
+    def pack(self) -> str:
+        """Return it as one string: execnet takes values apart one by one."""
+        numbers = " ".join(map(str, self[:-1]))
+        return f"{numbers} {encode(self.fixtures)}" if self.fixtures else numbers
+
+    @classmethod
+    def unpack(cls, text: str) -> Measured:
+        parts = text.split(" ", 9)
+        return cls(*map(int, parts[:9]), json.loads(parts[9]) if len(parts) > 9 else ())
+
+
 PHASES = {"setup": 0, "call": 1, "teardown": 2}
 
 
@@ -970,6 +1005,10 @@ class Scheduler:
         self.registered: dict[Any, list[str]] = {}
         self.nodes: list[Any] = []
         self.plan = schedule.Schedule([])  # until there is a collection
+        assert plugin.stream is not None
+        self.stream = plugin.stream
+        self.events = getattr(config.pluginmanager.getplugin("dsession"), "queue", None)
+        self.stream.hold = self.events is not None
         self.processes = Processes()
         self.useful: set[Any] = set()  # workers that have run a test
         self.renewing: set[Any] = set()  # workers that end, and shall be replaced
@@ -982,7 +1021,11 @@ class Scheduler:
 
     @property
     def tests_finished(self) -> bool:
-        return self.collection_is_completed and self.plan.finished
+        # Asked after each event: when there is no other, what was held back
+        # is written.
+        if self.stream.lines and (self.events is None or self.events.empty()):
+            self.stream.flush()
+        return self.plan.finished and self.collection_is_completed
 
     @property
     def has_pending(self) -> bool:
@@ -1074,20 +1117,22 @@ class Scheduler:
                 return False
         self.collection = collection
         memory = self.plugin.settings.get("memory") or {}
+        units = self.units()
         self.plan = schedule.Schedule(
-            self.units(),
+            units.values(),
             needs=self.needs() if memory else {},
             budget=memory.get("budget", 0),
             reserve=memory.get("reserve", 0),
             look=lambda: self.processes.look(memory.get("reserve", 0) > 0),
+            groups={place for place, (scope, _) in enumerate(units) if scope == "group"},
             may_renew=hasattr(self.config.pluginmanager.getplugin("dsession"), "_clone_node"),
         )
         for node in sorted(self.nodes, key=lambda node: (len(node.gateway.id), node.gateway.id)):
             self.plan.add(node, self.plugin.floor_of(node.gateway.id))
         return True
 
-    def units(self) -> list[list[int]]:
-        """Divide tests into what must stay together."""
+    def units(self) -> dict[Any, list[int]]:
+        """Divide tests into what stays together, by what that is."""
         assert self.collection is not None
         plugin = self.plugin
         units: dict[Any, list[int]] = {}
@@ -1096,7 +1141,7 @@ class Scheduler:
             file, group = file_of(nodeid), plugin.groups.get(nodeid)
             scope = ("group", group) if group else ("test", index) if file in plugin.cut else ("file", file)
             units.setdefault(scope, []).append(index)
-        return list(units.values())
+        return units
 
     def needs(self) -> dict[int, schedule.Need]:
         """Find the planned needs of the collected tests."""

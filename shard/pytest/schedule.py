@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import bisect
 import collections
-from typing import Any, Callable, Deque, Iterable, Mapping, NamedTuple
+from typing import Any, Callable, Container, Deque, Iterable, Mapping, NamedTuple, Sequence
 
 AHEAD = 0.05  # seconds of work that a worker is sent at once
 MOST_AHEAD = 32  # tests
@@ -28,6 +28,7 @@ MOST_OWN_AHEAD = 100
 QUICK = 0.25  # seconds: for so long memory may be kept free for the test behind
 LOOK = 64  # units of light tests that are looked at for one that fits
 PATIENCE = 2
+APART = 1 << 32  # between the numbers of units, for parts of them
 HELD = 64 << 20  # bytes that earlier tests left on a worker and that are worth a new process
 
 
@@ -84,6 +85,7 @@ class Worker:
         self.base = floor  # bytes that it held when it last ran nothing
         self.pace = 0.0  # seconds a test, lately
         self.turn = NO_TURN  # among those that wait for memory
+        self.passed = 0  # tests with needs that were let pass since
 
     @property
     def open(self) -> bool:
@@ -101,18 +103,20 @@ class Schedule:
 
     def __init__(
         self,
-        units: Iterable[list[int]],
+        units: Iterable[Sequence[int]],
         needs: Mapping[int, Need] | None = None,
         budget: int = 0,
         reserve: int = 0,
         look: Callable[[], Memory] = lambda: Memory(0, {}),
         may_renew: bool = False,
+        groups: Container[int] = (),
     ) -> None:
         self.needs = needs or {}
         self.budget = budget
         self.reserve = reserve
         self.look = look
         self.may_renew = may_renew
+        self.groups = groups  # units, by place, that nothing may part
         self.workers: dict[Any, Worker] = {}
         self.memory = Memory(0, {})
         self.unit_of: dict[int, int] = {}
@@ -126,7 +130,8 @@ class Schedule:
         self.fillers: set[int] = set()  # quick tests, parked where a heavy one shall come next
         self.over = 0  # tests that started though they did not fit
         self.added = 0
-        for number, tests in enumerate(units):
+        for place, tests in enumerate(units):
+            number = place * APART
             self.unit_of.update(dict.fromkeys(tests, number))
             self.light.append(Unit(tests, number, self.most(tests)))
             self.plain += not self.light[-1].need
@@ -190,7 +195,9 @@ class Schedule:
     @property
     def finished(self) -> bool:
         """Report whether every test has been started or will be."""
-        return not self.queued and all(w.closed or not (w.sent or w.own) for w in self.workers.values())
+        if self.light or self.heavy:
+            return False  # asked after each event
+        return all(w.closed or not (w.sent or w.own) for w in self.workers.values())
 
     @property
     def pending(self) -> bool:
@@ -228,12 +235,27 @@ class Schedule:
         fixed = self.memory.others + sum(worker.base for worker in self.workers.values())
         self.share = max(0, self.budget - fixed) // max(1, len(self.workers))
         units, self.light = self.light, collections.deque()
-        for unit in units:
+        for unit in (part for unit in units for part in self.part(unit)):
             if unit.need > self.share:
                 self.heavy.append(self.entry(unit))
             else:
                 self.light.append(unit)
         self.heavy.sort()
+        self.plain = sum(not unit.need for unit in self.light)
+
+    def part(self, unit: Unit) -> list[Unit]:
+        """Take the tests that may have to wait for memory out of a unit of
+        mostly others: bound to their place in it, they would find memory free
+        by chance only. The others stay together."""
+        heavy = [test for test in unit.tests if self.need(test) > self.share // 4]
+        if not 0 < 2 * len(heavy) <= len(unit.tests) or unit.number // APART in self.groups:
+            return [unit]
+        rest = [test for test in unit.tests if self.need(test) <= self.share // 4]
+        parts = [Unit(rest, unit.number, self.most(rest))]
+        for i, test in enumerate(heavy, 1):
+            self.unit_of[test] = unit.number + i
+            parts.append(Unit([test], unit.number + i, self.need(test)))
+        return parts
 
     def feed_all(self) -> list[Order]:
         """Give every worker that runs nothing something to do, whoever waits
@@ -284,7 +306,7 @@ class Schedule:
             sequence += tests
         more = sequence[len(worker.sent) :]
         if len(sequence) > 1 or close:
-            worker.turn = NO_TURN
+            worker.turn, worker.passed = NO_TURN, 0
         worker.sent.extend(more)
         worker.closed = close
         return [Order(worker.name, more, close)] if more or close else []
@@ -326,8 +348,8 @@ class Schedule:
         no budget, all of its unit. Where none fits, and one must come so that
         the one before it starts, take one that will have to wait."""
         if self.budget:
-            claims = sum(self.claim(w) for w in self.workers.values() if w is not worker)
-            room = max(0, room - claims)  # a test that needs nothing may always be parked
+            others = [w for w in self.workers.values() if w is not worker]
+            room = max(0, room - sum(map(self.claim, others)))  # a test that needs nothing may always be parked
         unit = next((unit for unit in worker.own if self.fits(unit.tests[0], room)), None)
         unit = unit or self.choose(worker, sequence, room)
         if unit is None and (self.alone or (sequence and not self.can_wait(worker, sequence[-1]))):
@@ -339,6 +361,9 @@ class Schedule:
         if unit in worker.own:
             worker.own.remove(unit)
         test = unit.tests.popleft()
+        if self.need(test):
+            for other in others:
+                other.passed += other.turn != NO_TURN
         if unit.tests:
             worker.own.insert(0, unit)
         return (test,)
@@ -349,8 +374,14 @@ class Schedule:
         return bool(self.heavy) and self.is_quick(worker, test) and not self.is_heavy(test)
 
     def claim(self, worker: Worker) -> int:
-        """Return what the test that is parked on a worker will take."""
-        return self.need(worker.sent[0]) if len(worker.sent) == 1 and worker.open else 0
+        """Return what is to be left to the test that is parked on a worker.
+        One that has to wait lets smaller ones pass for a while: what it needs
+        would be unused for as long as that comes together."""
+        if len(worker.sent) != 1 or not worker.open:
+            return 0
+        if worker.turn != NO_TURN and worker.passed < PATIENCE * len(self.workers):
+            return 0
+        return self.need(worker.sent[0])
 
     def choose(self, worker: Worker, sequence: list[int], room: int) -> Unit | None:
         """Choose a unit that has not begun and fits. Heavy ones come early,

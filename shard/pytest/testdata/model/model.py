@@ -59,6 +59,7 @@ class Case:
         self.crashed = collections.Counter()
         self.alone = self.renewed = self.avoidable = 0
         self.may_renew = r.random() < 0.7
+        self.groups = {place for place in range(self.tests) if r.random() < 0.3}
         self.peak = 0
 
     def units(self):
@@ -78,7 +79,7 @@ class Case:
         return s.Memory(self.others, held if self.measures else {})
 
     def run(self):
-        self.schedule = s.Schedule(self.units(), self.needs, 0 if self.blind else self.budget, look=self.look, may_renew=self.may_renew)
+        self.schedule = s.Schedule(self.units(), self.needs, 0 if self.blind else self.budget, look=self.look, may_renew=self.may_renew, groups=self.groups)
         for _ in range(self.workers):
             self.start()
         while self.events:
