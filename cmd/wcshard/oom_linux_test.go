@@ -57,19 +57,27 @@ func hungry(t *testing.T) string {
 // TestOutOfMemory runs a suite of 200 light and 12 heavy tests in 2 GiB, where
 // plain pytest -n dies. Without a history wcshard survives its kills, and with
 // one it has none, keeps within the budget, and is nearly as fast as can be.
+//
+// By default all tests take a quarter, in 700 MiB on two workers, and the time
+// is only told: a busy machine would fail it.
 func TestOutOfMemory(t *testing.T) {
-	if !long() {
-		t.Skip("takes minutes: set WCSHARD_LONG_TESTS")
-	}
 	venv := testVenv(t)
 	dir := hungry(t)
-	env := []string{"VIRTUAL_ENV=" + venv}
-	const limit = 2 * gib
+	limit, workers, scale := int64(2*gib), "4", "1"
+	if !long() {
+		limit, workers, scale = 700*mib, "2", "0.25"
+	}
+	env := []string{"VIRTUAL_ENV=" + venv, "HUNGRY_SCALE=" + scale}
 
 	for _, n := range []string{"4", "2"} {
-		plain := exec.Command(filepath.Join(venv, "bin", "pytest"), "-q", "-pno:cacheprovider", "-n"+n, "--max-worker-restart=20")
-		plain.Dir = dir
+		plain := exec.Command(filepath.Join(venv, "bin", "pytest"), "-q", "-pno:cacheprovider", "-n"+n, "--max-worker-restart=0")
+		plain.Dir, plain.Env = dir, append(os.Environ(), env...)
 		out, status, used := inGroup(t, limit, plain)
+		for range 2 { // it may be lucky
+			if used.Kills == 0 {
+				out, status, used = inGroup(t, limit, plain)
+			}
+		}
 		if used.Kills == 0 || status == exitOK {
 			t.Errorf("pytest -n %s lives: %d kills, status %d\n%s", n, used.Kills, status, out)
 		}
@@ -77,7 +85,7 @@ func TestOutOfMemory(t *testing.T) {
 
 	mustRun(t, wcshard(t, dir, env, "matrix", "--shards", "2"))
 	all := func(results string) (string, int, cgroup.Usage) {
-		return inGroup(t, limit, wcshard(t, dir, env, "run", "--all", "--workers", "4", "--results", results, "--", "-q", "-pno:cacheprovider"))
+		return inGroup(t, limit, wcshard(t, dir, env, "run", "--all", "--workers", workers, "--results", results, "--", "-q", "-pno:cacheprovider"))
 	}
 	out, status, used := all("first")
 	verdict, err := wcshard(t, dir, env, "verify", "first").CombinedOutput()
@@ -95,14 +103,19 @@ func TestOutOfMemory(t *testing.T) {
 	if status != exitOK || used.Kills != 0 {
 		t.Errorf("with a history: %d kills, exit status %d\n%s", used.Kills, status, out)
 	}
-	if most := int64(19 * gib / 10); used.Peak > most {
+	if most := limit / 20 * 19; used.Peak > most {
 		t.Errorf("with a history it took %d MiB, want at most %d", used.Peak/mib, most/mib)
 	}
 	results := readTestResults(t, filepath.Join(dir, "second", "wcshard-results-all-1.jsonl"))
 	span, best := spanOf(results), oracle(results, limit)
 	t.Logf("with a history: peak %d MiB, %.2f s, an oracle takes at least %.2f s", used.Peak/mib, span.Seconds(), best.Seconds())
-	if float64(best) < 0.9*float64(span) {
+	if long() && float64(best) < 0.9*float64(span) {
 		t.Errorf("it took %s, an oracle takes %s", span, best)
+		for _, r := range results.Tests {
+			if r.Wall > 200*time.Millisecond {
+				t.Logf("%s on %s from %s to %s, up to %d MiB", r.ID, r.Worker, r.Start, r.Start+r.Wall, r.Peak/mib)
+			}
+		}
 	}
 	if t.Failed() {
 		t.Log(out)

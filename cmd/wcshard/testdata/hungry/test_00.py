@@ -7,7 +7,7 @@ def test_before(n, work):
 
 
 def test_heavy(take):
-    take(300)
+    take(1600)
 
 
 @pytest.mark.parametrize("n", range(9))

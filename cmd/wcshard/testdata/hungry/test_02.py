@@ -7,7 +7,7 @@ def test_before(n, work):
 
 
 def test_heavy(take):
-    take(500)
+    take(1350)
 
 
 @pytest.mark.parametrize("n", range(9))

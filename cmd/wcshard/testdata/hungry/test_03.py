@@ -7,7 +7,7 @@ def test_before(n, work):
 
 
 def test_heavy(take):
-    take(600)
+    take(350)
 
 
 @pytest.mark.parametrize("n", range(9))

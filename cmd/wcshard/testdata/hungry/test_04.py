@@ -7,7 +7,7 @@ def test_before(n, work):
 
 
 def test_heavy(take):
-    take(700)
+    take(1150)
 
 
 @pytest.mark.parametrize("n", range(9))

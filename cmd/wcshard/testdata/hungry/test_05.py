@@ -7,7 +7,7 @@ def test_before(n, work):
 
 
 def test_heavy(take):
-    take(800)
+    take(450)
 
 
 @pytest.mark.parametrize("n", range(9))

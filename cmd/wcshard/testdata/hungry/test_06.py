@@ -7,7 +7,7 @@ def test_before(n, work):
 
 
 def test_heavy(take):
-    take(900)
+    take(1050)
 
 
 @pytest.mark.parametrize("n", range(9))

@@ -7,7 +7,7 @@ def test_before(n, work):
 
 
 def test_heavy(take):
-    take(1000)
+    take(550)
 
 
 @pytest.mark.parametrize("n", range(9))

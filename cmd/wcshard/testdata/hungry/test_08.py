@@ -7,7 +7,7 @@ def test_before(n, work):
 
 
 def test_heavy(take):
-    take(1100)
+    take(950)
 
 
 @pytest.mark.parametrize("n", range(8))
