@@ -6,6 +6,7 @@
 //	go run ./cmd/wcbench recording [--tests N] [--rounds N]
 //	go run ./cmd/wcbench action [--tests N] [--shards N] [--limit 3s]
 //	go run ./cmd/wcbench truth [--cases N] [--seed N]
+//	go run ./cmd/wcbench suites [--quick] [--json]
 //
 // Peers are called through their own code: pytest-split's algorithms from PyPI
 // in a virtual environment, gotestsum's own command. Both are installed into
@@ -37,7 +38,7 @@ func main() {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newTruth(), newFakePytest())
+	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newTruth(), newSuites(), newFakePytest())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "wcbench: error: %v\n", err)
 		os.Exit(1)

@@ -1,0 +1,524 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/shard/pytest"
+)
+
+// suitePackages are what all suites run with: pytest and the rivals. Some
+// suites need more.
+var (
+	suitePackages = []string{"pytest==9.2.0", pytestSplit, "pytest-balance==0.1.0", "pytest-fsplit==0.1.0"}
+	suiteNeeds    = map[string][]string{"networkx": {"networkx==3.7", "numpy==2.5.5"}}
+)
+
+//go:embed fixture_suite.py
+var fixtureSuite string
+
+type suitesOptions struct {
+	suites []string
+	shards []int
+	quick  bool
+	json   bool
+	keep   string
+	python string
+}
+
+func newSuites() *cobra.Command {
+	o := suitesOptions{suites: []string{"networkx", "fixtures"}, shards: []int{4, 8}}
+	verb := &cobra.Command{
+		Use:   "suites",
+		Short: "Run real suites, sharded by wcshard and by its rivals",
+		Long: `Run whole suites, sharded by wcshard and by each rival. Each records durations in
+one run of its own, in its own way; then each job of each planner is really run,
+one after another, the planners taking turns. Figures are CPU seconds of all
+processes of a job, so that other work on the machine matters little.
+
+networkx: networkx.algorithms and networkx.generators, many tiny tests.
+fixtures: made up; imports and fixtures of every scope that burn CPU time.
+quick:    fixtures at a twentieth of the cost, with --quick over 2 jobs.
+
+Lost and doubled tests are counted in JUnit files against the recording runs.
+plan is what wcshard matrix takes, once for all jobs; rivals plan in each job.
+Predicted against real: the median over jobs, and the worst, of wall time, which
+says little where something else runs on the machine.`,
+		Args: cobra.NoArgs,
+		RunE: func(verb *cobra.Command, _ []string) error {
+			if o.quick {
+				o.suites, o.shards = []string{"quick"}, []int{2}
+			}
+			return doSuites(verb.Context(), verb.OutOrStdout(), o)
+		},
+	}
+	f := verb.Flags()
+	f.StringSliceVar(&o.suites, "suites", o.suites, "suites to run")
+	f.IntSliceVar(&o.shards, "shards", o.shards, "numbers of jobs")
+	f.BoolVar(&o.quick, "quick", false, "only the smallest suite, over 2 jobs")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	f.StringVar(&o.python, "python", "", "interpreter to make virtual environments with (default: python3); networkx 3.7 needs 3.12")
+	f.StringVar(&o.keep, "keep", "", "leave suites, durations and JUnit files in a `FOLDER`")
+	return verb
+}
+
+// A suiteRow is what the jobs of one planner come to.
+type suiteRow struct {
+	Suite   string    `json:"suite"`
+	Planner string    `json:"planner"`
+	Shards  int       `json:"shards"`
+	Jobs    []float64 `json:"job_cpu_seconds"`
+	Longest float64   `json:"longest_cpu_seconds"`
+	Sum     float64   `json:"sum_cpu_seconds"`
+	Plan    float64   `json:"plan_cpu_seconds"` // outside the jobs
+	Bound   float64   `json:"bound_seconds,omitempty"`
+	Tests   int       `json:"tests"`
+	Lost    int       `json:"lost"`
+	Doubled int       `json:"doubled"`
+	Wrong   []string  `json:"wrong_exits,omitempty"`
+	Walls   []float64 `json:"job_wall_seconds"`
+	Errors  []float64 `json:"prediction_errors,omitempty"` // |predicted - real| / real wall time, by job
+	Reason  string    `json:"reason,omitempty"`            // why there are no figures
+}
+
+// A job is one job's command line, without the report file.
+type jobCall struct {
+	name      string
+	args      []string
+	predicted time.Duration
+}
+
+// A rival divides a suite. Its record run measures durations; jobs says how to
+// run each of n jobs, in definition order.
+type rival struct {
+	name   string
+	record func(ctx context.Context, s *benchSuite) error
+	jobs   func(ctx context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error)
+}
+
+// A benchSuite is a suite on disk, and the programs that run it.
+type benchSuite struct {
+	name, dir, out  string // the suite; where durations and reports go
+	python, wcshard string
+	args            []string       // of pytest: what to run
+	tests           map[string]int // test → how often it is in a whole run
+	recorded        map[string]error
+}
+
+func doSuites(ctx context.Context, w io.Writer, o suitesOptions) error {
+	dir := o.keep
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "wcbench-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	wcshard, err := buildWcshard(ctx, dir)
+	if err != nil {
+		return err
+	}
+	var rows []suiteRow
+	for _, name := range o.suites {
+		s := &benchSuite{name: name, dir: filepath.Join(dir, name), out: filepath.Join(dir, name+"-out"), wcshard: wcshard}
+		if err := s.install(ctx, o.python); err != nil {
+			return fmt.Errorf("installing what runs %s: %w", name, err)
+		}
+		if err := s.write(ctx); err != nil {
+			return fmt.Errorf("making the suite %s: %w", name, err)
+		}
+		for _, r := range rivals {
+			if err := s.record(ctx, r); err != nil {
+				return fmt.Errorf("recording %s with %s: %w", name, r.name, err)
+			}
+		}
+		if s.tests == nil {
+			return fmt.Errorf("recording %s: no rival could: %w", name, s.recorded[rivals[0].name])
+		}
+		for _, n := range o.shards {
+			more, err := s.compare(ctx, n)
+			if err != nil {
+				return fmt.Errorf("running %s over %d jobs: %w", name, n, err)
+			}
+			rows = append(rows, more...)
+			if !o.json {
+				if err := printSuite(w, more); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if o.json {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		if err := e.Encode(rows); err != nil {
+			return err
+		}
+	}
+	return faults(rows)
+}
+
+// faults says what wcshard got wrong.
+func faults(rows []suiteRow) error {
+	for _, r := range rows {
+		if r.Planner == rivals[0].name && (r.Lost+r.Doubled+len(r.Wrong) > 0 || r.Reason != "") {
+			return fmt.Errorf("wcshard on %s over %d jobs: %d tests lost, %d doubled, %d wrong exits; %s", r.Suite, r.Shards, r.Lost, r.Doubled, len(r.Wrong), cmp.Or(r.Reason, "it ran"))
+		}
+	}
+	return nil
+}
+
+// install makes the virtual environment, once.
+func (s *benchSuite) install(ctx context.Context, python string) error {
+	cache, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	needs := suiteNeeds[s.name]
+	folder := "suites"
+	if len(needs) > 0 {
+		folder += "-" + s.name
+	}
+	s.python, err = pytest.Venv(ctx, pytest.VenvOptions{
+		Dir: filepath.Join(cache, folder), Python: python, Requirements: slices.Concat(suitePackages, needs), Log: os.Stderr,
+	})
+	return err
+}
+
+// write puts the suite on disk.
+func (s *benchSuite) write(ctx context.Context) error {
+	s.recorded = map[string]error{}
+	if err := os.MkdirAll(s.out, 0o755); err != nil {
+		return err
+	}
+	scale := "0.5"
+	switch s.name {
+	case "networkx":
+		// A copy, as in a checkout: paths below the working directory.
+		s.args = []string{"networkx/algorithms", "networkx/generators"}
+		copyIt := "import networkx, pathlib, shutil, sys; shutil.copytree(pathlib.Path(networkx.__file__).parent, sys.argv[1], dirs_exist_ok=True)"
+		_, err := s.call(ctx, filepath.Dir(s.out), s.python, "-c", copyIt, filepath.Join(s.dir, "networkx"))
+		return err
+	case "fixtures":
+	case "quick":
+		scale = "0.025"
+	default:
+		return errors.New("there is no such suite: want networkx, fixtures or quick")
+	}
+	_, err := s.call(ctx, filepath.Dir(s.out), s.python, "-c", fixtureSuite, s.dir, scale)
+	return err
+}
+
+// call runs a program and returns the CPU time of all its processes.
+func (s *benchSuite) call(ctx context.Context, dir, name string, args ...string) (cpu time.Duration, err error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		text := strings.TrimSpace(string(out))
+		err = fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args[:min(4, len(cmd.Args))], " "), err, text[max(0, len(text)-800):])
+	}
+	if cmd.ProcessState == nil {
+		return 0, err
+	}
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), err
+}
+
+// pytest runs the whole suite with pytest. The first such run says which tests
+// there are. Files are given to options with an equals sign: beside a path of
+// its own pytest would take them for tests, and look for its root above both.
+func (s *benchSuite) pytest(ctx context.Context, name string, args ...string) error {
+	report := filepath.Join(s.out, name+".xml")
+	all := slices.Concat([]string{"-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=" + report}, args, s.args)
+	_, err := s.call(ctx, s.dir, s.python, all...)
+	if err != nil {
+		return err
+	}
+	tests, err := readTests(report)
+	if s.tests == nil {
+		s.tests = tests
+	}
+	return err
+}
+
+// record has a rival record durations. One that cannot is left out, with the
+// reason.
+func (s *benchSuite) record(ctx context.Context, r rival) error {
+	if err := r.record(ctx, s); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		s.recorded[r.name] = err
+	}
+	return nil
+}
+
+// compare runs all jobs of all rivals, taking turns.
+func (s *benchSuite) compare(ctx context.Context, n int) ([]suiteRow, error) {
+	rows := make([]suiteRow, len(rivals))
+	calls := make([][]jobCall, len(rivals))
+	seen := make([]map[string]int, len(rivals))
+	for i, r := range rivals {
+		err := s.recorded[r.name]
+		if err == nil {
+			rows[i], calls[i], err = r.jobs(ctx, s, n)
+		}
+		rows[i].Suite, rows[i].Planner, rows[i].Shards = s.name, r.name, n
+		seen[i] = map[string]int{}
+		if err != nil {
+			rows[i].Reason = err.Error()
+		}
+	}
+	for k := range n {
+		for i := range rivals {
+			if k >= len(calls[i]) {
+				continue
+			}
+			if err := s.job(ctx, &rows[i], calls[i][k], seen[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i := range rows {
+		if rows[i].Reason == "" {
+			rows[i].count(s.tests, seen[i])
+		}
+	}
+	return rows, nil
+}
+
+// job runs one job and adds it to the row.
+func (s *benchSuite) job(ctx context.Context, row *suiteRow, c jobCall, seen map[string]int) error {
+	report := filepath.Join(s.out, "job.xml")
+	if err := os.Remove(report); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	start := time.Now()
+	cpu, err := s.call(ctx, s.dir, c.args[0], append(c.args[1:], "--junitxml="+report)...)
+	wall := time.Since(start)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		row.Wrong = append(row.Wrong, c.name+": "+err.Error())
+	}
+	tests, err := readTests(report)
+	if err != nil && len(row.Wrong) == 0 {
+		return err
+	}
+	for id, n := range tests {
+		seen[id] += n
+	}
+	row.Jobs = append(row.Jobs, cpu.Seconds())
+	row.Walls = append(row.Walls, wall.Seconds())
+	if c.predicted > 0 {
+		row.Errors = append(row.Errors, (c.predicted-wall).Abs().Seconds()/wall.Seconds())
+	}
+	return nil
+}
+
+// count compares what ran with what a whole run has.
+func (row *suiteRow) count(want, got map[string]int) {
+	for _, seconds := range row.Jobs {
+		row.Longest = max(row.Longest, seconds)
+		row.Sum += seconds
+	}
+	for id, n := range want {
+		row.Tests += n
+		row.Lost += max(0, n-got[id])
+	}
+	for id, n := range got {
+		row.Doubled += max(0, n-want[id])
+	}
+}
+
+// readTests returns how often each test is in a JUnit file.
+func readTests(name string) (map[string]int, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var report struct {
+		Cases []struct {
+			Class string `xml:"classname,attr"`
+			Name  string `xml:"name,attr"`
+		} `xml:"testsuite>testcase"`
+	}
+	if err := xml.Unmarshal(text, &report); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	tests := map[string]int{}
+	for _, c := range report.Cases {
+		tests[c.Class+"::"+c.Name]++
+	}
+	return tests, nil
+}
+
+// rivals are all that divide suites, each in the mode that its own
+// documentation shows.
+var rivals = []rival{
+	{"wcshard", recordWcshard, wcshardJobs},
+	{"pytest-split duration_based_chunks", recordPytestSplit, pytestSplitJobs("duration_based_chunks")},
+	{"pytest-split least_duration", recordNothing, pytestSplitJobs("least_duration")},
+	{"pytest-balance", recordPytestBalance, pytestBalanceJobs},
+	{"pytest-fsplit", recordPytestFsplit, pytestFsplitJobs},
+}
+
+// file names a file that a planner writes for the suite.
+func (s *benchSuite) file(name string) string { return filepath.Join(s.out, name) }
+
+func (s *benchSuite) matrix(ctx context.Context, plan string, n int) (time.Duration, error) {
+	return s.call(ctx, s.dir, s.wcshard, slices.Concat([]string{"matrix", "--pytest", s.python + " -m pytest", "--timings", s.file("timings.jsonl"),
+		"--plan", plan, "--shards", strconv.Itoa(n), "--workers", "1", "--", "-p", "no:cacheprovider"}, s.args)...)
+}
+
+func (s *benchSuite) run(plan, name string) []string {
+	return []string{s.wcshard, "run", "--pytest", s.python + " -m pytest", "--plan", plan, "--results", s.file("results"), "--shard", name, "--", "-q"}
+}
+
+func recordWcshard(ctx context.Context, s *benchSuite) error {
+	plan := s.file("plan-record.json")
+	if _, err := s.matrix(ctx, plan, 1); err != nil {
+		return err
+	}
+	call := s.run(plan, "pool-1")
+	if _, err := s.call(ctx, s.dir, call[0], call[1:]...); err != nil {
+		return err
+	}
+	_, err := s.call(ctx, s.dir, s.wcshard, "merge", "--timings", s.file("timings.jsonl"), s.file("results"))
+	return err
+}
+
+func wcshardJobs(ctx context.Context, s *benchSuite, n int) (row suiteRow, calls []jobCall, err error) {
+	name := s.file(fmt.Sprintf("plan-%d.json", n))
+	cpu, err := s.matrix(ctx, name, n)
+	if err != nil {
+		return row, nil, err
+	}
+	row.Plan = cpu.Seconds()
+	f, err := os.Open(name)
+	if err != nil {
+		return row, nil, err
+	}
+	defer f.Close()
+	plan, err := shard.ReadPlan(f, name)
+	if err != nil {
+		return row, nil, err
+	}
+	row.Bound = plan.Bound.Seconds()
+	for i := range plan.Shards {
+		x := &plan.Shards[i]
+		calls = append(calls, jobCall{x.Name, s.run(name, x.Name), x.Wall})
+	}
+	return row, calls, nil
+}
+
+func recordNothing(context.Context, *benchSuite) error { return nil }
+
+func recordPytestSplit(ctx context.Context, s *benchSuite) error {
+	return s.pytest(ctx, "split", "--store-durations", "--durations-path="+s.file("durations"))
+}
+
+func pytestSplitJobs(algorithm string) func(context.Context, *benchSuite, int) (suiteRow, []jobCall, error) {
+	return func(_ context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error) {
+		return s.each(n, 1, "--splits", strconv.Itoa(n), "--splitting-algorithm", algorithm, "--durations-path="+s.file("durations"), "--group")
+	}
+}
+
+// each makes n jobs whose last option is their number, from first.
+func (s *benchSuite) each(n, first int, options ...string) (row suiteRow, calls []jobCall, err error) {
+	for k := range n {
+		number := strconv.Itoa(first + k)
+		args := slices.Concat([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"}, options, []string{number}, s.args)
+		calls = append(calls, jobCall{name: "job " + number, args: args})
+	}
+	return row, calls, nil
+}
+
+func recordPytestBalance(ctx context.Context, s *benchSuite) error {
+	return s.pytest(ctx, "balance", "--balance-store", "--balance-path="+s.file("balance"), "--balance-no-report")
+}
+
+func pytestBalanceJobs(_ context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error) {
+	return s.each(n, 0, "--balance", "--balance-no-report", "--balance-path="+s.file("balance"), "--balance-node-total", strconv.Itoa(n), "--balance-node-index")
+}
+
+func recordPytestFsplit(ctx context.Context, s *benchSuite) error {
+	return s.pytest(ctx, "fsplit", "--fsplit-store-durations", "--fsplit-durations-path="+s.file("fsplit.json"))
+}
+
+func pytestFsplitJobs(_ context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error) {
+	return s.each(n, 1, "--fsplits", strconv.Itoa(n), "--fsplit-durations-path="+s.file("fsplit.json"), "--fgroup")
+}
+
+// busyness is what jobs took, over their CPU time.
+func busyness(rows []suiteRow) float64 {
+	wall, cpu := 0.0, 0.0
+	for _, r := range rows {
+		for k := range r.Jobs {
+			wall += r.Walls[k]
+			cpu += r.Jobs[k]
+		}
+	}
+	return wall / max(cpu, 1e-9)
+}
+
+// printSuite prints the rows of one suite and number of jobs.
+func printSuite(w io.Writer, rows []suiteRow) error {
+	fmt.Fprintf(w, "%s over %d jobs, %d tests, CPU seconds\n", rows[0].Suite, rows[0].Shards, slices.MaxFunc(rows, func(a, b suiteRow) int { return cmp.Compare(a.Tests, b.Tests) }).Tests)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "planner\tlongest job\tsum of jobs\tplan\tlost\tdoubled\twrong exits\tpredicted off by\t")
+	for _, r := range rows {
+		if r.Reason != "" {
+			fmt.Fprintf(tw, "%s\tno figures: %s\t\n", r.Planner, r.Reason)
+			continue
+		}
+		off := "predicts nothing"
+		if n := len(r.Errors); n > 0 {
+			sorted := slices.Sorted(slices.Values(r.Errors))
+			off = fmt.Sprintf("%.1f %%, at most %.1f %%", 50*(sorted[(n-1)/2]+sorted[n/2]), 100*sorted[n-1])
+		}
+		fmt.Fprintf(tw, "%s\t%.2f\t%.2f\t%.2f\t%d\t%d\t%d\t%s\t\n", r.Planner, r.Longest, r.Sum, r.Plan, r.Lost, r.Doubled, len(r.Wrong), off)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	if bound := rows[0].Bound; bound > 0 {
+		fmt.Fprintf(w, "no plan is predicted below %.2f\n", bound)
+	}
+	if busy := busyness(rows); busy > 1.1 {
+		fmt.Fprintf(w, "the machine was busy: jobs took %.1f times their CPU time\n", busy)
+	}
+	for _, r := range rows {
+		for _, wrong := range r.Wrong {
+			fmt.Fprintf(w, "%s, %s\n", r.Planner, wrong)
+		}
+	}
+	fmt.Fprintln(w)
+	return nil
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestReadTests(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "report.xml")
+	text := `<?xml version="1.0"?><testsuites><testsuite name="pytest">
+<testcase classname="a" name="t[1]"/><testcase classname="a.B" name="t"><skipped/></testcase><testcase classname="a" name="t[1]"/>
+</testsuite></testsuites>`
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readTests(name)
+	if want := map[string]int{"a::t[1]": 2, "a.B::t": 1}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("readTests() = %v, %v, want %v", got, err, want)
+	}
+	if _, err := readTests(name + "x"); err == nil {
+		t.Error("no file is no error")
+	}
+}
+
+func TestCountTests(t *testing.T) {
+	row := suiteRow{Jobs: []float64{1, 3, 2}}
+	row.count(map[string]int{"a": 1, "b": 2, "c": 1}, map[string]int{"a": 2, "b": 1, "d": 1})
+	if row.Longest != 3 || row.Sum != 6 || row.Tests != 4 || row.Lost != 2 || row.Doubled != 2 {
+		t.Errorf("row is %+v", row)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	good := suiteRow{Planner: "wcshard", Shards: 2}
+	for _, bad := range []suiteRow{
+		{Planner: "wcshard", Lost: 1}, {Planner: "wcshard", Doubled: 1}, {Planner: "wcshard", Wrong: []string{"job"}}, {Planner: "wcshard", Reason: "none"},
+	} {
+		if faults([]suiteRow{good, bad}) == nil {
+			t.Errorf("%+v is no fault", bad)
+		}
+	}
+	if err := faults([]suiteRow{good, {Planner: "peer", Lost: 3}}); err != nil {
+		t.Errorf("faults() = %v: those of rivals are theirs", err)
+	}
+}
+
+func TestPrintSuite(t *testing.T) {
+	var b strings.Builder
+	rows := []suiteRow{
+		{Suite: "x", Planner: "wcshard", Shards: 2, Tests: 9, Jobs: []float64{1, 2}, Walls: []float64{2, 4}, Longest: 2, Sum: 3, Bound: 1.5, Errors: []float64{0.1, 0.3}},
+		{Suite: "x", Planner: "peer", Shards: 2, Reason: "it knows no files"},
+	}
+	if err := printSuite(&b, rows); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"x over 2 jobs, 9 tests", "20.0 %, at most 30.0 %", "no figures: it knows no files", "below 1.50", "2.0 times"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+}
+
+// The suite of fixtures burns what it says, whatever the clock on the wall
+// says, and is the same whenever it is written.
+func TestFixtureSuite(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no python3")
+	}
+	var texts []map[string]string
+	for range 2 {
+		dir := t.TempDir()
+		s := &benchSuite{name: "quick", dir: filepath.Join(dir, "suite"), out: filepath.Join(dir, "out"), python: python}
+		if err := s.write(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		files := map[string]string{}
+		names, err := filepath.Glob(filepath.Join(s.dir, "part_*", "test_*.py"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[filepath.Base(name)] = string(text)
+		}
+		texts = append(texts, files)
+		cpu, err := s.call(t.Context(), s.dir, s.python, "-c", "from burn import burn; burn(20)")
+		if err != nil || cpu < 500*time.Millisecond {
+			t.Errorf("20 units at a fortieth took %v, %v, want at least 500 ms", cpu, err)
+		}
+	}
+	if len(texts[0]) != 24 || !reflect.DeepEqual(texts[0], texts[1]) {
+		t.Errorf("%d files, or others the second time", len(texts[0]))
+	}
+}
