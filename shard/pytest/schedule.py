@@ -124,6 +124,7 @@ class Schedule:
         self.heavy: list[tuple[int, int, int, Unit]] = []  # the most needy first
         self.entries = self.turns = 0
         self.plain = 0  # units in light that need nothing
+        self.spare = 0  # tests in those
         self.share = -1  # bytes: a unit that needs more is heavy; -1: not known yet
         self.waiting = False  # something can start when memory is free
         self.alone = False  # nothing runs, so that one test may start that does not fit
@@ -134,7 +135,7 @@ class Schedule:
             number = place * APART
             self.unit_of.update(dict.fromkeys(tests, number))
             self.light.append(Unit(tests, number, self.most(tests)))
-            self.plain += not self.light[-1].need
+            self.count(self.light[-1], 1)
 
     # What happened.
 
@@ -184,7 +185,12 @@ class Schedule:
             bisect.insort(self.heavy, self.entry(unit))
         else:
             self.light.appendleft(unit)
-            self.plain += not unit.need
+            self.count(unit, 1)
+
+    def count(self, unit: Unit, sign: int) -> None:
+        if not unit.need:
+            self.plain += sign
+            self.spare += sign * len(unit.tests)
 
     # What is left.
 
@@ -231,9 +237,12 @@ class Schedule:
 
     def divide(self) -> None:
         """Tell heavy units from light ones: all workers may run a light one at
-        once, so those can keep their order."""
+        once, so those can keep their order, even when each holds the most that
+        a test leaves behind. A parked test that does not fit any more keeps
+        its worker idle for as long as the others run."""
         fixed = self.memory.others + sum(worker.base for worker in self.workers.values())
-        self.share = max(0, self.budget - fixed) // max(1, len(self.workers))
+        kept = max((need.kept for need in self.needs.values()), default=0)
+        self.share = max(0, (self.budget - fixed) // max(1, len(self.workers)) - kept)
         units, self.light = self.light, collections.deque()
         for unit in (part for unit in units for part in self.part(unit)):
             if unit.need > self.share:
@@ -341,7 +350,10 @@ class Schedule:
         return False
 
     def fits(self, test: int, room: int) -> bool:
-        return not self.budget or self.need(test) <= room
+        """Report whether a test fits. One that needs nothing always does, even
+        where earlier tests have left more than they should."""
+        need = self.need(test)
+        return not self.budget or not need or need <= room
 
     def take(self, worker: Worker, sequence: list[int], room: int) -> Iterable[int]:
         """Take the next test for a worker, one that fits if there is any; with
@@ -402,10 +414,10 @@ class Schedule:
         quick = last is None or self.is_quick(worker, last)
         if early and (quick or not self.plain):
             return self.take_heavy(at)
-        # As many units that need nothing as there are heavy ones are kept to
+        # As many tests that need nothing as there are heavy units are kept to
         # be parked behind those: what is parked belongs to its worker, and a
         # heavy test should go to whoever is free when it fits.
-        scarce = self.plain <= len(self.heavy)
+        scarce = self.spare <= len(self.heavy)
         if early or (scarce and not quick):
             return self.choose_filler() or self.choose_light(room)
         return None if scarce and self.plain == len(self.light) else self.choose_light(room)
@@ -446,7 +458,7 @@ class Schedule:
     def take_light(self, at: int) -> Unit:
         unit = self.light[at]
         del self.light[at]
-        self.plain -= not unit.need
+        self.count(unit, -1)
         return unit
 
     def choose_filler(self) -> Unit | None:
