@@ -147,7 +147,7 @@ func (x *examination) collect(ctx context.Context, history *timing.History) erro
 	x.sys.say("collecting with %s (%s)", command, command.Source)
 	stop := x.sys.progress("collecting")
 	x.tests, x.seen, err = pytest.Inspect(ctx, command,
-		pytest.CollectOptions{Dir: here, Args: x.o.args, Env: x.sys.environ},
+		pytest.CollectOptions{Dir: here, Args: x.o.args, Env: x.sys.pytestEnviron()},
 		pytest.InspectOptions{Markers: append(slices.Clone(x.markers), x.marker), Files: x.suspects(history)})
 	stop()
 	if ctx.Err() != nil {
@@ -155,7 +155,9 @@ func (x *examination) collect(ctx context.Context, history *timing.History) erro
 	}
 	var died *pytest.ExitError
 	if errors.As(err, &died) {
+		open := x.sys.fence(x.sys.stderr)
 		fmt.Fprint(x.sys.stderr, died.Output)
+		open()
 		return &failure{err: err, hint: x.unknownMarker(died.Output)}
 	}
 	return err

@@ -113,7 +113,7 @@ func (o *remoteOptions) repository(ctx context.Context, sys *system, ref artifac
 
 // githubToken looks where GitHub's own tools do; "" where there is none.
 func githubToken(ctx context.Context, sys *system, api string) string {
-	if token := cmp.Or(sys.getenv("GITHUB_TOKEN"), sys.getenv("GH_TOKEN")); token != "" {
+	if token := cmp.Or(sys.getenv(tokenVariable), sys.getenv("GITHUB_TOKEN"), sys.getenv("GH_TOKEN")); token != "" {
 		return strings.TrimSpace(token)
 	}
 	host := "github.com"

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,18 +34,23 @@ const (
 	binaryKey = "wcshard" // the SHA-256 of the program that made it, in hex
 )
 
+// noTestsMark says of a matrix without rows that it is wcshard's: another job's
+// empty matrix says nothing of the tests.
+const noTestsMark = "no tests"
+
+// emptyMatrix is the matrix of a suite without tests.
+const emptyMatrix = `{"include":[],"wcshard":"` + noTestsMark + `"}`
+
 // rowKeys are the further keys of each row for GitHub Actions.
-func (o *matrixOptions) rowKeys(plan *shard.Plan) ([]shard.Key, error) {
+func (o *matrixOptions) rowKeys(plan *shard.Plan) []shard.Key {
 	if o.output != "github" {
-		return nil, nil
+		return nil
 	}
-	self, err := ownDigest()
-	if err != nil {
-		return nil, fmt.Errorf("taking this program's own digest: %w", err)
-	}
-	return []shard.Key{{Name: planKey, Value: plan.Digest}, {Name: binaryKey, Value: self}}, nil
+	return []shard.Key{{Name: planKey, Value: plan.Digest}, {Name: binaryKey, Value: o.self}}
 }
 
+// ownDigest is the SHA-256 of this program. It is taken before any test's code
+// runs.
 func ownDigest() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -226,24 +232,32 @@ func (n needs) bad(empty bool) []string {
 }
 
 // plan returns the digest of the plan that a job put out, "" where none did,
-// and whether one put out a matrix without rows.
-func (n needs) plan() (digest string, empty bool) {
-	for _, job := range n {
-		for _, value := range job.Outputs {
+// and whether wcshard put out a matrix without rows instead. Other jobs may put
+// out matrices of their own.
+func (n needs) plan() (digest string, empty bool, err error) {
+	for _, name := range slices.Sorted(maps.Keys(n)) {
+		for _, value := range n[name].Outputs {
 			var matrix struct {
-				Include *[]row `json:"include"`
+				Include []row  `json:"include"`
+				Wcshard string `json:"wcshard"`
 			}
-			if json.Unmarshal([]byte(value), &matrix) != nil || matrix.Include == nil {
+			if json.Unmarshal([]byte(value), &matrix) != nil {
 				continue
 			}
-			if len(*matrix.Include) == 0 {
-				empty = true
-			} else {
-				digest = (*matrix.Include)[0].Plan
+			empty = empty || matrix.Wcshard == noTestsMark
+			for _, r := range matrix.Include {
+				switch {
+				case r.Plan == "" || r.Plan == digest:
+				case digest == "":
+					digest = r.Plan
+				default:
+					return "", false, &failure{status: exitData, err: errors.New("reading --needs: its jobs put out the matrices of two plans"),
+						hint: "let one job of a workflow make a matrix, or give each its own job with mode: verify that needs only its own jobs"}
+				}
 			}
 		}
 	}
-	return digest, empty
+	return digest, empty && digest == "", nil
 }
 
 // noMatrix is what to do where no job has put out a matrix.
@@ -265,14 +279,14 @@ func pytestArgs(text string, rest []string) ([]string, error) {
 	return append(words, rest...), nil
 }
 
-// fence keeps what pytest prints from being taken for commands by GitHub's
-// runner: tests and their names can print "::set-output". wcshard annotates
-// failures itself. The function that it returns opens the fence again.
-func (sys *system) fence() (open func()) {
+// fence keeps what is printed to a stream from being taken for commands by
+// GitHub's runner: tests and their names can print "::set-output". wcshard
+// annotates failures itself. The function that it returns opens the fence again.
+func (sys *system) fence(w io.Writer) (open func()) {
 	if sys.getenv("GITHUB_ACTIONS") != "true" {
 		return func() {}
 	}
 	token := rand.Text()
-	fmt.Fprintf(sys.stdout, "::stop-commands::%s\n", token)
-	return func() { fmt.Fprintf(sys.stdout, "\n::%s::\n", token) }
+	fmt.Fprintf(w, "::stop-commands::%s\n", token)
+	return func() { fmt.Fprintf(w, "\n::%s::\n", token) }
 }

@@ -40,6 +40,7 @@ type matrixOptions struct {
 	maxParallel  int
 	plan         string
 	output       string
+	self         string // SHA-256 of this program, for GitHub
 	pipeline     string
 	workers      string
 	memory       string // --runner-memory
@@ -310,6 +311,12 @@ func (o *matrixOptions) checkOutput(sys *system) error {
 	if o.output == "github" && sys.getenv("GITHUB_OUTPUT") == "" {
 		return usagef("leave out --output outside of GitHub Actions", "--output is github and GITHUB_OUTPUT is not set")
 	}
+	if o.output == "github" {
+		var err error
+		if o.self, err = ownDigest(); err != nil {
+			return fmt.Errorf("taking this program's own digest: %w", err)
+		}
+	}
 	if o.output == "gitlab" {
 		return o.checkGitLab(sys)
 	}
@@ -318,18 +325,14 @@ func (o *matrixOptions) checkOutput(sys *system) error {
 
 // emit prints the matrix and hands it to GitHub Actions or GitLab.
 func (o *matrixOptions) emit(sys *system, plan *shard.Plan) error {
-	more, err := o.rowKeys(plan)
-	if err != nil {
-		return err
-	}
-	matrix := string(plan.Matrix(more...))
+	matrix := string(plan.Matrix(o.rowKeys(plan)...))
 	if err := o.outputs(sys, matrix, len(plan.Shards), plan.Digest); err != nil {
 		return err
 	}
 	if err := o.writePipeline(sys, plan); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(sys.stdout, matrix)
+	_, err := fmt.Fprintln(sys.stdout, matrix)
 	return err
 }
 
@@ -345,6 +348,9 @@ func (o *matrixOptions) empty(sys *system) error {
 			hint: "check the arguments after --, or pass --allow-empty where a suite may be empty"}
 	}
 	matrix := `{"include":[]}`
+	if o.output == "github" {
+		matrix = emptyMatrix
+	}
 	if err := o.outputs(sys, matrix, 0, ""); err != nil {
 		return err
 	}
@@ -371,11 +377,13 @@ func collect(ctx context.Context, sys *system, o matrixOptions) (*pytest.Collect
 		return nil, err
 	}
 	stop := sys.progress("collecting")
-	c, err := pytest.Collect(ctx, command, pytest.CollectOptions{Dir: here, Args: o.args, Env: sys.environ})
+	c, err := pytest.Collect(ctx, command, pytest.CollectOptions{Dir: here, Args: o.args, Env: sys.pytestEnviron()})
 	stop()
 	var died *pytest.ExitError
 	if errors.As(err, &died) {
+		open := sys.fence(sys.stderr)
 		fmt.Fprint(sys.stderr, died.Output)
+		open()
 		var hinted *pytest.HintError
 		if errors.As(err, &hinted) {
 			return nil, err

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/wcshard/wcshard/timing"
@@ -41,8 +43,8 @@ func readPrices(sys *system, name string) (prices, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(&p)
-	for label, price := range p.PerMinute {
-		if price < 0 || price > 1000 {
+	for _, label := range slices.Sorted(maps.Keys(p.PerMinute)) {
+		if price := p.PerMinute[label]; err == nil && (price < 0 || price > 1000) {
 			err = fmt.Errorf("a minute on %s costs %v, want 0 to 1000", label, price)
 		}
 	}

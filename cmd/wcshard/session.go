@@ -161,10 +161,10 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 		return max(own, machine)
 	})
 	var t try
-	open := j.sys.fence()
+	open := j.sys.fence(j.sys.stdout)
 	status, err := pytest.Run(ctx, command, pytest.RunOptions{
 		Dir:       j.dir,
-		Env:       j.sys.environ,
+		Env:       j.sys.pytestEnviron(),
 		Args:      c.args,
 		Extra:     c.extra,
 		Root:      j.plan.Collector.Root,

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,18 @@ func (sys *system) getenv(name string) string {
 		}
 	}
 	return ""
+}
+
+// tokenVariable holds the token that action.yml passes on: only for wcshard's
+// own questions to GitHub.
+const tokenVariable = "WCSHARD_TOKEN"
+
+// pytestEnviron is the environment for pytest: without the action's token, which
+// is none of the tests' business.
+func (sys *system) pytestEnviron() []string {
+	return slices.DeleteFunc(slices.Clone(sys.environ), func(entry string) bool {
+		return strings.HasPrefix(entry, tokenVariable+"=")
+	})
 }
 
 // terminal reports whether somebody watches standard error.

@@ -117,7 +117,10 @@ func doGate(sys *system, o verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	digest, empty := jobs.plan()
+	digest, empty, err := jobs.plan()
+	if err != nil {
+		return err
+	}
 	bad := jobs.bad(empty)
 	switch {
 	case empty && len(bad) == 0:

@@ -100,7 +100,7 @@ func fromEnvironment(sys *system, verb *cobra.Command) {
 			if flag.Changed || value == "" || bad != nil || flag.Name == "help" || overruled(given, flag.Name) {
 				return
 			}
-			if err := cmd.Flags().Set(flag.Name, value); err != nil {
+			if err := setAll(flag, value); err != nil {
 				bad = usagef("unset "+name+", or give it a value that --"+flag.Name+" takes", "reading %s=%q from the environment: %w", name, value, err)
 			}
 		})
@@ -109,6 +109,21 @@ func fromEnvironment(sys *system, verb *cobra.Command) {
 		}
 		return work(cmd, args)
 	}
+}
+
+// setAll sets a flag from a variable: a repeatable one from each line.
+func setAll(flag *pflag.Flag, value string) error {
+	values := []string{value}
+	if flag.Value.Type() == "stringArray" {
+		values = slices.DeleteFunc(strings.Split(value, "\n"), func(line string) bool { return strings.TrimSpace(line) == "" })
+	}
+	for _, one := range values {
+		if err := flag.Value.Set(strings.TrimSpace(one)); err != nil {
+			return err
+		}
+	}
+	flag.Changed = true
+	return nil
 }
 
 // variable is the name of the environment variable for a flag.

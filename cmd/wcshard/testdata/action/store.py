@@ -69,7 +69,7 @@ def download(pattern, path):
     for name in found:
         url = twirp("GetSignedArtifactURL", name=name)["signedUrl"]
         with zipfile.ZipFile(io.BytesIO(http(url))) as archive:
-            archive.extractall(os.path.join(path, name))
+            archive.extractall(os.path.join(path, name) if len(found) > 1 else path)
     print(f"Total of {len(found)} artifact(s) downloaded")
 
 
