@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
-	"time"
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
@@ -150,35 +149,7 @@ func oneSession(sys *system, plan *shard.Plan, history *timing.History, workers 
 	if !auto {
 		s.run.Workers = workers // otherwise as many as are fastest within the memory
 	}
-	estimator := history.Estimator(fleet.Runner)
-	anywhere := estimator.FixturesOf("") // those of the session
-	setApart(s.run, b, func(file string) time.Duration { return estimator.FixturesOf(file) - anywhere })
 	return s, nil
-}
-
-// worthSharing is what the shared fixtures of a file may take for its tests to
-// go to different workers all the same, each of which sets them up.
-const worthSharing = 10 * time.Millisecond
-
-// setApart lets the tests of files with heavy ones go to different workers. A
-// module on one worker begins with its light tests, and its heavy one then
-// waits for memory at a moment that nobody chose; by itself it starts when
-// there is room. Heavy is what not every worker can have at once.
-func setApart(s *shard.Shard, b budget, fixtures func(file string) time.Duration) {
-	share := (b.use() - int64(s.Workers+1)*s.Floor) / int64(s.Workers)
-	heavy := map[string]bool{}
-	for _, piece := range s.Pieces {
-		for _, n := range piece.Needs {
-			if n.Need > share && len(piece.Tests) > 1 {
-				heavy[piece.File] = true
-			}
-		}
-	}
-	for i := range s.Pieces {
-		if p := &s.Pieces[i]; heavy[p.File] && !p.Cut {
-			p.Cut = fixtures(p.File) < worthSharing
-		}
-	}
 }
 
 // floorOf is the highest floor of the shards' workers, where the history here
