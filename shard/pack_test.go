@@ -325,9 +325,12 @@ func TestTimeout(t *testing.T) {
 		{time.Second, Basis{Measured: 8, Relatives: 1, Guessed: 1}, 18},
 		{time.Hour, Basis{Guessed: 1}, 125},
 	} {
-		if got := timeout(c.wall, c.basis); got != c.want {
+		if got := timeout(c.wall, 0, c.basis); got != c.want {
 			t.Errorf("timeout(%v, %v) = %d, want %d", c.wall, c.basis, got, c.want)
 		}
+	}
+	if got := timeout(10*time.Minute, 9*time.Minute, Basis{Measured: 1}); got != 38 {
+		t.Errorf("with 9 minutes of overhead: %d minutes, want 38", got)
 	}
 }
 

@@ -13,6 +13,8 @@ type Suite struct {
 	Setups []Setup       // shared set-ups; Test.Setups indexes them
 	Base   time.Duration // interpreter, plugins, conftest and collection of one job, without the files' imports
 
+	Overhead time.Duration // what a job takes beside pytest (queue, checkout, installation); for its time limit
+
 	Floor      int64 // resident memory of a worker after collection, bytes; 0 where unknown
 	Controller int64 // resident memory of xdist's controller, bytes
 }

@@ -59,7 +59,7 @@ func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) Sha
 		piece.Needs = r.needs(x.tests)
 		s.Pieces = append(s.Pieces, piece)
 	}
-	s.Timeout = timeout(s.Wall, s.Basis)
+	s.Timeout = timeout(s.Wall, r.suite.Overhead, s.Basis)
 	return s
 }
 

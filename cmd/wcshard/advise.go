@@ -29,7 +29,7 @@ func (o *targetOptions) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.target, "target", 0, "as few pool jobs as keep the longest job, overhead included, within a `DURATION` such as 5m; 0 is no target")
 	f.IntVar(&o.least, "min-shards", 1, "at least `N` pool jobs, with --target and in advise")
 	f.IntVar(&o.most, "max-shards", 64, "at most `N` pool jobs, with --target and in advise")
-	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes beside pytest (queue, checkout, installation), a `DURATION`")
+	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes beside pytest (queue, checkout, installation), a `DURATION`; a long one widens the time limits")
 }
 
 func (o *targetOptions) validate() error {

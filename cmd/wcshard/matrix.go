@@ -302,7 +302,9 @@ func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error
 	if err != nil {
 		return nil, err
 	}
-	return &material{tests.Collector, history, source, makeSuite(tests, history, o.fleet, o.markers)}, nil
+	suite := makeSuite(tests, history, o.fleet, o.markers)
+	suite.Overhead = o.overhead
+	return &material{tests.Collector, history, source, suite}, nil
 }
 
 // checkOutput finds out before any work whether this is the CI that --output
