@@ -23,6 +23,7 @@ var recorded = []string{"pytest==9.2.0", "pytest-xdist==3.8.0"}
 
 type recordingOptions struct {
 	tests, rounds int
+	took          time.Duration
 	json          bool
 }
 
@@ -33,7 +34,9 @@ func newRecording() *cobra.Command {
 		Short: "Measure what selecting and recording tests costs",
 		Long: `Run a suite of empty tests with plain pytest and with wcshard run, in turn, in
 one process and with two workers, and show the difference in CPU seconds of all
-processes, as microseconds a test. Each figure is the least of the rounds.`,
+processes, as microseconds a test, and both wall times: that with workers shows
+what our scheduler costs beside xdist's own, which is called load. Each figure is
+the least of the rounds.`,
 		Args: cobra.NoArgs,
 		RunE: func(verb *cobra.Command, _ []string) error {
 			return doRecording(verb.Context(), verb.OutOrStdout(), o)
@@ -42,6 +45,7 @@ processes, as microseconds a test. Each figure is the least of the rounds.`,
 	f := verb.Flags()
 	f.IntVar(&o.tests, "tests", o.tests, "tests of the suite")
 	f.IntVar(&o.rounds, "rounds", o.rounds, "how often each is run")
+	f.DurationVar(&o.took, "took", 0, "how long each test sleeps")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return verb
 }
@@ -52,6 +56,8 @@ type recordingRow struct {
 	Tests        int     `json:"tests"`
 	PlainSeconds float64 `json:"plain_cpu_seconds"`
 	Seconds      float64 `json:"cpu_seconds"`
+	PlainWall    float64 `json:"plain_wall_seconds"`
+	Wall         float64 `json:"wall_seconds"`
 	ByTest       float64 `json:"us_by_test"`
 }
 
@@ -76,7 +82,7 @@ func doRecording(ctx context.Context, w io.Writer, o recordingOptions) error {
 	if r.python, err = pytest.Venv(ctx, pytest.VenvOptions{Dir: venv, Requirements: recorded}); err != nil {
 		return fmt.Errorf("making a virtual environment: %w", err)
 	}
-	if err := r.write(o.tests); err != nil {
+	if err := r.write(o.tests, o.took); err != nil {
 		return fmt.Errorf("writing the suite: %w", err)
 	}
 	var rows []recordingRow
@@ -91,8 +97,8 @@ func doRecording(ctx context.Context, w io.Writer, o recordingOptions) error {
 		return json.NewEncoder(w).Encode(rows)
 	}
 	for _, row := range rows {
-		fmt.Fprintf(w, "%d empty tests, workers %d: pytest %.2f CPU seconds, wcshard run %.2f: %.0f µs a test\n",
-			row.Tests, row.Workers, row.PlainSeconds, row.Seconds, row.ByTest)
+		fmt.Fprintf(w, "%d tests of %v, workers %d: pytest %.2f CPU seconds, wcshard run %.2f: %.0f µs a test; wall %.2f s, %.2f s: %+.1f %%\n",
+			row.Tests, o.took, row.Workers, row.PlainSeconds, row.Seconds, row.ByTest, row.PlainWall, row.Wall, 100*(row.Wall/row.PlainWall-1))
 	}
 	return nil
 }
@@ -102,15 +108,20 @@ type emptySuite struct {
 	dir, wcshard, python string
 }
 
-// write makes a suite of empty tests, a hundred a file.
-func (r emptySuite) write(tests int) error {
+// write makes a suite of tests that sleep, or do nothing, a hundred a file.
+func (r emptySuite) write(tests int, took time.Duration) error {
 	if err := os.MkdirAll(r.dir, 0o777); err != nil {
 		return err
 	}
 	for first := 0; first < tests; first += 100 {
 		var text strings.Builder
+		body := "pass"
+		if took > 0 {
+			text.WriteString("import time\n\n\n")
+			body = fmt.Sprintf("time.sleep(%v)", took.Seconds())
+		}
 		for k := first; k < min(first+100, tests); k++ {
-			fmt.Fprintf(&text, "def test_%d():\n    pass\n\n\n", k)
+			fmt.Fprintf(&text, "def test_%d():\n    %s\n\n\n", k, body)
 		}
 		if err := os.WriteFile(filepath.Join(r.dir, fmt.Sprintf("test_%d.py", first)), []byte(text.String()), 0o666); err != nil {
 			return err
@@ -122,7 +133,7 @@ func (r emptySuite) write(tests int) error {
 func (r emptySuite) measure(ctx context.Context, workers int, o recordingOptions) (recordingRow, error) {
 	call := r.python + " -m pytest"
 	plan := fmt.Sprintf("plan-%d.json", workers)
-	if _, err := r.run(ctx, r.wcshard, "matrix", "--pytest", call, "--plan", plan, "--shards", "1", "--workers", strconv.Itoa(workers)); err != nil {
+	if _, _, err := r.run(ctx, r.wcshard, "matrix", "--pytest", call, "--plan", plan, "--shards", "1", "--workers", strconv.Itoa(workers)); err != nil {
 		return recordingRow{}, err
 	}
 	row := recordingRow{Workers: workers, Tests: o.tests}
@@ -131,19 +142,21 @@ func (r emptySuite) measure(ctx context.Context, workers int, o recordingOptions
 		n = strconv.Itoa(workers)
 	}
 	for i := range o.rounds {
-		plain, err := r.run(ctx, r.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", n)
+		plain, plainWall, err := r.run(ctx, r.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", n)
 		if err != nil {
 			return row, err
 		}
-		ours, err := r.run(ctx, r.wcshard, "run", "--pytest", call, "--plan", plan, "--shard", "pool-1", "--", "-q", "-p", "no:cacheprovider")
+		ours, wall, err := r.run(ctx, r.wcshard, "run", "--pytest", call, "--plan", plan, "--shard", "pool-1", "--", "-q", "-p", "no:cacheprovider")
 		if err != nil {
 			return row, err
 		}
-		if i == 0 || plain.Seconds() < row.PlainSeconds {
-			row.PlainSeconds = plain.Seconds()
-		}
-		if i == 0 || ours.Seconds() < row.Seconds {
-			row.Seconds = ours.Seconds()
+		for _, least := range []struct {
+			so   *float64
+			took time.Duration
+		}{{&row.PlainSeconds, plain}, {&row.Seconds, ours}, {&row.PlainWall, plainWall}, {&row.Wall, wall}} {
+			if i == 0 || least.took.Seconds() < *least.so {
+				*least.so = least.took.Seconds()
+			}
 		}
 	}
 	row.ByTest = 1e6 * (row.Seconds - row.PlainSeconds) / float64(o.tests)
@@ -151,12 +164,13 @@ func (r emptySuite) measure(ctx context.Context, workers int, o recordingOptions
 }
 
 // run runs a program in the suite and returns the CPU time of it and of all
-// that it waited for.
-func (r emptySuite) run(ctx context.Context, name string, args ...string) (time.Duration, error) {
+// that it waited for, and its wall time.
+func (r emptySuite) run(ctx context.Context, name string, args ...string) (cpu, wall time.Duration, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = r.dir
+	began := time.Now()
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("running %s: %w: %s", strings.Join(cmd.Args, " "), err, bytes.TrimSpace(out))
+		return 0, 0, fmt.Errorf("running %s: %w: %s", strings.Join(cmd.Args, " "), err, bytes.TrimSpace(out))
 	}
-	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), time.Since(began), nil
 }

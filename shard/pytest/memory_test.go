@@ -203,3 +203,29 @@ func TestScheduleModel(t *testing.T) {
 		})
 	}
 }
+
+// What the schedule decides for 100,000 tests takes about a second of CPU in
+// all; much more would be a step that looks at all tests again.
+func TestScheduleSpeed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: no real Python")
+	}
+	python, err := FindPython("3.13")
+	if err != nil {
+		t.Skip(err)
+	}
+	oneOfFew(t)
+	cmd := exec.CommandContext(t.Context(), python, "-B", filepath.Join("testdata", "model", "speed.py"), ".", "100000")
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	t.Log(string(output))
+	for line := range strings.Lines(string(output)) {
+		_, took, _ := strings.Cut(line, ": ")
+		var seconds float64
+		if _, err := fmt.Sscanf(took, "%f s", &seconds); err != nil || seconds > 5 {
+			t.Errorf("%q: %v, want a few seconds at most", line, err)
+		}
+	}
+}

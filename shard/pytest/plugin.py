@@ -33,6 +33,7 @@ VERSION = 1
 IDS_A_LINE = 1000  # long lists are split, so that no line of the results grows without bound
 MESSAGE_LENGTH = 500
 MOST_HELD = 16  # lines of the results
+LOOK_EVERY = 0.1  # seconds
 MIB = 1 << 20
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
@@ -871,12 +872,13 @@ class Running(Common):
         )
 
     def write_test(self, worker: str, done: Try, measured: Measured) -> None:
-        setup, call, teardown = (
-            max(0, microseconds(took) - shared) for took, shared in zip(done.durations, measured[2:5])
-        )
+        setup, call, teardown = done.durations
+        setup_us = max(0, microseconds(setup) - measured.shared_setup_us)
+        call_us = max(0, microseconds(call) - measured.shared_call_us)
+        teardown_us = max(0, microseconds(teardown) - measured.shared_teardown_us)
         line = (
             f'{{"t":"test","id":{quote(self.plain(done.nodeid))},"worker":{quote(worker)},"start_us":{measured.start_us}'
-            f',"outcome":"{done.outcome}","setup_us":{setup},"call_us":{call},"teardown_us":{teardown}'
+            f',"outcome":"{done.outcome}","setup_us":{setup_us},"call_us":{call_us},"teardown_us":{teardown_us}'
             f',"wall_us":{measured.wall_us}'
         )
         if measured.fixtures:
@@ -1025,7 +1027,7 @@ class Scheduler:
         # is written.
         if self.stream.lines and (self.events is None or self.events.empty()):
             self.stream.flush()
-        return self.plan.finished and self.collection_is_completed
+        return not self.plan.light and self.plan.finished and self.collection_is_completed
 
     @property
     def has_pending(self) -> bool:
@@ -1076,7 +1078,7 @@ class Scheduler:
             raise KeyError(node)  # as xdist's own schedulers do
         self.nodes.remove(node)
         self.registered.pop(node, None)
-        self.processes.pids.pop(node, None)
+        self.processes.forget(node)
         name = node.gateway.id
         running = name in self.plugin.running
         crashed = self.plugin.running.pop(name, None) is not None
@@ -1118,12 +1120,13 @@ class Scheduler:
         self.collection = collection
         memory = self.plugin.settings.get("memory") or {}
         units = self.units()
+        needs = self.needs() if memory else {}
         self.plan = schedule.Schedule(
             units.values(),
-            needs=self.needs() if memory else {},
+            needs=needs,
             budget=memory.get("budget", 0),
             reserve=memory.get("reserve", 0),
-            look=lambda: self.processes.look(memory.get("reserve", 0) > 0),
+            look=lambda: self.processes.look(memory.get("reserve", 0) > 0, lazily=not needs),
             groups={place for place, (scope, _) in enumerate(units) if scope == "group"},
             may_renew=hasattr(self.config.pluginmanager.getplugin("dsession"), "_clone_node"),
         )
@@ -1179,22 +1182,40 @@ class Processes:
 
     def __init__(self) -> None:
         self.pids: dict[Any, int] = {}  # by worker
+        self.files: dict[int, int] = {}  # descriptors, by process
+        self.last = schedule.Memory(0, {})
+        self.until = 0.0  # when it may be looked at again for little
         self.trees: dict[int, tuple[float, int]] = {}  # by process: until when its children are known, and what they hold
 
-    def look(self, available: bool) -> schedule.Memory:
+    def look(self, available: bool, lazily: bool) -> schedule.Memory:
+        """Return what is held now; where none of the tests needs much, a look
+        from time to time shows who has grown all the same."""
+        now = time.monotonic()
+        if lazily and now < self.until:
+            return self.last
         held = {}
         for worker, pid in self.pids.items():
             resident = self.resident(pid)
             if resident:
                 held[worker] = resident + self.children(pid, resident)
         own = self.resident(os.getpid())
-        return schedule.Memory(own, held, self.available() if available else None)
+        self.last = schedule.Memory(own, held, self.available() if available else None)
+        self.until = now + LOOK_EVERY
+        return self.last
 
-    @staticmethod
-    def resident(pid: int) -> int:
+    def forget(self, worker: Any) -> None:
+        pid = self.pids.pop(worker, 0)
+        self.trees.pop(pid, None)
+        file = self.files.pop(pid, -1)
+        if file >= 0:
+            os.close(file)
+
+    def resident(self, pid: int) -> int:
         try:
-            with open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
-                return int(file.read(100).split()[1]) * PAGE
+            file = self.files.get(pid, -1)
+            if file < 0:
+                file = self.files[pid] = os.open(f"/proc/{pid}/statm", os.O_RDONLY)
+            return int(os.pread(file, 100, 0).split()[1]) * PAGE
         except (OSError, ValueError, IndexError):
             return 0  # gone, or another system
 
