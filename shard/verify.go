@@ -17,6 +17,7 @@ type Verdict struct {
 	Plan    string // digest
 	Planned int    // tests of the plan
 	Ran     int    // how many of them finished
+	Once    int    // how many of them finished as often as planned, no more
 
 	Outcomes map[timing.Outcome]int // of planned tests; one that finished twice counts twice
 	Shards   []ShardVerdict         // in the plan's order
@@ -437,11 +438,17 @@ func (c *tally) listMissing() {
 		for _, s := range r.Running {
 			running[s.ID] = true
 		}
+		for _, k := range r.Killed { // and not run again
+			running[k.ID] = true
+		}
 	}
 	for i := range c.tests {
 		t := &c.tests[i]
 		ran := int(min(t.got, t.want))
 		c.verdict.Ran += ran
+		if t.got <= t.want {
+			c.verdict.Once += ran
+		}
 		c.verdict.Shards[t.shard].Ran += ran
 		if ran == int(t.want) {
 			continue

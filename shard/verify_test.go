@@ -60,7 +60,7 @@ func with(r *timing.Results, edit func(r *timing.Results)) *timing.Results {
 // tell is a verdict in short.
 func tell(v *Verdict) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d", v.Ran, v.Planned)
+	fmt.Fprintf(&b, "%d of %d", v.Once, v.Planned)
 	if v.Complete() {
 		b.WriteString(" complete")
 	}
@@ -117,9 +117,9 @@ func TestVerify(t *testing.T) {
 		{"ended early after its last test", []*timing.Results{one(), two(), with(mem(), func(r *timing.Results) { r.Ended = false })}, "6 of 6 green; mem-m ended early running []"},
 		{"interrupted", []*timing.Results{one(), two(), with(session(p, 1, "mem-m"), func(r *timing.Results) { r.Exit = 2 })}, "5 of 6; missing m.py::1 of mem-m: not reached"},
 		{"not found", []*timing.Results{one(), two(), with(session(p, 1, "mem-m"), func(r *timing.Results) { r.Missing = []timing.NodeID{"m.py::1"} })}, "5 of 6 green; missing m.py::1 of mem-m: not found"},
-		{"ran twice in its shard", []*timing.Results{one(), two(), session(p, 1, "mem-m", "m.py::1", "m.py::1")}, "6 of 6 green; m.py::1 ran 2 times in [mem-m]"},
-		{"ran in another shard too", []*timing.Results{one(), two(), session(p, 1, "mem-m", "m.py::1", "a.py::2")}, "6 of 6 green; a.py::2 ran 2 times in [pool-1 mem-m]"},
-		{"a failure of a doubled test shows", []*timing.Results{one(), two(), session(p, 1, "mem-m", "m.py::1 failed", "m.py::1")}, "6 of 6; m.py::1 ran 2 times in [mem-m]; m.py::1 failed in mem-m"},
+		{"ran twice in its shard", []*timing.Results{one(), two(), session(p, 1, "mem-m", "m.py::1", "m.py::1")}, "5 of 6 green; m.py::1 ran 2 times in [mem-m]"},
+		{"ran in another shard too", []*timing.Results{one(), two(), session(p, 1, "mem-m", "m.py::1", "a.py::2")}, "5 of 6 green; a.py::2 ran 2 times in [pool-1 mem-m]"},
+		{"a failure of a doubled test shows", []*timing.Results{one(), two(), session(p, 1, "mem-m", "m.py::1 failed", "m.py::1")}, "5 of 6; m.py::1 ran 2 times in [mem-m]; m.py::1 failed in mem-m"},
 		{"unplanned", []*timing.Results{
 			with(one(), func(r *timing.Results) { r.Extra = []timing.NodeID{"a.py::9", "a.py::8"} }),
 			with(two(), func(r *timing.Results) { r.Extra = []timing.NodeID{"a.py::9"} }),

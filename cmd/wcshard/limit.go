@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 )
@@ -17,20 +18,30 @@ const beforeTimeout = time.Minute
 var errTimeLimit = errors.New("the time limit is reached")
 
 // within ends the context when the time limit is reached; timeout is the
-// shard's, in minutes, 0 where there is none.
-func (j *job) within(ctx context.Context, timeout int) (context.Context, context.CancelFunc) {
+// shard's, in minutes, 0 where there is none. The error says that the limit was
+// reached before there was a test to stop.
+func (j *job) within(ctx context.Context, timeout int) (context.Context, context.CancelFunc, error) {
 	now := time.Now()
-	deadline := now
+	var deadline time.Time
 	switch limit, err := time.ParseDuration(j.options.timeLimit); {
 	case err == nil:
 		deadline = now.Add(limit)
 	case j.options.timeLimit == planLimit && timeout > 0:
-		deadline = jobStart(j.sys, now).Add(time.Duration(timeout)*time.Minute - beforeTimeout)
+		start, whole := jobStart(j.sys, now), time.Duration(timeout)*time.Minute
+		if deadline = start.Add(whole - beforeTimeout); !deadline.After(now) {
+			return nil, nil, &failure{
+				status: exitIncomplete,
+				err:    fmt.Errorf("set-up took %.0f of %d minutes, no time is left for tests", now.Sub(start).Minutes(), timeout),
+				hint:   "make the set-up faster, with a cache for example, or raise the job's timeout-minutes and pass a --time-limit of your own, such as 55m",
+			}
+		}
 	}
-	if !deadline.After(now) {
-		return context.WithCancel(ctx)
+	if deadline.IsZero() {
+		ctx, cancel := context.WithCancel(ctx)
+		return ctx, cancel, nil
 	}
-	return context.WithDeadlineCause(ctx, deadline, errTimeLimit)
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline, errTimeLimit)
+	return ctx, cancel, nil
 }
 
 // jobStart is when the CI's job began, since its timeout runs from then: in

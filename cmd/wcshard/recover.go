@@ -31,19 +31,29 @@ type recovery struct {
 	deaths    int              // of them, judged already
 	statuses  []int            // of the tries after the first
 	tries     int              // so far, after the first
+	before    int              // tests that had ended before the last try
 }
 
 // recover sees a session to its end and returns the status that says how it
 // went.
 func (j *job) recover(ctx context.Context, s session, name string, selection pytest.Selection, first try) (int, error) {
 	r := &recovery{job: j, session: s, name: name, selection: selection}
+	status, err := r.run(ctx, first)
+	if err == nil {
+		r.timedOut(ctx)
+	}
+	return status, err
+}
+
+func (r *recovery) run(ctx context.Context, first try) (int, error) {
+	j, s := r.job, r.session
 	t, workers := first, s.run.Workers
 	for {
 		if err := r.read(); err != nil {
 			return 0, err
 		}
-		if r.timedOut(ctx) {
-			return t.status, nil
+		if errors.Is(context.Cause(ctx), errTimeLimit) {
+			return t.status, nil // whatever died now, we ended it
 		}
 		blames := r.blames(t)
 		for _, b := range blames {
@@ -55,7 +65,7 @@ func (j *job) recover(ctx context.Context, s session, name string, selection pyt
 		if covers(j.plan.Collector.Args) || covers(j.options.args) {
 			j.sys.warn("what a killed process had covered is lost: coverage says less than was run")
 		}
-		done := len(r.results.Tests)
+		before := r.before
 		if err := r.alone(ctx, blames); err != nil {
 			return 0, err
 		}
@@ -63,7 +73,7 @@ func (j *job) recover(ctx context.Context, s session, name string, selection pyt
 		if len(rest) == 0 || j.stopped.Load() || ctx.Err() != nil {
 			return r.status(t.status), nil
 		}
-		if workers == 1 && len(r.results.Tests) == done {
+		if workers == 1 && len(r.results.Tests) == before {
 			return r.status(t.status), nil // it dies before any test can end
 		}
 		workers = max(1, workers/2)
@@ -173,9 +183,16 @@ func (r *recovery) alone(ctx context.Context, blames []killed.Blame) error {
 	if err := appendResults(r.name, lines); err != nil {
 		return err
 	}
+	tried := map[timing.NodeID]int{}
 	for _, k := range victims {
 		if r.stopped.Load() || ctx.Err() != nil {
 			return nil
+		}
+		// A rerun plugin may have run it again by itself, and then two tries of
+		// one test may have been killed.
+		finished := r.finished(k.ID)
+		if finished+tried[k.ID] >= r.planned(k.ID) {
+			continue
 		}
 		r.sys.say("%s: running %s again, alone", r.session.name, k.ID)
 		t, err := r.again(ctx, []timing.NodeID{k.ID}, 1)
@@ -185,7 +202,11 @@ func (r *recovery) alone(ctx context.Context, blames []killed.Blame) error {
 		if err := r.read(); err != nil {
 			return err
 		}
-		if !r.ranAgain(k.ID) && !r.stopped.Load() && ctx.Err() == nil {
+		if r.finished(k.ID) > finished {
+			continue
+		}
+		tried[k.ID]++
+		if !r.stopped.Load() && ctx.Err() == nil {
 			message := fmt.Sprintf("killed, and again when it ran alone (exit status %d)", t.status)
 			for _, b := range r.blames(t) {
 				message = b.String()
@@ -206,14 +227,39 @@ func (r *recovery) alone(ctx context.Context, blames []killed.Blame) error {
 	return r.read()
 }
 
-// ranAgain reports whether a killed test has a result of its second try.
-func (r *recovery) ranAgain(id timing.NodeID) bool {
-	return slices.ContainsFunc(r.results.Tests, func(t timing.TestResult) bool { return t.ID == id && t.Outcome != timing.Crashed })
+// finished counts the results of a test that lived to have one.
+func (r *recovery) finished(id timing.NodeID) int {
+	n := 0
+	for i := range r.results.Tests {
+		if t := &r.results.Tests[i]; t.ID == id && t.Outcome != timing.Crashed {
+			n++
+		}
+	}
+	return n
+}
+
+// planned counts the session's tests of this ID: namesakes share it.
+func (r *recovery) planned(id timing.NodeID) int {
+	n := 0
+	for _, piece := range r.selection.Pieces {
+		for _, test := range piece.Tests {
+			if timing.NodeID(piece.File+test) == id {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // again runs some of the session's tests.
 func (r *recovery) again(ctx context.Context, tests []timing.NodeID, workers int) (try, error) {
 	r.tries++
+	// Where no victim's line was written, a line that the kill tore is there
+	// still, and pytest would write on in the middle of it.
+	if err := mendTail(r.name); err != nil {
+		return try{}, fmt.Errorf("mending the results of %s: %w", r.session.name, err)
+	}
+	r.before = len(r.results.Tests)
 	t, err := r.try(ctx, r.session, call{
 		results:   r.name,
 		selection: narrow(r.selection, tests),

@@ -142,16 +142,27 @@ func TestTimeLimit(t *testing.T) {
 		timeout int
 		event   string
 		want    time.Duration // from now; 0 for none
+		refused string
 	}{
-		{"", 10, event, 0},
-		{"20m", 10, event, 20 * time.Minute},
-		{"plan", 10, event, 4 * time.Minute},
-		{"plan", 10, "", 9 * time.Minute},
-		{"plan", 0, event, 0},
-		{"plan", 3, event, 0}, // it began too long ago to be true
+		{"", 10, event, 0, ""},
+		{"20m", 10, event, 20 * time.Minute, ""},
+		{"plan", 10, event, 4 * time.Minute, ""},
+		{"plan", 10, "", 9 * time.Minute, ""},
+		{"plan", 0, event, 0, ""},
+		{"plan", 6, event, 0, "set-up took 5 of 6 minutes, no time is left for tests"},
+		{"plan", 3, event, 0, "set-up took 5 of 3 minutes"},
 	} {
 		j := &job{sys: &system{environ: []string{"GITHUB_EVENT_PATH=" + test.event}}, options: runOptions{timeLimit: test.limit}}
-		ctx, cancel := j.within(t.Context(), test.timeout)
+		ctx, cancel, err := j.within(t.Context(), test.timeout)
+		if test.refused != "" {
+			if err == nil || !strings.Contains(err.Error(), test.refused) || exitStatus(err) != exitIncomplete {
+				t.Errorf("--time-limit %q of %d minutes: %v, want %q", test.limit, test.timeout, err, test.refused)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		deadline, ok := ctx.Deadline()
 		cancel()
 		if got := time.Until(deadline); ok != (test.want > 0) || ok && (got > test.want || got < test.want-time.Minute) {

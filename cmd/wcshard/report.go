@@ -150,7 +150,7 @@ func marked(good bool, title string) actions.Inline {
 
 // headline says in one line how it went.
 func headline(v *shard.Verdict) string {
-	parts := []string{fmt.Sprintf("%d of %d tests ran exactly once", v.Ran, v.Planned)}
+	parts := []string{fmt.Sprintf("%d of %d tests ran exactly once", v.Once, v.Planned)}
 	if !v.Complete() {
 		parts[0] = "incomplete, " + parts[0]
 	}

@@ -208,7 +208,10 @@ func doRun(ctx context.Context, sys *system, o runOptions) error {
 	defer release()
 	ctx, stop := job.interrupts(ctx)
 	defer stop()
-	ctx, cancel := job.within(ctx, s.Timeout)
+	ctx, cancel, err := job.within(ctx, s.Timeout)
+	if err != nil {
+		return err
+	}
 	defer cancel()
 	sys.say("%s: %s, %s, about %s s, with %s (%s)", s.Name, count(s.Len(), "test"), count(s.Workers, "worker"), seconds(s.Wall), job.command, job.command.Source)
 	status, err := job.session(ctx, session{name: s.Name, shards: []*shard.Shard{s}, run: s})

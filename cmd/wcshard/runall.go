@@ -41,7 +41,10 @@ func runAll(ctx context.Context, sys *system, o runOptions, plan *shard.Plan) er
 	defer release()
 	ctx, stop := job.interrupts(ctx)
 	defer stop()
-	ctx, cancel := job.within(ctx, 0)
+	ctx, cancel, err := job.within(ctx, 0)
+	if err != nil {
+		return err
+	}
 	defer cancel()
 	sys.say("%s", budget)
 	worst := exitOK

@@ -259,7 +259,7 @@ func printVerdict(sys *system, plan *shard.Plan, v *shard.Verdict) {
 	if v.Complete() {
 		sys.say("%d of %d tests ran exactly once", v.Planned, v.Planned)
 	} else {
-		sys.say("incomplete: %d of %d tests ran exactly once", v.Ran, v.Planned)
+		sys.say("incomplete: %d of %d tests ran exactly once", v.Once, v.Planned)
 	}
 }
 
