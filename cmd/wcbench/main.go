@@ -6,6 +6,7 @@
 //	go run ./cmd/wcbench recording [--tests N] [--rounds N]
 //	go run ./cmd/wcbench action [--tests N] [--shards N] [--limit 3s]
 //	go run ./cmd/wcbench truth [--cases N] [--seed N]
+//	go run ./cmd/wcbench noise [--data DIR] [--json]
 //	go run ./cmd/wcbench suites [--quick] [--json]
 //
 // Peers are called through their own code: pytest-split's algorithms from PyPI
@@ -38,7 +39,7 @@ func main() {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newTruth(), newSuites(), newFakePytest())
+	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newTruth(), newSuites(), newNoise(), newFakePytest())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "wcbench: error: %v\n", err)
 		os.Exit(1)

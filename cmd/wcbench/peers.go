@@ -50,7 +50,7 @@ func peerPlanners(ctx context.Context) ([]planner, error) {
 func splitByPytestSplit(ctx context.Context, python, algorithm string, rec recording, counts []int) ([][]int, error) {
 	type test struct {
 		ID      string  `json:"id"`
-		Seconds float64 `json:"seconds"`
+		Seconds float64 `json:"seconds"` // below 0: unknown
 	}
 	input := struct {
 		Algorithm string `json:"algorithm"`

@@ -155,10 +155,17 @@ func readRecording(name string) (recording, error) {
 // splitByPack is wcshard's own planner.
 func splitByPack(_ context.Context, rec recording, counts []int) ([][]int, error) {
 	var suite shard.Suite
-	index := map[timing.NodeID]int{}
 	for i, t := range rec.tests {
 		suite.Tests = append(suite.Tests, shard.Test{ID: t.id, Order: i, Estimate: timing.Estimate{Wall: t.wall}})
-		index[t.id] = i
+	}
+	return packSuite(suite, counts)
+}
+
+// packSuite returns the job of each test, for each number of jobs.
+func packSuite(suite shard.Suite, counts []int) ([][]int, error) {
+	index := map[timing.NodeID]int{}
+	for i, t := range suite.Tests {
+		index[t.ID] = i
 	}
 	var out [][]int
 	for _, n := range counts {
@@ -166,7 +173,7 @@ func splitByPack(_ context.Context, rec recording, counts []int) ([][]int, error
 		if err != nil {
 			return nil, err
 		}
-		job := make([]int, len(rec.tests))
+		job := make([]int, len(suite.Tests))
 		for k := range plan.Shards {
 			for _, id := range plan.Shards[k].IDs() {
 				job[index[id]] = k

@@ -24,7 +24,7 @@ class Item:
 
 
 items = [Item(i, test["id"]) for i, test in enumerate(tests)]
-durations = {test["id"]: test["seconds"] for test in tests}
+durations = {test["id"]: test["seconds"] for test in tests if test["seconds"] >= 0}
 algorithm = Algorithms[request["algorithm"]].value
 answer = []
 for count in request["counts"]:

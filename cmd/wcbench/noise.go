@@ -1,0 +1,344 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+type noiseOptions struct {
+	data   string
+	shards []int
+	json   bool
+}
+
+func newNoise() *cobra.Command {
+	o := noiseOptions{data: filepath.Join("..", "shared", "data", "durations", "onegov-weekly"), shards: []int{4, 8, 16}}
+	verb := &cobra.Command{
+		Use:   "noise",
+		Short: "Plan from a noisy history, and see what the next week makes of it",
+		Long: `Replay recorded durations, one file a run. Before each run but the first three
+there is a plan from what the runs before it left, put out of order in one of these ways:
+
+  clean     as recorded
+  outliers  in each run, one test of a hundred took 50 times as long
+  zeros     the last run recorded nothing but zeros
+  renamed   a folder with a fifth of the tests has a new name
+  new       a tenth of the tests is new, half of them in new files
+  all       all of these
+
+The figures are the plan's makespan on the durations of the run itself, over
+that of wcshard's plan from those very durations: the mean and the worst.
+pytest-split keeps each test's last duration; where all of them are zero, one
+of its algorithms ends with an error, and there is no plan.
+
+Churn is the share of tests that are on another job than in the plan before:
+by the job's name, and by company, where jobs may swap names.`,
+		Args: cobra.NoArgs,
+		RunE: func(verb *cobra.Command, _ []string) error {
+			return doNoise(verb.Context(), verb.OutOrStdout(), o)
+		},
+	}
+	f := verb.Flags()
+	f.StringVar(&o.data, "data", o.data, "folder of recorded durations, by date")
+	f.IntSliceVar(&o.shards, "shards", o.shards, "numbers of jobs")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	return verb
+}
+
+// A noiseRow is how one planner fares under one kind of noise.
+type noiseRow struct {
+	Noise   string  `json:"noise"`
+	Shards  int     `json:"shards"`
+	Planner string  `json:"planner"`
+	Runs    int     `json:"runs"`
+	Failed  int     `json:"failed"` // runs that it made no plan for
+	Mean    float64 `json:"mean"`   // makespan over that of the plan from the run's own durations
+	Worst   float64 `json:"worst"`
+	Churn   float64 `json:"churn"`         // share of tests on a job of another name than before
+	Moved   float64 `json:"churn_company"` // the same where jobs may swap names
+	pairs   int     // runs that have one before
+}
+
+// warmUp is how many runs there are before the first one that is planned.
+const warmUp = 3
+
+var noises = []string{"clean", "outliers", "zeros", "renamed", "new", "all"}
+
+func doNoise(ctx context.Context, w io.Writer, o noiseOptions) error {
+	weeks, err := readRecordings(o.data)
+	if err != nil {
+		return fmt.Errorf("reading durations: %w", err)
+	}
+	if len(weeks) < warmUp+2 {
+		return fmt.Errorf("%d recordings, want at least %d: runs to learn from, and some to plan", len(weeks), warmUp+2)
+	}
+	peers, err := peerPlanners(ctx)
+	if err != nil {
+		return fmt.Errorf("installing peers: %w", err)
+	}
+	peers = slices.DeleteFunc(peers, func(p planner) bool { return !strings.HasPrefix(p.name, "pytest-split") })
+	var rows []noiseRow
+	for _, noise := range noises {
+		more, err := replay(ctx, weeks, noise, o.shards, peers)
+		if err != nil {
+			return fmt.Errorf("replaying with noise %s: %w", noise, err)
+		}
+		rows = append(rows, more...)
+	}
+	if o.json {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(rows)
+	}
+	return printNoise(w, rows)
+}
+
+// A replayed run: what there is to plan, what it will really take, and what
+// each kind of planner knows.
+type replayed struct {
+	real    recording
+	history *timing.History
+	last    map[timing.NodeID]time.Duration
+}
+
+// replay plans each run after the first few with each planner.
+func replay(ctx context.Context, weeks []recording, noise string, counts []int, peers []planner) ([]noiseRow, error) {
+	names := []string{"wcshard"}
+	for _, p := range peers {
+		names = append(names, p.name)
+	}
+	rows := make([]noiseRow, 0, len(names)*len(counts))
+	for _, n := range counts {
+		for _, name := range names {
+			rows = append(rows, noiseRow{Noise: noise, Shards: n, Planner: name})
+		}
+	}
+	before := make([]map[timing.NodeID]int, len(rows))
+	for k := warmUp; k < len(weeks); k++ {
+		run := newReplayed(weeks, k, noise)
+		best, err := splitByPack(ctx, run.real, counts)
+		if err != nil {
+			return nil, err
+		}
+		for i, name := range names {
+			jobs, err := run.plan(ctx, i, peers, counts)
+			if err != nil && (i == 0 || ctx.Err() != nil) {
+				return nil, fmt.Errorf("planning %s with %s: %w", run.real.name, name, err)
+			}
+			for c, n := range counts {
+				at := c*len(names) + i
+				row := &rows[at]
+				if err != nil {
+					row.Failed++
+					before[at] = nil
+					continue
+				}
+				ratio := judge(run.real, n, name, jobs[c]).Ratio / judge(run.real, n, name, best[c]).Ratio
+				row.Mean += ratio
+				row.Worst = max(row.Worst, ratio)
+				now := byTest(run.real, jobs[c])
+				if before[at] != nil {
+					byName, byCompany := churn(before[at], now, n)
+					row.Churn += byName
+					row.Moved += byCompany
+					row.pairs++
+				}
+				before[at] = now
+				row.Runs++
+			}
+		}
+	}
+	for i := range rows {
+		rows[i].Mean /= float64(max(1, rows[i].Runs))
+		rows[i].Churn /= float64(max(1, rows[i].pairs))
+		rows[i].Moved /= float64(max(1, rows[i].pairs))
+	}
+	return rows, nil
+}
+
+// newReplayed makes run k, and what planners know from the runs before it.
+func newReplayed(weeks []recording, k int, noise string) replayed {
+	has := func(what string) bool { return noise == what || noise == "all" }
+	run := replayed{real: weeks[k], history: &timing.History{}, last: map[timing.NodeID]time.Duration{}}
+	fresh := map[timing.NodeID]bool{}
+	if has("new") {
+		fresh = newTests(weeks[k])
+	}
+	for j, week := range weeks[:k] {
+		r := rand.New(rand.NewPCG(uint64(j), 50))
+		results := &timing.Results{Header: timing.ResultsHeader{
+			Plan: "sha256:0", Run: fmt.Sprint(j), Shards: []string{"pool-1"}, Attempt: 1, Runner: "ci", Workers: 1,
+			Started: time.Date(2026, 1, 1+7*j, 0, 0, 0, 0, time.UTC),
+		}}
+		for _, t := range week.tests {
+			wall := t.wall
+			if odd := r.IntN(100) == 0; odd && has("outliers") {
+				wall *= 50
+			}
+			if has("zeros") && j == k-1 {
+				wall = 0
+			}
+			if fresh[t.id] {
+				continue
+			}
+			results.Tests = append(results.Tests, timing.TestResult{ID: t.id, Worker: "main", Outcome: timing.Passed, Call: wall, Wall: wall})
+			run.last[t.id] = wall
+		}
+		run.history.Merge(timing.FromResults(results))
+		run.history.Prune(timing.Limits{})
+	}
+	if has("renamed") {
+		run.real = renamed(run.real)
+	}
+	return run
+}
+
+// newTests chooses a tenth of a run's tests: half of them by file.
+func newTests(rec recording) map[timing.NodeID]bool {
+	r := rand.New(rand.NewPCG(10, 10))
+	byFile := map[string][]timing.NodeID{}
+	var files []string
+	for _, t := range rec.tests {
+		if byFile[t.id.File()] == nil {
+			files = append(files, t.id.File())
+		}
+		byFile[t.id.File()] = append(byFile[t.id.File()], t.id)
+	}
+	fresh := map[timing.NodeID]bool{}
+	for _, f := range r.Perm(len(files)) {
+		if len(fresh) >= len(rec.tests)/20 {
+			break
+		}
+		for _, id := range byFile[files[f]] {
+			fresh[id] = true
+		}
+	}
+	for _, i := range r.Perm(len(rec.tests)) {
+		if len(fresh) >= len(rec.tests)/10 {
+			break
+		}
+		fresh[rec.tests[i].id] = true
+	}
+	return fresh
+}
+
+// renamed gives a new name to the folder whose share of the tests is nearest to
+// a fifth.
+func renamed(rec recording) recording {
+	folders := map[string]int{}
+	for _, t := range rec.tests {
+		parts := strings.Split(t.id.File(), "/")
+		for k := 1; k < len(parts); k++ {
+			folders[strings.Join(parts[:k], "/")+"/"]++
+		}
+	}
+	best, off := "", len(rec.tests)
+	for folder, n := range folders {
+		d := 5*n - len(rec.tests)
+		if d = max(d, -d); d < off || d == off && folder < best {
+			best, off = folder, d
+		}
+	}
+	out := recording{name: rec.name, tests: slices.Clone(rec.tests)}
+	for i := range out.tests {
+		t := &out.tests[i]
+		if rest, ok := strings.CutPrefix(string(t.id), best); ok && best != "" {
+			t.id = timing.NodeID(strings.TrimSuffix(best, "/") + "_renamed/" + rest)
+		}
+	}
+	slices.SortFunc(out.tests, func(a, b measured) int { return cmp.Compare(a.id, b.id) })
+	return out
+}
+
+// plan divides the run with planner i: wcshard from the history, the others
+// from the last durations.
+func (run *replayed) plan(ctx context.Context, i int, peers []planner, counts []int) ([][]int, error) {
+	known := recording{name: run.real.name}
+	if i > 0 {
+		for _, t := range run.real.tests {
+			wall, ok := run.last[t.id]
+			if !ok {
+				wall = -1
+			}
+			known.tests = append(known.tests, measured{t.id, wall})
+		}
+		return peers[i-1].split(ctx, known, counts)
+	}
+	ids := make([]timing.NodeID, len(run.real.tests))
+	for i, t := range run.real.tests {
+		ids[i] = t.id
+	}
+	estimates := run.history.Estimator("ci").Tests(ids)
+	var suite shard.Suite
+	for i, id := range ids {
+		suite.Tests = append(suite.Tests, shard.Test{ID: id, Order: i, Estimate: estimates[i]})
+	}
+	return packSuite(suite, counts)
+}
+
+func byTest(rec recording, job []int) map[timing.NodeID]int {
+	out := make(map[timing.NodeID]int, len(job))
+	for i, t := range rec.tests {
+		out[t.id] = job[i]
+	}
+	return out
+}
+
+// churn returns the share of the tests of both plans that are on a job of
+// another number, and the share where each job is matched with the one before
+// that has most of its tests, those with most in common first.
+func churn(before, now map[timing.NodeID]int, n int) (byName, byCompany float64) {
+	type pair struct{ from, to, tests int }
+	pairs := make([]pair, n*n)
+	both := 0
+	for id, to := range now {
+		if from, ok := before[id]; ok {
+			p := &pairs[from*n+to]
+			p.from, p.to = from, to
+			p.tests++
+			both++
+		}
+	}
+	if both == 0 {
+		return 0, 0
+	}
+	same := 0
+	for k := range n {
+		same += pairs[k*n+k].tests
+	}
+	slices.SortFunc(pairs, func(a, b pair) int {
+		return cmp.Or(cmp.Compare(b.tests, a.tests), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
+	})
+	taken, given := make([]bool, n), make([]bool, n)
+	matched := 0
+	for _, p := range pairs {
+		if p.tests > 0 && !taken[p.to] && !given[p.from] {
+			taken[p.to], given[p.from] = true, true
+			matched += p.tests
+		}
+	}
+	return 1 - float64(same)/float64(both), 1 - float64(matched)/float64(both)
+}
+
+func printNoise(w io.Writer, rows []noiseRow) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "noise\tN\tplanner\tmean\tworst\tchurn\tby company\tno plan\t")
+	for _, r := range rows {
+		fmt.Fprintf(tw, "%s\t%d\t%s\t%.3f\t%.3f\t%.0f %%\t%.0f %%\t%d\t\n", r.Noise, r.Shards, r.Planner, r.Mean, r.Worst, 100*r.Churn, 100*r.Moved, r.Failed)
+	}
+	return tw.Flush()
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// someWeeks are runs of 20 files that take the same time each week.
+func someWeeks(n int) []recording {
+	var weeks []recording
+	for k := range n {
+		rec := recording{name: fmt.Sprint(k)}
+		for i := range 200 {
+			rec.tests = append(rec.tests, measured{
+				timing.NodeID(fmt.Sprintf("f%d/test_%02d.py::test_%03d", i/40, i/10, i)), time.Duration(1+i*i%97) * time.Millisecond,
+			})
+		}
+		weeks = append(weeks, rec)
+	}
+	return weeks
+}
+
+// Where weeks are alike, neither outliers, a broken week nor a new name of a
+// folder change the plan's makespan; unknown tests do, a little.
+func TestReplay(t *testing.T) {
+	for noise, most := range map[string]float64{"clean": 1, "outliers": 1, "zeros": 1, "renamed": 1.01, "new": 1.1} {
+		rows, err := replay(context.Background(), someWeeks(6), noise, []int{4}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := rows[0]; len(rows) != 1 || r.Runs != 6-warmUp || r.Worst > most || r.Mean < 0.99 {
+			t.Errorf("%s: %+v, want at most %v", noise, rows, most)
+		}
+		if r := rows[0]; noise == "clean" && (r.Churn != 0 || r.Moved != 0) {
+			t.Errorf("the same plan each week moves tests: %+v", r)
+		}
+	}
+}
+
+func TestChurn(t *testing.T) {
+	before := map[timing.NodeID]int{"a": 0, "b": 0, "c": 1, "d": 1, "gone": 0}
+	for _, c := range []struct {
+		now             map[timing.NodeID]int
+		name, byCompany float64
+	}{
+		{map[timing.NodeID]int{"a": 0, "b": 0, "c": 1, "d": 1, "new": 1}, 0, 0},
+		{map[timing.NodeID]int{"a": 1, "b": 1, "c": 0, "d": 0}, 1, 0},
+		{map[timing.NodeID]int{"a": 0, "b": 0, "c": 0, "d": 1}, 0.25, 0.25},
+		{map[timing.NodeID]int{"new": 1}, 0, 0},
+	} {
+		if name, company := churn(before, c.now, 2); name != c.name || company != c.byCompany {
+			t.Errorf("churn to %v: %v and %v, want %v and %v", c.now, name, company, c.name, c.byCompany)
+		}
+	}
+}
+
+func TestNoises(t *testing.T) {
+	week := someWeeks(1)[0]
+	if n := len(newTests(week)); n < 20 || n > 30 {
+		t.Errorf("%d of 200 tests are new, want about 20", n)
+	}
+	moved := 0
+	for _, x := range renamed(week).tests {
+		if strings.Contains(string(x.id), "_renamed/") {
+			moved++
+		}
+	}
+	if moved != 40 {
+		t.Errorf("%d of 200 tests have a new name, want 40", moved)
+	}
+}
+
+func TestPrintNoise(t *testing.T) {
+	var b strings.Builder
+	if err := printNoise(&b, []noiseRow{{Noise: "clean", Shards: 4, Planner: "wcshard", Mean: 1.02, Worst: 1.5, Churn: 0.25, Moved: 0.1}}); err != nil {
+		t.Fatal(err)
+	}
+	want := "noise  N  planner   mean  worst  churn  by company  no plan\n  clean  4  wcshard  1.020  1.500   25 %        10 %        0\n"
+	if b.String() != "  "+want {
+		t.Errorf("printed\n%q", b.String())
+	}
+}
