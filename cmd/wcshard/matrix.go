@@ -499,5 +499,8 @@ func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
+	if strings.HasSuffix(noun, "s") {
+		noun += "e" // processes
+	}
 	return humanize.Comma(int64(n)) + " " + noun + "s"
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wcshard/wcshard/cmd/wcshard/internal/killed"
 	"github.com/wcshard/wcshard/shard"
@@ -32,6 +33,7 @@ type recovery struct {
 	statuses  []int            // of the tries after the first
 	tries     int              // so far, after the first
 	before    int              // tests that had ended before the last try
+	last      try
 }
 
 // recover sees a session to its end and returns the status that says how it
@@ -48,6 +50,7 @@ func (j *job) recover(ctx context.Context, s session, name string, selection pyt
 func (r *recovery) run(ctx context.Context, first try) (int, error) {
 	j, s := r.job, r.session
 	t, workers := first, s.run.Workers
+	r.last = first
 	for {
 		if err := r.read(); err != nil {
 			return 0, err
@@ -259,6 +262,7 @@ func (r *recovery) again(ctx context.Context, tests []timing.NodeID, workers int
 	if err := mendTail(r.name); err != nil {
 		return try{}, fmt.Errorf("mending the results of %s: %w", r.session.name, err)
 	}
+	r.clear()
 	r.before = len(r.results.Tests)
 	t, err := r.try(ctx, r.session, call{
 		results:   r.name,
@@ -270,8 +274,31 @@ func (r *recovery) again(ctx context.Context, tests []timing.NodeID, workers int
 	if err != nil {
 		return t, &failure{status: exitUnavailable, err: fmt.Errorf("running %s again: %w", r.session.name, err)}
 	}
+	r.last = t
 	r.statuses = append(r.statuses, t.status)
 	return t, nil
+}
+
+// leaving is how long to wait for killed processes to be gone.
+const leaving = 10 * time.Second
+
+// clear ends what the last try has left running. Workers whose pytest was
+// killed finish their tests first, with memory that is not there, and the next
+// try would run the same tests beside them.
+func (r *recovery) clear() {
+	workers := map[int]string{}
+	for _, w := range r.results.Workers {
+		if start, seen := r.last.born[w.PID]; seen {
+			workers[w.PID] = start
+		}
+	}
+	n := killed.End(workers, leaving)
+	if r.group != nil {
+		n += r.group.Kill(leaving)
+	}
+	if n > 0 {
+		r.sys.say("%s: ended %s that the last try had left", r.session.name, count(n, "process"))
+	}
 }
 
 // rest is the tests that a try did not get to: where pytest died, or where

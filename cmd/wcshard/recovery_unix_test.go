@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -113,3 +114,19 @@ func TestRecoverTimeLimit(t *testing.T) {
 	}
 }
 
+// TestRecoverLeftWorkers: the workers of a killed pytest are gone before the
+// next try.
+func TestRecoverLeftWorkers(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells when a process started")
+	}
+	r, status, said := recovered(t.Context(), t, []string{"::x"}, 2,
+		"sleep 60 > /dev/null 2>&1 &\n"+`echo "{\"t\":\"worker\",\"worker\":\"gw0\",\"pid\":$!,\"imports_us\":{}}" >> $results`+"\nsleep 1\n"+began("x", "gw0")+"kill_self",
+		ran("x", "main"))
+	if status != exitOK || len(r.results.Workers) != 1 {
+		t.Fatalf("status %d, workers %v\n%s", status, r.results.Workers, said)
+	}
+	if !strings.Contains(said, "ended 1 process that the last try had left") {
+		t.Errorf("run says\n%s", said)
+	}
+}

@@ -147,6 +147,7 @@ type try struct {
 	counts killed.Counts
 	looks  []killed.Snapshot // at each kill
 	peak   int64             // most memory that all processes held at once, as sampled; bytes
+	born   map[int]string    // when each process started, by its ID
 }
 
 // try runs pytest once.
@@ -181,6 +182,7 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 	open()
 	t.status = status
 	t.looks, t.peak = watch.Stop()
+	t.born = watch.Born()
 	ownAfter, machineAfter := j.kills()
 	t.counts = killed.Counts{Own: since(own, ownAfter), Machine: since(machine, machineAfter)}
 	return t, err

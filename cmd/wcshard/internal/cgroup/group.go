@@ -195,6 +195,32 @@ func (g *Group) find() bool {
 	return true
 }
 
+// Kill ends all that runs in the group, waits until it is gone, or for
+// patience, and returns how many processes there were.
+func (g *Group) Kill(patience time.Duration) int {
+	if g.note != "" && !g.find() {
+		return 0
+	}
+	ended := map[string]bool{}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		left, _ := os.ReadFile(g.place.file("cgroup.procs"))
+		ids := strings.Fields(string(left))
+		if len(ids) == 0 {
+			break
+		}
+		for _, id := range ids {
+			pid, err := strconv.Atoi(id)
+			if err != nil || pid <= 1 || pid == os.Getpid() {
+				continue // 0 is of another namespace
+			}
+			if process, err := os.FindProcess(pid); err == nil && process.Kill() == nil {
+				ended[id] = true
+			}
+		}
+	}
+	return len(ended)
+}
+
 // Close removes the group. What still runs in it, such as a server that a test
 // started, moves to the group above and lives on.
 func (g *Group) Close() error {

@@ -102,6 +102,29 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// TestGroupKill: what runs in the group ends.
+func TestGroupKill(t *testing.T) {
+	group := newGroup(t, 128*mib)
+	server := start(group, "sleep", "60")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Wait() }()
+	for readNumber(group.place.file("cgroup.procs"), 0) != int64(server.Process.Pid) {
+		time.Sleep(time.Millisecond)
+	}
+	if n := group.Kill(10 * time.Second); n != 1 {
+		t.Errorf("%d processes ended, want 1", n)
+	}
+	if err := <-ended; err == nil {
+		t.Error("it ended by itself")
+	}
+	if n := group.Kill(10 * time.Second); n != 0 {
+		t.Errorf("%d processes in an empty group", n)
+	}
+}
+
 // TestScope has a stand-in for systemd-run: the real one needs a session of
 // systemd's.
 func TestScope(t *testing.T) {

@@ -38,12 +38,13 @@ type Watch struct {
 	stop chan struct{}
 	done sync.WaitGroup
 	seen []Snapshot
-	peak int64 // most that all held together
+	peak int64          // most that all held together
+	born map[int]string // start times by process ID: an ID may be given again
 }
 
 // Start begins to watch what the process starts from now on.
 func Start(root int, limit int64, kills func() int64) *Watch {
-	w := &Watch{root: root, limit: limit, kills: kills, page: int64(os.Getpagesize()), stop: make(chan struct{})}
+	w := &Watch{root: root, limit: limit, kills: kills, page: int64(os.Getpagesize()), stop: make(chan struct{}), born: map[int]string{}}
 	w.done.Go(w.run)
 	return w
 }
@@ -56,8 +57,24 @@ func (w *Watch) Stop() (kills []Snapshot, peak int64) {
 	return w.seen, w.peak
 }
 
+// Born returns the start times of all processes that were seen, by their IDs.
+// It is for a watch that was stopped.
+func (w *Watch) Born() map[int]string { return w.born }
+
+// note keeps when new processes started.
+func (w *Watch) note(before, now look) {
+	for pid := range now {
+		if _, known := before[pid]; !known {
+			if start, alive := startOf(pid); alive {
+				w.born[pid] = start
+			}
+		}
+	}
+}
+
 func (w *Watch) run() {
 	last, count := w.look(), w.kills()
+	w.note(nil, last)
 	took := time.Duration(0)
 	for {
 		held := last.total()
@@ -79,6 +96,7 @@ func (w *Watch) run() {
 		if n > count {
 			w.seen = append(w.seen, Snapshot{last})
 		}
+		w.note(last, now)
 		last, count = now, n
 		if ended {
 			return

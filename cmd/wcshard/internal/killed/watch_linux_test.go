@@ -91,3 +91,23 @@ func BenchmarkLook(b *testing.B) {
 		}
 	}
 }
+
+// TestEnd: what was seen is killed, and another process of the same ID is not.
+func TestEnd(t *testing.T) {
+	parent, child := family(t, 1)
+	born := map[int]string{}
+	for _, pid := range []int{parent, child} {
+		start, alive := startOf(pid)
+		if !alive {
+			t.Fatal("it is not seen to live")
+		}
+		born[pid] = start
+	}
+	if n := End(map[int]string{child: "1"}, time.Second); n != 0 || !lives(child, born[child]) {
+		t.Errorf("%d killed that started at another time", n)
+	}
+	began := time.Now()
+	if n := End(born, time.Minute); n != 2 || anyLives(born) || time.Since(began) > 30*time.Second {
+		t.Errorf("%d killed of 2 in %s, still there: %v", n, time.Since(began), anyLives(born))
+	}
+}
