@@ -531,7 +531,8 @@ func (c *tally) closeShards() {
 }
 
 // addPeaks adds the highest peak of each worker to the shards that a counted
-// file ran.
+// file ran. A worker that takes another one's place has a name of its own: as
+// many count as there were at once, those with the highest peaks.
 func (c *tally) addPeaks(k int) {
 	type place struct{ shard, worker string }
 	peaks := map[place]int64{}
@@ -546,8 +547,18 @@ func (c *tally) addPeaks(k int) {
 			peaks[at] = max(peaks[at], x.Peak)
 		}
 	}
+	byShard := map[string][]int64{}
 	for at, peak := range peaks {
-		c.verdict.Shards[c.shards[at.shard]].Peak += peak
+		byShard[at.shard] = append(byShard[at.shard], peak)
+	}
+	for name, all := range byShard {
+		slices.Sort(all)
+		if n := r.Header.Workers; n > 0 && n < len(all) {
+			all = all[len(all)-n:]
+		}
+		for _, peak := range all {
+			c.verdict.Shards[c.shards[name]].Peak += peak
+		}
 	}
 }
 

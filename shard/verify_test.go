@@ -155,7 +155,7 @@ func TestVerdictJSON(t *testing.T) {
 	p := verdictPlan(t)
 	failed := session(p, 1, "pool-1", "a.py::1 failed", "a.py::2")
 	failed.Tests[0].Message, failed.Tests[0].Path, failed.Tests[0].Line = "assert 1 == 2", "a.py", 12
-	failed.Tests[1].Worker = "gw1"
+	failed.Tests[1].Worker, failed.Header.Workers = "gw1", 2
 	failed.Warnings = []error{errors.New("pool-1-1.jsonl:9: torn")}
 	v := Verify(p, []*timing.Results{failed, session(p, 3, "pool-2,mem-m", "b.py::1", "c.py::1", "m.py::1")})
 	v.Plan = "sha256:…"
@@ -202,5 +202,18 @@ func TestVerifyKilled(t *testing.T) {
 	first := with(session(p, 1, "pool-1", "a.py::1", "a.py::2 passed after running alone"), killed)
 	if v := Verify(p, []*timing.Results{first, other, session(p, 2, "pool-1", "a.py::1", "a.py::2")}); len(v.Killed) != 0 || !v.Complete() {
 		t.Errorf("an attempt that does not count has kills: %v", v.Killed)
+	}
+}
+
+// TestVerifyPeak: a worker and the one in its place never were at once.
+func TestVerifyPeak(t *testing.T) {
+	p := verdictPlan(t)
+	r := session(p, 1, "pool-2", "b.py::1", "c.py::1", "c.py::1")
+	r.Header.Workers = 2
+	for i, worker := range []string{"gw0", "gw1", "gw2"} {
+		r.Tests[i].Worker, r.Tests[i].Peak = worker, int64(100*(i+1))
+	}
+	if got := Verify(p, []*timing.Results{r}).Shards[1].Peak; got != 500 {
+		t.Errorf("the peak is %d, want the 200 and 300 of the two highest", got)
 	}
 }

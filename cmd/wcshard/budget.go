@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 
@@ -92,7 +93,7 @@ func (b budget) admission(s *shard.Shard) *pytest.Memory {
 func (j *job) enforce() (release func()) {
 	group, err := cgroup.Host{}.New(j.budget.memory)
 	if err != nil {
-		j.sys.warn("--enforce: no memory cgroup can be made here, so nothing holds pytest to %s: %v", humanize.IBytes(uint64(j.budget.memory)), err)
+		j.sys.warn("--enforce: no memory cgroup can be made here, so nothing holds pytest to %s: %s", humanize.IBytes(uint64(j.budget.memory)), strings.ReplaceAll(err.Error(), "\n", "; "))
 		return func() {}
 	}
 	j.group = group

@@ -108,7 +108,7 @@ func TestKill(t *testing.T) {
 // interrupted, ends in good order, and what was measured is kept.
 func TestInterrupt(t *testing.T) {
 	venv := testVenv(t)
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()

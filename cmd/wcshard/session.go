@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/wcshard/wcshard/cmd/wcshard/internal/cgroup"
@@ -69,7 +68,7 @@ type session struct {
 func (j *job) interrupts(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, endingSignals()...)
 	go func() {
 		shared := inForeground()
 		for s := range signals {
@@ -185,6 +184,9 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 	t.born = watch.Born()
 	ownAfter, machineAfter := j.kills()
 	t.counts = killed.Counts{Own: since(own, ownAfter), Machine: since(machine, machineAfter)}
+	if t.counts.Own == 0 && status == exitKilled && j.group != nil && j.group.Usage().Gone {
+		t.counts.Own = killed.Unknown // it took its counter along
+	}
 	return t, err
 }
 

@@ -21,12 +21,16 @@ type Group struct {
 	prefix []string // what stands before a command to start it in here
 	note   string   // the file in which a scope's command says where it is
 	last   Usage    // what was last seen of a scope, which vanishes with its command
+	past   Usage    // of all scopes before that one
+	host   Host     // a test's
+	up     string   // the file that moves a process to our own cgroup
 }
 
-// Usage is what a group has used.
+// Usage is what a group has used, in all commands that ran in it.
 type Usage struct {
 	Peak  int64 // most bytes at once, page cache included; Unknown where the kernel does not tell
 	Kills int64 // processes that the kernel has killed for want of memory
+	Gone  bool  // the group went with its command, so the last kills may not have been seen
 }
 
 // enter starts a command in a cgroup: the shell moves itself there and then
@@ -50,8 +54,10 @@ func (h Host) New(limit int64) (*Group, error) {
 		if own.v2 && !handsDown(parent) {
 			continue
 		}
+		sweep(parent)
 		group, err := makeBelow(parent, limit)
 		if err == nil {
+			group.up = own.file("cgroup.procs")
 			return group, nil
 		}
 		tried = append(tried, err)
@@ -78,6 +84,26 @@ func handsDown(p place) bool {
 	return false
 }
 
+// sweep removes the cgroups of earlier calls that had no time to do it
+// themselves, such as those that were killed. One with processes in it stays.
+func sweep(parent place) {
+	all, _ := filepath.Glob(filepath.Join(parent.dir(), prefix+"[0-9]*-*"))
+	for _, dir := range all {
+		text, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
+		pid, err := strconv.Atoi(text)
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join("/proc", text)); errors.Is(err, os.ErrNotExist) && pid != os.Getpid() {
+			_ = os.Remove(dir)
+		}
+	}
+}
+
+// prefix begins the names of our cgroups; the process ID of their maker
+// follows.
+const prefix = "wcshard-"
+
 // makeBelow makes a cgroup below parent and tries whether a command can start
 // in it.
 func makeBelow(parent place, limit int64) (*Group, error) {
@@ -85,7 +111,7 @@ func makeBelow(parent place, limit int64) (*Group, error) {
 	if parent.v2 {
 		group.How = "cgroup v2"
 	}
-	dir, err := os.MkdirTemp(parent.dir(), fmt.Sprintf("wcshard-%d-", os.Getpid()))
+	dir, err := os.MkdirTemp(parent.dir(), fmt.Sprintf("%s%d-", prefix, os.Getpid()))
 	if err != nil {
 		return nil, fmt.Errorf("making a cgroup: %w", err)
 	}
@@ -142,18 +168,24 @@ func newScope(limit int64) (*Group, error) {
 	if os.Getuid() != 0 {
 		scope = append(scope, "--user")
 	}
-	for _, property := range []string{
-		fmt.Sprintf("MemoryMax=%d", limit), "MemorySwapMax=0",
-		"OOMPolicy=continue", // else the first kill ends all of it
-	} {
-		scope = append(scope, "-p", property)
-	}
-	group.prefix = append(scope, "--", "/bin/sh", "-c", `cat /proc/self/cgroup > "$0" && exec "$@"`, group.note)
-	argv := group.Command([]string{"true"})
-	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting a systemd scope: %w: %s", err, strings.TrimSpace(string(out))), os.Remove(group.note))
+	scope = append(scope, "-p", fmt.Sprintf("MemoryMax=%d", limit), "-p", "MemorySwapMax=0")
+	// Else the first kill ends all of it; before systemd 253 it does not, and
+	// scopes have no such property.
+	policy := append(scope[:len(scope):len(scope)], "-p", "OOMPolicy=continue")
+	if err = group.tryScope(policy); err != nil && group.tryScope(scope) != nil {
+		return nil, errors.Join(err, os.Remove(group.note))
 	}
 	return group, os.Truncate(group.note, 0)
+}
+
+// tryScope has a command line stand before commands, if one starts with it.
+func (g *Group) tryScope(scope []string) error {
+	g.prefix = append(scope[:len(scope):len(scope)], "--", "/bin/sh", "-c", `cat /proc/self/cgroup > "$0" && exec "$@"`, g.note)
+	argv := g.Command([]string{"true"})
+	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("starting a systemd scope: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
 }
 
 // Command returns the command line that starts a command in the group. Its
@@ -164,17 +196,28 @@ func (g *Group) Command(argv []string) []string {
 
 // Usage returns what the group has used so far.
 func (g *Group) Usage() Usage {
-	if g.note != "" && !g.find() {
-		return g.last
+	before := g.place
+	gone := g.note != "" && !g.find()
+	if !gone {
+		if g.note != "" && g.place != before {
+			g.past, g.last = g.past.and(g.last), Usage{}
+		}
+		usage := Usage{
+			Peak:  readNumber(g.place.pick("memory.max_usage_in_bytes", "memory.peak"), Unknown),
+			Kills: g.place.killed(),
+		}
+		if usage.Kills != Unknown {
+			g.last = usage
+		}
 	}
-	usage := Usage{
-		Peak:  readNumber(g.place.pick("memory.max_usage_in_bytes", "memory.peak"), Unknown),
-		Kills: g.place.killed(),
-	}
-	if usage.Kills != Unknown {
-		g.last = usage
-	}
-	return g.last
+	all := g.past.and(g.last)
+	all.Gone = gone
+	return all
+}
+
+// and is what two scopes after one another have used.
+func (u Usage) and(v Usage) Usage {
+	return Usage{Peak: max(u.Peak, v.Peak), Kills: u.Kills + v.Kills}
 }
 
 // find learns where a scope is, and reports whether it is still there.
@@ -187,7 +230,7 @@ func (g *Group) find() bool {
 	if err != nil {
 		return false
 	}
-	found, err := Host{}.locate(path, v2)
+	found, err := g.host.locate(path, v2)
 	if err != nil || found.path != filepath.Clean(path) {
 		return false
 	}
@@ -222,17 +265,17 @@ func (g *Group) Kill(patience time.Duration) int {
 }
 
 // Close removes the group. What still runs in it, such as a server that a test
-// started, moves to the group above and lives on.
+// started, moves to our own cgroup and lives on. The one above would refuse it:
+// of v2, a cgroup that has others below it may not have processes.
 func (g *Group) Close() error {
 	if g.note != "" {
 		return os.Remove(g.note)
 	}
-	up := filepath.Join(filepath.Dir(g.place.dir()), "cgroup.procs")
 	var err error
 	for range 50 {
 		left, _ := os.ReadFile(g.place.file("cgroup.procs"))
 		for pid := range strings.Lines(string(left)) {
-			_ = os.WriteFile(up, []byte(pid), 0) // it may have ended by now
+			_ = os.WriteFile(g.up, []byte(pid), 0) // it may have ended by now
 		}
 		if err = os.Remove(g.place.dir()); err == nil || errors.Is(err, os.ErrNotExist) {
 			return nil

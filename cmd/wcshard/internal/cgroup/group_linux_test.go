@@ -153,3 +153,74 @@ func TestScope(t *testing.T) {
 		t.Errorf("systemd-run was called with %s", said)
 	}
 }
+
+// TestScopeOld: systemd before 253 knows no OOMPolicy of scopes.
+func TestScopeOld(t *testing.T) {
+	bin := t.TempDir()
+	script := "#!/bin/sh\ncase \"$*\" in *OOMPolicy*) echo Unknown assignment >&2; exit 1;; esac\nwhile [ \"$1\" != -- ]; do shift; done; shift; exec \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(bin, "systemd-run"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	group, err := newScope(gib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := start(group, "echo", "two words").CombinedOutput(); err != nil || string(out) != "two words\n" {
+		t.Errorf("a command in a scope: %v: %s", err, out)
+	}
+	if err := group.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestScopes: each try is a scope of its own, which vanishes with it; the
+// group's usage is that of all.
+func TestScopes(t *testing.T) {
+	h := tree(t, map[string]string{
+		"proc/self/mountinfo":           mountV2,
+		"sys/fs/cgroup/a/memory.events": "oom_kill 2\n",
+		"sys/fs/cgroup/a/memory.peak":   "500\n",
+		"sys/fs/cgroup/b/memory.events": "oom_kill 1\n",
+		"sys/fs/cgroup/b/memory.peak":   "300\n",
+	})
+	group := &Group{host: h, note: filepath.Join(t.TempDir(), "note")}
+	look := func(place string, want Usage) {
+		t.Helper()
+		if err := os.WriteFile(group.note, []byte("0::/"+place+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := group.Usage(); got != want {
+			t.Errorf("in scope %s: Usage() = %+v, want %+v", place, got, want)
+		}
+	}
+	look("a", Usage{Peak: 500, Kills: 2})
+	look("a", Usage{Peak: 500, Kills: 2})
+	look("gone", Usage{Peak: 500, Kills: 2, Gone: true})
+	look("b", Usage{Peak: 500, Kills: 3})
+}
+
+// TestSweep: the cgroups of dead calls go, those of living ones stay.
+func TestSweep(t *testing.T) {
+	parent := place{mount: t.TempDir(), path: "/"}
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	gone := parent.file(fmt.Sprintf("wcshard-%d-1", dead.ProcessState.Pid()))
+	stay := []string{parent.file(fmt.Sprintf("wcshard-%d-1", os.Getpid())), parent.file(fmt.Sprintf("wcshard-%d-1", os.Getppid())), parent.file("wcshard-x-1"), parent.file("other")}
+	for _, dir := range append(stay, gone) {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep(parent)
+	for _, dir := range stay {
+		if _, err := os.Stat(dir); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(gone); !os.IsNotExist(err) {
+		t.Errorf("%s is still there", gone)
+	}
+}

@@ -199,6 +199,8 @@ func (b Blame) String() string {
 	}
 	for i, r := range b.All {
 		switch {
+		case i == 0 && len(b.Victims) > 0 && r.Held <= 0:
+			fmt.Fprintf(&text, " while running %s (%s)", r.ID, size(0))
 		case i == 0 && len(b.Victims) > 0:
 			fmt.Fprintf(&text, " while running %s (%s%s)", r.ID, size(r.Held), of)
 		default:

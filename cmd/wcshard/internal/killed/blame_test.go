@@ -53,6 +53,12 @@ func TestJudge(t *testing.T) {
 			"killed for lack of memory: pytest while running a.py::big (600 MiB of 1000 MiB) [certain: the kernel counted 1 kill in this cgroup]",
 		},
 		{
+			"nobody saw what it held",
+			Scene{Death: timing.Death{Running: []timing.TestStart{running("a.py::big", "main", 9, 0, 0)}}, Limit: 2000 * mib, Sure: Certain, Count: counted},
+			"a.py::big", []timing.NodeID{"a.py::big"},
+			"killed for lack of memory: pytest while running a.py::big (memory unknown) [certain: the kernel counted 1 kill in this cgroup]",
+		},
+		{
 			"what earlier tests left",
 			Scene{Death: timing.Death{Running: []timing.TestStart{running("b.py::small", "main", 9, 900, 950)}}, Sure: Perhaps, Count: Counts{Unknown, Unknown}},
 			"b.py::small", []timing.NodeID{"b.py::small"},
