@@ -34,9 +34,9 @@ type Test struct {
 const fill = 32 << 30
 
 // LimitNeeds lowers the upper bounds of needs to what a test has the time to
-// fill, its set-ups included and those that more may know for its file. After a heavy test all others on its worker seem
-// to hold what it left; most of them are over in milliseconds, which rules
-// that out before they ever ran elsewhere.
+// fill, its set-ups included and those that more may know for its file. After a
+// heavy test all others on its worker seem to hold what it left; most of them
+// are over in milliseconds, which rules that out before they ever ran elsewhere.
 func (s *Suite) LimitNeeds(more func(file string) time.Duration) {
 	for i := range s.Tests {
 		t := &s.Tests[i]

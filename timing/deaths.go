@@ -101,10 +101,10 @@ func (p *resultsReader) takePlace(t *TestResult) {
 // bool reads true or false.
 func (d *lineDecoder) bool() bool {
 	d.space()
-	for text, value := range map[string]bool{"true": true, "false": false} {
+	for _, text := range []string{"true", "false"} {
 		if bytes.HasPrefix(d.b[d.i:], []byte(text)) {
 			d.i += len(text)
-			return value
+			return text == "true"
 		}
 	}
 	d.failf("want true or false, got %s", d.here())

@@ -112,12 +112,17 @@ func (r *recovery) blames(t try) []killed.Blame {
 		}
 	}
 	limit := r.limit()
+	if t.peak == 0 { // the watch knows only Linux
+		for _, m := range r.results.Memory {
+			t.peak += m.Resident + m.Children
+		}
+	}
 	var blames []killed.Blame
 	for _, d := range deaths {
 		scene := killed.Scene{Death: d, Limit: limit, Count: t.counts, Held: r.held(t, d)}
 		scene.Sure = t.counts.Sure(d.Signal, sigkills, limit > 0 && t.peak > limit/10*8)
 		if scene.Sure == killed.No {
-			r.sys.say("%s", r.otherDeath(d))
+			r.sys.say("%s", r.otherDeath(d, t.counts))
 			continue
 		}
 		blames = append(blames, killed.Judge(scene))
@@ -153,7 +158,7 @@ func mainProcess(results *timing.Results) int {
 }
 
 // otherDeath tells a worker's death that had nothing to do with memory.
-func (r *recovery) otherDeath(d timing.Death) string {
+func (r *recovery) otherDeath(d timing.Death, counts killed.Counts) string {
 	who, how := "worker "+d.Worker, "ended by itself"
 	if d.Worker == "" {
 		who = "pytest"
@@ -166,7 +171,12 @@ func (r *recovery) otherDeath(d timing.Death) string {
 			how += fmt.Sprintf(" while running %s", running.ID)
 		}
 	}
-	how += ": not for lack of memory, as far as the kernel tells"
+	switch {
+	case d.Signal != 0 && d.Signal != 9, counts != killed.Counts{Own: killed.Unknown, Machine: killed.Unknown}:
+		how += ": not for lack of memory, as far as the kernel tells"
+	default:
+		how += ": nothing here tells whether it was for lack of memory"
+	}
 	if d.Signal == 0 && r.options.testTimeout > 0 {
 		how += fmt.Sprintf("; pytest-timeout may have ended it after %s", r.options.testTimeout)
 	}

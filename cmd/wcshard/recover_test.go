@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wcshard/wcshard/cmd/wcshard/internal/cgroup"
+	"github.com/wcshard/wcshard/cmd/wcshard/internal/killed"
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
 	"github.com/wcshard/wcshard/timing"
@@ -195,5 +197,40 @@ func TestTimeLimitReached(t *testing.T) {
 	verdict, _ := wcshard(t, dir, env, "verify").CombinedOutput()
 	if !strings.Contains(string(verdict), "incomplete: 1 of 2 tests ran exactly once") || !strings.Contains(string(verdict), "was running: test_slow.py::test_hangs") {
 		t.Errorf("verify says\n%s", verdict)
+	}
+}
+
+// TestDeathsUncounted: on a system without counters of kills SIGKILL is taken
+// for a lack of memory where the samples come near the limit.
+func TestDeathsUncounted(t *testing.T) {
+	here, err := cgroup.Host{}.Memory()
+	if err != nil {
+		t.Skip(err)
+	}
+	unknown := killed.Counts{Own: killed.Unknown, Machine: killed.Unknown}
+	for _, test := range []struct {
+		held   int64
+		signal int
+		counts killed.Counts
+		blamed bool
+		want   string
+	}{
+		{here.Total / 10 * 9, 9, unknown, true, ""},
+		{here.Total / 10, 9, unknown, false, "nothing here tells whether it was for lack of memory"},
+		{here.Total / 10 * 9, 11, unknown, false, "not for lack of memory"},
+		{here.Total / 10 * 9, 9, killed.Counts{Own: 0, Machine: killed.Unknown}, false, "not for lack of memory"},
+	} {
+		var out strings.Builder
+		r := &recovery{
+			job: &job{sys: &system{stderr: &out}},
+			results: &timing.Results{
+				Deaths: []timing.Death{{Worker: "gw0", Signal: test.signal}},
+				Memory: []timing.WorkerMemory{{Worker: "gw0", Resident: test.held - 7}, {Worker: "gw1", Children: 7}},
+			},
+		}
+		blames := r.blames(try{counts: test.counts})
+		if (len(blames) > 0) != test.blamed || !strings.Contains(out.String(), test.want) {
+			t.Errorf("%d held, signal %d, %+v: %v, says %q", test.held, test.signal, test.counts, blames, out.String())
+		}
 	}
 }

@@ -139,6 +139,9 @@ func (o *runOptions) validate(sys *system) error {
 	if o.memoryWorkers < 1 {
 		return usagef("1 runs the memory modules one after another", "--memory-workers is %d, want at least 1", o.memoryWorkers)
 	}
+	if o.memoryWorkers > 1 && o.schedule == memorySchedule {
+		return usagef("leave it out, or pass --schedule phases", "--memory-workers has no effect with --schedule memory, where tests wait for memory")
+	}
 	if !slices.Contains([]string{"auto", memorySchedule, phaseSchedule}, o.schedule) {
 		return usagef("pass auto, memory or phases", "--schedule is %q", o.schedule)
 	}

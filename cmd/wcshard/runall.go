@@ -112,6 +112,9 @@ func sessions(sys *system, o runOptions, plan *shard.Plan, history *timing.Histo
 	if o.schedule == phaseSchedule || o.schedule == "auto" && !admits(o, plan, workers, b) {
 		return phases(o, plan, history, workers)
 	}
+	if o.memoryWorkers > 1 {
+		sys.say("--memory-workers %d changes nothing: tests wait for memory, not for each other; --schedule phases obeys it", o.memoryWorkers)
+	}
 	s, err := oneSession(sys, plan, history, workers, o.workers == "auto", b)
 	return []session{s}, err
 }
@@ -165,7 +168,8 @@ func floorOf(shards []*shard.Shard) int64 {
 	return floor
 }
 
-// phases are those of wcshard's origin: the pool shards as one session, then one for each memory shard, or all of them with several workers.
+// phases are those of wcshard's origin: the pool shards as one session, then
+// one for each memory shard, or all of them with several workers.
 func phases(o runOptions, plan *shard.Plan, history *timing.History, workers int) ([]session, error) {
 	var pool, memory []*shard.Shard
 	for i := range plan.Shards {
@@ -235,6 +239,7 @@ func together(name string, shards []*shard.Shard, workers int, history *timing.H
 	fleet.MemoryShare, fleet.MemoryRunnerMemory = 0, 0
 	suite := makeSuite(c, history, fleet, nil)
 	keepNeeds(&suite, shards)
+	fleet.Runner, fleet.MemoryRunner = "this machine", "" // the history was asked for the plan's
 	plan, err := shard.Pack(suite, fleet)
 	if err != nil {
 		return session{}, fmt.Errorf("packing %s for this machine: %w", count(len(c.Tests), "test"), err)
