@@ -80,6 +80,7 @@ func (p *resultsReader) killed() {
 	}
 	p.res.Killed = append(p.res.Killed, k)
 	delete(p.open, openTest{k.ID, k.Worker})
+	delete(p.dead, openTest{k.ID, k.Worker})
 	p.again[k.ID]++
 }
 
@@ -132,6 +133,12 @@ func (p *resultsReader) down() {
 	}
 	death.Running = p.running()
 	p.res.Deaths = append(p.res.Deaths, death)
+	for t, number := range p.open {
+		if t.worker == death.Worker {
+			p.dead[t] = number
+			delete(p.open, t)
+		}
+	}
 }
 
 // running returns the tests that are running, in the order they started.

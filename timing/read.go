@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -56,6 +57,7 @@ func ReadResults(r io.Reader, name string) (*Results, error) {
 	p := resultsReader{
 		res:     &Results{Name: name},
 		open:    map[openTest]int{},
+		dead:    map[openTest]int{},
 		memory:  map[string]*workerWatch{},
 		workers: map[string]int{},
 		levels:  map[string]int64{},
@@ -99,6 +101,7 @@ type resultsReader struct {
 	d       lineDecoder
 	res     *Results
 	open    map[openTest]int // started, not finished: the number of the start
+	dead    map[openTest]int // of these, those whose worker is gone
 	starts  int
 	memory  map[string]*workerWatch
 	samples int               // processes that were sampled
@@ -117,6 +120,7 @@ type openTest struct {
 // finish lists the tests that never ended, in the order they started, and the
 // last sample of each process, in the order of their first.
 func (p *resultsReader) finish() {
+	maps.Copy(p.open, p.dead)
 	p.res.Running = p.running()
 	for _, w := range p.memory {
 		if w.last.Worker != "" {
@@ -290,6 +294,7 @@ func (p *resultsReader) start() {
 	if p.d.msg != "" {
 		return
 	}
+	maps.DeleteFunc(p.dead, func(died openTest, _ int) bool { return died.id == t.id }) // this repeats it
 	if _, ok := p.open[t]; !ok {
 		p.open[t] = p.starts
 		p.starts++
@@ -348,6 +353,7 @@ func (p *resultsReader) test() {
 		return
 	}
 	delete(p.open, openTest{t.ID, t.Worker})
+	delete(p.dead, openTest{t.ID, t.Worker})
 	if w := p.memory[t.Worker]; w != nil {
 		w.end(&t)
 	}

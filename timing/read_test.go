@@ -156,6 +156,39 @@ func TestReadResultsTornEnd(t *testing.T) {
 	}
 }
 
+// TestReadRepeatedCrash: a plugin repeats a test that killed its worker; until
+// its next start, it is among those that have not ended.
+func TestReadRepeatedCrash(t *testing.T) {
+	lines := []string{
+		`{"t":"start","id":"a.py::bad","worker":"gw0"}`,
+		`{"t":"down","worker":"gw0","signal":9}`,
+		`{"t":"start","id":"a.py::other","worker":"gw1"}`,
+		`{"t":"down","worker":"gw1","signal":9}`,
+		`{"t":"test","id":"a.py::other","worker":"gw1","outcome":"crashed"}`,
+		`{"t":"start","id":"a.py::bad","worker":"gw2"}`,
+		`{"t":"test","id":"a.py::bad","worker":"gw2","outcome":"passed","reruns":1}`,
+	}
+	running := []string{"gw0", "gw0", "gw0 gw1", "gw0 gw1", "gw0", "gw2", ""}
+	for n := range lines {
+		got, err := ReadResults(strings.NewReader(header+strings.Join(lines[:n+1], "\n")+"\n"), "r.jsonl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var workers []string
+		for _, r := range got.Running {
+			workers = append(workers, r.Worker)
+		}
+		if now := strings.Join(workers, " "); now != running[n] {
+			t.Errorf("after %s: tests run on %q, want %q", lines[n], now, running[n])
+		}
+		for _, d := range got.Deaths {
+			if len(d.Running) != 1 || d.Running[0].Worker != d.Worker {
+				t.Errorf("when %s died, %v ran, want its own test", d.Worker, d.Running)
+			}
+		}
+	}
+}
+
 // TestReadDeaths: a worker dies, its test runs again alone, and is one test.
 func TestReadDeaths(t *testing.T) {
 	in := header + `{"t":"worker","worker":"gw0","floor":100,"pid":7}

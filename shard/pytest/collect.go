@@ -99,7 +99,7 @@ func (p *plugin) collect(ctx context.Context, command Command, opts CollectOptio
 	if opts.Stderr != nil {
 		cmd.Stderr = io.MultiWriter(opts.Stderr, &output)
 	}
-	cmd.Cancel = func() error { return interrupt(ctx, cmd.Process, false) }
+	cmd.Cancel = func() error { return interrupt(cmd.Process) }
 	cmd.WaitDelay = DefaultGrace
 
 	stop := watch(out, opts.Progress)

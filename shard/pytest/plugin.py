@@ -534,6 +534,7 @@ class Running(Common):
         self.measured = Measured()
         # Writing, where the terminal is.
         self.tries: dict[str, Try] = {}  # by worker
+        self.repeated: dict[str, int] = {}  # by test: tries before the next, where one crashed
         self.starting: Any = None  # the node whose test is about to start
         self.running: dict[str, str | None] = {}  # by worker: the test, None when all its reports are in
         self.collected = False
@@ -841,12 +842,11 @@ class Running(Common):
         node = getattr(report, "node", None)
         worker = node.gateway.id if node is not None else self.worker
         if report.when == "???":
-            self.tries.pop(worker, None)
-            self.write_crash(worker, report)
+            self.crash(worker, report)
             return
         current = self.tries.get(worker)
         if current is None or current.nodeid != report.nodeid:
-            current = self.tries[worker] = Try(report.nodeid)
+            current = self.tries[worker] = Try(report.nodeid, self.repeated.pop(report.nodeid, 0))
         packed = report.__dict__.pop("wcshard", None)
         current.add(report)
         if report.when == "teardown" and not current.repeated:
@@ -855,7 +855,16 @@ class Running(Common):
             measured = self.measured if node is None else Measured.unpack(packed) if packed else Measured()
             self.write_test(worker, current, measured)
 
-    def write_crash(self, worker: str, report: Any) -> None:
+    def crash(self, worker: str, report: Any) -> None:
+        """Write that a test killed its worker, unless pytest-rerunfailures
+        repeats it: then its last try is the result."""
+        died = self.tries.pop(worker, None)
+        reruns = self.repeated.pop(report.nodeid, 0)
+        if died is not None and died.nodeid == report.nodeid:
+            reruns = died.reruns
+        if report.outcome == "rerun":
+            self.repeated[report.nodeid] = reruns + 1
+            return
         self.write(
             {
                 "t": "test",
@@ -867,6 +876,7 @@ class Running(Common):
                 "call_us": 0,
                 "teardown_us": 0,
                 "wall_us": 0,
+                **({"reruns": reruns} if reruns else {}),
                 "message": first_line(str(report.longrepr)),
             }
         )
@@ -931,9 +941,9 @@ PHASES = {"setup": 0, "call": 1, "teardown": 2}
 class Try:
     """What the reports of one test say, by its last try."""
 
-    def __init__(self, nodeid: str) -> None:
+    def __init__(self, nodeid: str, reruns: int = 0) -> None:
         self.nodeid = nodeid
-        self.reruns = 0
+        self.reruns = reruns
         self.repeated = False  # another try follows
         self.clear()
 
@@ -1085,7 +1095,7 @@ class Scheduler:
         test = self.plan.remove(node, running)
         if node in self.renewing:
             self.renewing.remove(node)
-            if hasattr(node, "workeroutput"):  # it ended as it was told; xdist replaces one that crashed
+            if hasattr(node, "workeroutput") and self.plan.queued:  # it ended as it was told; xdist replaces one that crashed
                 self.config.pluginmanager.getplugin("dsession")._clone_node(node)
         self.obey()
         if running or node in self.useful:
@@ -1127,7 +1137,7 @@ class Scheduler:
             budget=memory.get("budget", 0),
             reserve=memory.get("reserve", 0),
             look=lambda: self.processes.look(memory.get("reserve", 0) > 0, lazily=not needs),
-            groups={place for place, (scope, _) in enumerate(units) if scope == "group"},
+            groups=self.whole(units),
             may_renew=hasattr(self.config.pluginmanager.getplugin("dsession"), "_clone_node"),
         )
         for node in sorted(self.nodes, key=lambda node: (len(node.gateway.id), node.gateway.id)):
@@ -1135,16 +1145,35 @@ class Scheduler:
         return True
 
     def units(self) -> dict[Any, list[int]]:
-        """Divide tests into what stays together, by what that is."""
-        assert self.collection is not None
+        """Divide tests into what stays together, by what that is. Tests that
+        share a name do, as in the plan: which of them have run can only be
+        told when they run in order."""
         plugin = self.plugin
+        names = self.names()
+        turns = collections.Counter(names)
         units: dict[Any, list[int]] = {}
-        for index, name in enumerate(self.collection):
-            nodeid = plugin.plain(name)
+        for index, nodeid in enumerate(names):
             file, group = file_of(nodeid), plugin.groups.get(nodeid)
-            scope = ("group", group) if group else ("test", index) if file in plugin.cut else ("file", file)
+            cut = ("same", nodeid) if turns[nodeid] > 1 else ("test", index)
+            scope = ("group", group) if group else cut if file in plugin.cut else ("file", file)
             units.setdefault(scope, []).append(index)
         return units
+
+    def whole(self, units: dict[Any, list[int]]) -> set[int]:
+        """Return the places of the units that nothing may part: groups, and
+        those with tests that share a name."""
+        names = self.names()
+        turns = collections.Counter(names)
+        return {
+            place
+            for place, ((scope, _), tests) in enumerate(units.items())
+            if scope == "group" or any(turns[names[test]] > 1 for test in tests)
+        }
+
+    def names(self) -> list[str]:
+        """Return the collected tests as they are planned."""
+        assert self.collection is not None
+        return [self.plugin.plain(name) for name in self.collection]
 
     def needs(self) -> dict[int, schedule.Need]:
         """Find the planned needs of the collected tests."""

@@ -2,10 +2,13 @@ package pytest
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/wcshard/wcshard/shard"
@@ -43,6 +46,55 @@ func TestCrashyPlugins(t *testing.T) {
 				if got[id] != want {
 					t.Errorf("%q: %q, want %q\n%s", id, got[id], want, o.output)
 				}
+			}
+		})
+	}
+}
+
+// Tests that share a name stay together and in order, so that a kill leaves no
+// doubt which of them have run.
+func TestNamesakesStayTogether(t *testing.T) {
+	oneOfFew(t)
+	python := pytestIn(t, "new").Argv[0]
+	output, err := exec.CommandContext(t.Context(), python, "-B", filepath.Join("testdata", "model", "units.py"), ".").CombinedOutput()
+	if want := "[[[0], [1, 3], [2, 6], [4], [5], [7, 8, 9]], [1, 2, 5]]\n"; err != nil || string(output) != want {
+		t.Errorf("%s, %v, want %s", output, err, want)
+	}
+}
+
+// A test that killed its worker and is repeated by pytest-rerunfailures has one
+// result, that of its last try.
+func TestRepeatedCrash(t *testing.T) {
+	for _, env := range []string{"new", "plugins"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{
+				command: pytestIn(t, env), dir: suite(t, "repeated"),
+				args: []string{"-p", "no:randomly"}, extra: []string{"--reruns=2"},
+			}
+			c := p.collect(t)
+			plan, s := one(c, 2, true)
+			o := p.shard(t, c, plan, s)
+			got := map[timing.NodeID][]string{}
+			for _, test := range o.results.Tests {
+				got[test.ID] = append(got[test.ID], fmt.Sprintf("%s after %d", test.Outcome, test.Reruns))
+			}
+			for _, id := range s.IDs() {
+				want := "passed after 0"
+				switch id.Rest() {
+				case "::test_recovers[1]":
+					want = "passed after 1"
+				case "::test_recovers[2]":
+					want = "passed after 2"
+				case "::test_never":
+					want = "crashed after 2"
+				}
+				if !slices.Equal(got[id], []string{want}) {
+					t.Errorf("%q: %q, want %q\n%s", id, got[id], want, o.output)
+				}
+			}
+			if len(o.results.Running) > 0 {
+				t.Errorf("still running: %v", o.results.Running)
 			}
 		})
 	}

@@ -38,7 +38,6 @@ type RunOptions struct {
 
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	Terminal       bool          // the terminal's Ctrl-C reaches pytest by itself, so an interrupt need not be sent on
 	Grace          time.Duration // from interrupt to kill; 0 for [DefaultGrace]
 }
 
@@ -71,7 +70,7 @@ func Run(ctx context.Context, command Command, opts RunOptions) (status int, err
 		cmd.Env = append(cmd.Env, "PYTEST_TIMEOUT="+strconv.FormatFloat(opts.Timeout.Seconds(), 'g', -1, 64))
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
-	cmd.Cancel = func() error { return interrupt(ctx, command.interrupted(cmd.Process, opts.Stdin), opts.Terminal) }
+	cmd.Cancel = func() error { return interrupt(command.interrupted(cmd.Process, opts.Stdin)) }
 	cmd.WaitDelay = opts.Grace
 	if cmd.WaitDelay == 0 {
 		cmd.WaitDelay = DefaultGrace
@@ -114,22 +113,12 @@ func newPluginPiece(piece shard.Piece) pluginPiece {
 	return p
 }
 
-// interrupt asks pytest to stop as Ctrl-C does. A second interrupt would cut
-// its teardown short, so none is sent where the terminal has sent one already.
-func interrupt(ctx context.Context, process *os.Process, terminal bool) error {
-	if terminal && isInterrupt(context.Cause(ctx)) {
-		return nil
-	}
+// interrupt asks pytest to stop as Ctrl-C does.
+func interrupt(process *os.Process) error {
 	if err := process.Signal(os.Interrupt); err != nil {
 		return process.Kill() // as on Windows, which cannot interrupt
 	}
 	return nil
-}
-
-// isInterrupt reports whether the cause is Ctrl-C, as signal.NotifyContext
-// says it.
-func isInterrupt(cause error) bool {
-	return cause != nil && cause.Error() == os.Interrupt.String()+" signal received"
 }
 
 // exitStatus tells pytest's own exit status from not having run it.

@@ -1,0 +1,24 @@
+"""What the plugin keeps together, by name. Usage: units.py DIRECTORY-OF-plugin.py"""
+
+import importlib.util
+import json
+import pathlib
+import sys
+import types
+
+
+def load(name, file):
+    spec = importlib.util.spec_from_file_location(name, pathlib.Path(sys.argv[1], file))
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+load("wcshard_schedule", "schedule.py")
+plugin = load("wcshard_plugin", "plugin.py")
+running = types.SimpleNamespace(plain=str, groups={"a.py::g": "g", "b.py::g": "g"}, cut={"a.py"})
+scheduler = plugin.Scheduler.__new__(plugin.Scheduler)
+scheduler.plugin = running
+scheduler.collection = ["a.py::x", "a.py::same", "a.py::g", "a.py::same", "a.py::y", "b.py::z", "b.py::g", "c.py::same", "c.py::z", "c.py::same"]
+units = scheduler.units()
+print(json.dumps([list(units.values()), sorted(scheduler.whole(units))]))
