@@ -1093,10 +1093,13 @@ class Scheduler:
         running = name in self.plugin.running
         crashed = self.plugin.running.pop(name, None) is not None
         test = self.plan.remove(node, running)
-        if node in self.renewing:
-            self.renewing.remove(node)
-            if hasattr(node, "workeroutput") and self.plan.queued:  # it ended as it was told; xdist replaces one that crashed
-                self.config.pluginmanager.getplugin("dsession")._clone_node(node)
+        ended = hasattr(node, "workeroutput")  # as it was told; xdist replaces one that crashed
+        renew = ended and node in self.renewing and self.plan.queued
+        self.renewing.discard(node)
+        if renew:
+            self.config.pluginmanager.getplugin("dsession")._clone_node(node)
+        if renew or not ended:
+            self.plan.expect(self.plugin.floor_of(name))
         self.obey()
         if running or node in self.useful:
             self.allow_restart()

@@ -131,6 +131,7 @@ class Schedule:
         self.fillers: set[int] = set()  # quick tests, parked where a heavy one shall come next
         self.over = 0  # tests that started though they did not fit
         self.added = 0
+        self.expected: list[Any] = []  # in the place of workers that are being started
         for place, tests in enumerate(units):
             number = place * APART
             self.unit_of.update(dict.fromkeys(tests, number))
@@ -141,8 +142,18 @@ class Schedule:
 
     def add(self, name: Any, floor: int = 0) -> None:
         """A worker is there, and will hold so many bytes when it is ready."""
+        if self.expected:
+            del self.workers[self.expected.pop(0)]
         self.workers[name] = Worker(name, self.added, floor)
         self.added += 1
+
+    def expect(self, floor: int) -> None:
+        """A worker is being started in the place of one that is gone: what it
+        will hold is taken, though it has no name yet."""
+        place = object()
+        self.workers[place] = Worker(place, self.added, floor)
+        self.added += 1
+        self.expected.append(place)
 
     def ready(self, name: Any, floor: int) -> None:
         """A worker has collected its tests."""

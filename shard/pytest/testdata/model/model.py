@@ -102,6 +102,18 @@ class Case:
         name = f"gw{self.names}"
         self.names += 1
         self.processes[name] = Process(self.floor)
+        self.added(name)
+
+    def replace(self):
+        """xdist tells of a new worker when that has started, and it holds
+        memory before."""
+        name = f"gw{self.names}"
+        self.names += 1
+        self.processes[name] = Process(self.floor)
+        self.schedule.expect(self.floor)
+        self.at(self.random.expovariate(1) * self.random.choice([0.01, 1, 20]), self.added, name)
+
+    def added(self, name):
         self.schedule.add(name, self.floor)
         self.at(self.random.random(), self.collected, name)
 
@@ -140,9 +152,9 @@ class Case:
 
     def gone(self, name, renew):
         assert self.schedule.remove(name, False) is None
-        if renew:
+        if renew and self.schedule.queued:
             self.renewed += 1
-            self.start()
+            self.replace()
         self.obey()
 
     def check(self):
@@ -170,12 +182,12 @@ class Case:
 
     def die(self, name):
         test = self.processes.pop(name).running
-        self.at(LATENCY, self.replace, name, test)
+        self.at(LATENCY, self.died, name, test)
 
-    def replace(self, name, test):
+    def died(self, name, test):
         crashed = self.schedule.remove(name, True)
         assert crashed == test, f"{crashed} for {test}"
-        self.start()
+        self.replace()
         self.obey()
 
 
