@@ -45,8 +45,19 @@ type sampler struct {
 
 // startSampling samples until stop is called. What cannot be looked at is left
 // out: samples are help, no result.
+//
+// On Windows two processes that append to one file tear each other's lines, so
+// there the samples come to the results when pytest has ended.
 func startSampling(dir, results string) (stop func()) {
-	out, err := os.OpenFile(results, os.O_WRONLY|os.O_APPEND, 0)
+	return sampling(dir, results, runtime.GOOS == "windows")
+}
+
+func sampling(dir, results string, apart bool) (stop func()) {
+	place, flags := results, os.O_WRONLY|os.O_APPEND
+	if apart {
+		place, flags = filepath.Join(dir, "samples"), flags|os.O_CREATE
+	}
+	out, err := os.OpenFile(place, flags, 0o600)
 	if err != nil {
 		return func() {} // the plugin says why it cannot write there
 	}
@@ -61,7 +72,41 @@ func startSampling(dir, results string) (stop func()) {
 		close(quit)
 		<-done
 		_ = out.Close()
+		if apart {
+			_ = appendSamples(results, place)
+		}
 	}
+}
+
+// appendSamples adds a file of samples to the results, unless those end in the
+// middle of a line.
+func appendSamples(results, samples string) error {
+	lines, err := os.ReadFile(samples)
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(results, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	info, err := out.Stat()
+	if err != nil {
+		return err
+	}
+	end := []byte{'\n'}
+	if info.Size() > 0 {
+		if _, err := out.ReadAt(end, info.Size()-1); err != nil {
+			return err
+		}
+	}
+	if end[0] != '\n' {
+		return nil
+	}
+	if _, err := out.Write(lines); err != nil {
+		return err
+	}
+	return out.Sync()
 }
 
 func (s *sampler) run(quit <-chan struct{}) {
