@@ -230,7 +230,7 @@ func (q *sequence) needs(tests []int32) []TestNeed {
 	var list []TestNeed
 	for i, p := range tests {
 		if n := q.test(p).Estimate.Need; max(n.High, n.Kept) >= MinNeed {
-			list = append(list, TestNeed{Test: i, Need: n.High, Kept: n.Kept})
+			list = append(list, TestNeed{Test: i, Need: n.High, Kept: n.Kept, Low: min(n.Low, n.High)})
 		}
 	}
 	return list

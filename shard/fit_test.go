@@ -40,7 +40,7 @@ func reasons(p *Plan) string {
 			fmt.Fprintf(&b, " %s", s.Why)
 		}
 		for _, piece := range s.Pieces {
-			fmt.Fprintf(&b, " %s%v", piece.File, piece.Needs)
+			fmt.Fprintf(&b, " %s%v", piece.File, shown(piece.Needs))
 		}
 		b.WriteByte('\n')
 	}
@@ -65,7 +65,7 @@ func TestPackByMemory(t *testing.T) {
 			"the upper bound counts",
 			[]Test{needing("a.py::x", 50, 10, 1000, 0), test("b.py::x", 10)},
 			func(f *Fleet) { f.Shards = 1 },
-			"mem-a w1 50ms 1250M measured a.py[{0 1048576000 0}]\npool-1 w1 10ms 250M b.py[]\n",
+			"mem-a w1 50ms 1250M measured a.py[{0 1048576000 0 10485760}]\npool-1 w1 10ms 250M b.py[]\n",
 		},
 		{
 			"by marker, by need and by both",
@@ -104,8 +104,8 @@ func TestPackByMemory(t *testing.T) {
 				needing("e.py::x", 10, 1000, 1000, 0), test("f.py::x", 1),
 			},
 			func(f *Fleet) { f.MemoryWorkers = 1 },
-			"mem-a-and-1 w1 90ms 1250M measured a.py[{0 1048576000 0}] b.py[{0 1048576000 0}]\n" +
-				"mem-c-and-1 w1 50ms 1250M measured c.py[{0 1048576000 0}] d.py[{0 1048576000 0}]\n" +
+			"mem-a-and-1 w1 90ms 1250M measured a.py[{0 1048576000 0 1048576}] b.py[{0 1048576000 0 1048576}]\n" +
+				"mem-c-and-1 w1 50ms 1250M measured c.py[{0 1048576000 0 1048576}] d.py[{0 1048576000 0 1048576}]\n" +
 				"mem-e w1 10ms 1250M measured e.py[{0 1048576000 0}]\npool-1 w1 1ms 250M f.py[]\n",
 		},
 		{
@@ -118,7 +118,7 @@ func TestPackByMemory(t *testing.T) {
 			"but not where it was counted already",
 			[]Test{marked(needing("a.py::1", 50, 1000, 1000, 900)), marked(needing("a.py::2", 50, 100, 1000, 0))},
 			func(f *Fleet) { f.MemoryWorkers = 1 },
-			"mem-a w1 100ms 1250M a.py[{0 1048576000 943718400} {1 1048576000 0}]\n",
+			"mem-a w1 100ms 1250M a.py[{0 1048576000 943718400} {1 1048576000 0 104857600}]\n",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -132,6 +132,20 @@ func TestPackByMemory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// shown are needs in bytes: test, upper bound, what it keeps, and the lower
+// bound where that is another.
+func shown(needs []TestNeed) []string {
+	var list []string
+	for _, n := range needs {
+		if n.Low == n.Need {
+			list = append(list, fmt.Sprintf("{%d %d %d}", n.Test, n.Need, n.Kept))
+		} else {
+			list = append(list, fmt.Sprint(n))
+		}
+	}
+	return list
 }
 
 // A job with one large test has all cores where the small ones are many, and

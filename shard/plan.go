@@ -82,6 +82,11 @@ type TestNeed struct {
 	Test int   // index into Piece.Tests
 	Need int64 // over the floor of its worker, bytes; the upper bound where it is not certain
 	Kept int64 // what it leaves behind on its worker, bytes
+	// Low is what it surely adds to what its worker holds, at most Need, bytes.
+	// Need may hold what earlier tests had left when it was measured, such as a
+	// fixture that stays: so over what a worker holds, a test needs the larger
+	// of Low and of what is missing to Need.
+	Low int64
 }
 
 // Why says what makes a shard a memory shard.

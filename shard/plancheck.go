@@ -134,6 +134,9 @@ func (c *planChecker) needs(s *Shard, p *Piece) error {
 		case min(n.Need, n.Kept) < 0 || max(n.Need, n.Kept) > maxBytes || max(n.Need, n.Kept) < MinNeed:
 			return fmt.Errorf("shard %s: test %d of %q needs %d and keeps %d bytes: want %d to %d of one of them", s.Name, n.Test, p.File, n.Need, n.Kept, MinNeed, int64(maxBytes))
 		}
+		if n.Low < 0 || n.Low > n.Need {
+			return fmt.Errorf("shard %s: test %d of %q needs %d to %d bytes", s.Name, n.Test, p.File, n.Low, n.Need)
+		}
 		last = n.Test
 	}
 	return nil

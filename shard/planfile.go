@@ -204,7 +204,11 @@ func appendPiece(b []byte, p *Piece) []byte {
 			}
 			b = appendInt(append(b, '['), int64(n.Test))
 			b = appendInt(append(b, ','), n.Need)
-			b = append(appendInt(append(b, ','), n.Kept), ']')
+			b = appendInt(append(b, ','), n.Kept)
+			if n.Low > 0 {
+				b = appendInt(append(b, ','), n.Low)
+			}
+			b = append(b, ']')
 		}
 	}
 	return append(b, "]}"...)

@@ -322,6 +322,10 @@ func (s *pieceScanner) needs() []TestNeed {
 		n.Need = s.number()
 		s.word(",")
 		n.Kept = s.number()
+		if s.opt(",") {
+			n.Low = s.number()
+			s.bad = s.bad || n.Low == 0
+		}
 		s.word("]")
 		list = append(list, n)
 		if s.bad || !s.opt(",") {

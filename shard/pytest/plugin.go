@@ -48,12 +48,12 @@ type pluginPiece struct {
 	File  string     `json:"file"`
 	Cut   bool       `json:"cut"`
 	Tests []string   `json:"tests"`
-	Needs [][3]int64 `json:"needs,omitempty"` // index into Tests, need and kept, as in shard.TestNeed
+	Needs [][4]int64 `json:"needs,omitempty"` // index into Tests, low, need and kept, as in shard.TestNeed
 }
 
 // Memory is what a session may use of the machine's memory. With it, tests on
 // xdist's workers start by admission: one starts only when what it needs over
-// its worker's floor ([shard.TestNeed]) fits into the budget, beside what all
+// what its worker holds by now ([shard.TestNeed]) fits into the budget, beside what all
 // processes of the session hold by measurement at that moment and what the
 // tests that run are still expected to take. One that fits beside nothing runs
 // while no other test does.

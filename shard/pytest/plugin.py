@@ -1183,7 +1183,7 @@ class Scheduler:
         assert self.collection is not None
         planned: dict[str, list[schedule.Need]] = {}  # namesakes in running order
         for piece in self.plugin.settings["pieces"]:
-            needs = {test: schedule.Need(need, kept) for test, need, kept in piece.get("needs") or ()}
+            needs = {test: schedule.Need(need, kept, low) for test, low, need, kept in piece.get("needs") or ()}
             for test, rest in enumerate(piece["tests"]):
                 if needs:
                     planned.setdefault(piece["file"] + rest, []).append(needs.get(test, schedule.NOTHING))

@@ -108,7 +108,7 @@ func (opts RunOptions) config(results string) pluginConfig {
 func newPluginPiece(piece shard.Piece) pluginPiece {
 	p := pluginPiece{File: piece.File, Cut: piece.Cut, Tests: piece.Tests}
 	for _, n := range piece.Needs {
-		p.Needs = append(p.Needs, [3]int64{int64(n.Test), n.Need, n.Kept})
+		p.Needs = append(p.Needs, [4]int64{int64(n.Test), n.Low, n.Need, n.Kept})
 	}
 	return p
 }

@@ -335,7 +335,7 @@ func TestRunKilled(t *testing.T) {
 // What is said of memory reaches the plugin; nothing said is nothing there.
 func TestRunMemoryConfig(t *testing.T) {
 	opts := RunOptions{Selection: Selection{Pieces: []shard.Piece{
-		{File: "a.py", Tests: []string{"::x", "::y"}, Needs: []shard.TestNeed{{Test: 1, Need: 3 << 30, Kept: 1 << 20}}},
+		{File: "a.py", Tests: []string{"::x", "::y"}, Needs: []shard.TestNeed{{Test: 1, Need: 3 << 30, Kept: 1 << 20, Low: 5}}},
 		{File: "b.py", Tests: []string{"::z"}},
 	}}}
 	config := func() string {
@@ -351,7 +351,7 @@ func TestRunMemoryConfig(t *testing.T) {
 	opts.Memory = &Memory{Budget: 7, Floor: 2, Reserve: 1}
 	for _, want := range []string{
 		`"memory":{"budget":7,"floor":2,"reserve":1}`,
-		`{"file":"a.py","cut":false,"tests":["::x","::y"],"needs":[[1,3221225472,1048576]]}`,
+		`{"file":"a.py","cut":false,"tests":["::x","::y"],"needs":[[1,5,3221225472,1048576]]}`,
 		`{"file":"b.py","cut":false,"tests":["::z"]}`,
 	} {
 		if got := config(); !strings.Contains(got, want) {

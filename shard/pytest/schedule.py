@@ -11,7 +11,8 @@ it costs nothing, but belongs to its worker.
 
 With a budget, a test starts only when it fits: when what the others hold and
 may still take, and what it needs itself on top of what its worker holds, come
-to no more than the budget. Where nothing fits and nothing runs, one test runs
+to no more than the budget. What earlier tests left on its worker, such as a
+fixture that stays, may be part of its measured need, and counts once. Where nothing fits and nothing runs, one test runs
 alone.
 """
 
@@ -33,11 +34,34 @@ HELD = 64 << 20  # bytes that earlier tests left on a worker and that are worth 
 
 
 class Need(NamedTuple):
-    """What a test needs over what its worker holds before it, and what it
-    leaves behind, in bytes."""
+    """What a test's worker holds over its floor during the test at most, what
+    the test leaves behind, and what it surely adds to what its worker holds
+    before it, in bytes."""
 
     need: int = 0
     kept: int = 0
+    low: int = 0
+
+    def over(self, inherited: int) -> int:
+        """Return what it needs on top of what a worker holds that has so much
+        over its floor. The plan reckons the same: shard/fit.go, demand."""
+        return max(self.low, self.kept, self.need - max(0, inherited))
+
+
+class Room(NamedTuple):
+    """What a worker may take: over what it holds, and over its floor."""
+
+    more: int
+    total: int
+
+    def less(self, size: int) -> Room:
+        return Room(max(0, self.more - size), max(0, self.total - size))
+
+    def after(self, kept: int) -> Room:
+        return Room(self.more - kept, self.total)
+
+    def has(self, need: Need) -> bool:
+        return max(need.low, need.kept) <= self.more and need.need <= self.total
 
 
 NOTHING = Need()
@@ -90,6 +114,11 @@ class Worker:
     @property
     def open(self) -> bool:
         return self.ready and not self.closed
+
+    @property
+    def inherited(self) -> int:
+        """Bytes over its floor that it held when it last ran nothing."""
+        return max(0, self.base - self.floor)
 
     @property
     def started(self) -> int:
@@ -317,7 +346,7 @@ class Schedule:
                 if not self.may_start(sequence, room):
                     self.wait(worker)
                     break
-                room -= self.kept(sequence[-1])
+                room = room.after(self.kept(sequence[-1]))
             tests = self.take(worker, sequence, room)
             if not tests:
                 close = wanted > 1 and self.nothing_for(worker)
@@ -351,7 +380,7 @@ class Schedule:
     def is_quick(self, worker: Worker, test: int) -> bool:
         return not self.need(test) and (test in self.fillers or 0 < worker.pace < QUICK)
 
-    def may_start(self, sequence: list[int], room: int) -> bool:
+    def may_start(self, sequence: list[int], room: Room) -> bool:
         """Report whether the last test of a sequence fits."""
         if self.fits(sequence[-1], room):
             return True
@@ -360,19 +389,18 @@ class Schedule:
             return True
         return False
 
-    def fits(self, test: int, room: int) -> bool:
+    def fits(self, test: int, room: Room) -> bool:
         """Report whether a test fits. One that needs nothing always does, even
         where earlier tests have left more than they should."""
-        need = self.need(test)
-        return not self.budget or not need or need <= room
+        return not self.budget or test not in self.needs or not self.need(test) or room.has(self.needs[test])
 
-    def take(self, worker: Worker, sequence: list[int], room: int) -> Iterable[int]:
+    def take(self, worker: Worker, sequence: list[int], room: Room) -> Iterable[int]:
         """Take the next test for a worker, one that fits if there is any; with
         no budget, all of its unit. Where none fits, and one must come so that
         the one before it starts, take one that will have to wait."""
         if self.budget:
             others = [w for w in self.workers.values() if w is not worker]
-            room = max(0, room - sum(map(self.claim, others)))  # a test that needs nothing may always be parked
+            room = room.less(sum(map(self.claim, others)))  # a test that needs nothing may always be parked
         unit = next((unit for unit in worker.own if self.fits(unit.tests[0], room)), None)
         unit = unit or self.choose(worker, sequence, room)
         if unit is None and (self.alone or (sequence and not self.can_wait(worker, sequence[-1]))):
@@ -404,9 +432,9 @@ class Schedule:
             return 0
         if worker.turn != NO_TURN and worker.passed < PATIENCE * len(self.workers):
             return 0
-        return self.need(worker.sent[0])
+        return self.needs.get(worker.sent[0], NOTHING).over(worker.inherited)
 
-    def choose(self, worker: Worker, sequence: list[int], room: int) -> Unit | None:
+    def choose(self, worker: Worker, sequence: list[int], room: Room) -> Unit | None:
         """Choose a unit that has not begun and fits. Heavy ones come early,
         where they fit, and light ones fill what is left; but one worker keeps
         to the planned order, which has the slow ones first. None may mean
@@ -414,13 +442,13 @@ class Schedule:
         if not self.heavy:
             return self.choose_light(room)
         due = self.due()
-        if due is not None and due.need > room:
-            room = max(0, room - due.need)  # nothing may take what it waits for
+        if due is not None and due.need > room.total:
+            room = room.less(due.need)  # nothing may take what it waits for
         last = sequence[-1] if sequence else None
         if last is not None and self.is_heavy(last):
             # What comes next has its memory when the heavy one is gone.
-            return self.choose_filler() or self.take_heavy(self.largest(room + self.need(last)))
-        at = self.largest(room)
+            return self.choose_filler() or self.take_heavy(self.fitting(room.less(-self.need(last))))
+        at = self.fitting(room)
         early = at < len(self.heavy) and self.may_be_early(worker, self.heavy[at][3])
         quick = last is None or self.is_quick(worker, last)
         if early and (quick or not self.plain):
@@ -432,6 +460,15 @@ class Schedule:
         if early or (scarce and not quick):
             return self.choose_filler() or self.choose_light(room)
         return None if scarce and self.plain == len(self.light) else self.choose_light(room)
+
+    def fitting(self, room: Room) -> int:
+        """Return the place of the most needy of the heavy units that fit, as
+        far as a look at some of those tells that may."""
+        start = self.largest(room.total)
+        for at in range(start, min(start + LOOK, len(self.heavy))):
+            if self.fits(self.heavy[at][3].tests[0], room):
+                return at
+        return max(self.largest(room.more), start)
 
     def largest(self, room: int) -> int:
         """Return the place of the most needy of the heavy units that fit."""
@@ -459,7 +496,7 @@ class Schedule:
             self.heavy[head][3].passed += 1
         return unit
 
-    def choose_light(self, room: int) -> Unit | None:
+    def choose_light(self, room: Room) -> Unit | None:
         """Take the first light unit that fits; a look at some of them must do."""
         for i, unit in zip(range(LOOK), self.light):
             if self.fits(unit.tests[0], room):
@@ -522,7 +559,7 @@ class Schedule:
             self.alone = False
         return []
 
-    def should_renew(self, worker: Worker, sequence: list[int], room: int) -> bool:
+    def should_renew(self, worker: Worker, sequence: list[int], room: Room) -> bool:
         """Report whether a worker shall end for a new one to take its place:
         earlier tests left so much, on it and others, that a test which could
         run would not fit though nothing else ran. What is parked on it runs
@@ -537,7 +574,11 @@ class Schedule:
     def most_waiting(self) -> int:
         """Return the most that a test may need that waits and could run."""
         at = self.largest(self.limit())
-        needs = [self.heavy[at][3].need] if at < len(self.heavy) else []
+        needs = []
+        if at < len(self.heavy):
+            unit = self.heavy[at][3]
+            need = max((self.needs[test] for test in unit.tests if test in self.needs), default=NOTHING)
+            needs.append(min(need.over(w.inherited) for w in self.workers.values()))
         if len(self.light) > self.plain:
             needs.append(self.share)
         needs += [self.claim(w) for w in self.workers.values()]
@@ -560,21 +601,21 @@ class Schedule:
         peak = kept = 0
         for test, _ in zip(worker.sent, range(worker.started)):
             need = self.needs.get(test, NOTHING)
-            peak = max(peak, kept + need.need)
+            peak = max(peak, kept + need.over(worker.inherited + kept))
             kept += need.kept
         return max(self.held(worker), worker.base + peak)
 
-    def room(self, worker: Worker) -> int:
+    def room(self, worker: Worker) -> Room:
         """Return what a worker that runs nothing may take."""
         if not self.budget:
-            return 0
+            return Room(0, 0)
         others = [w for w in self.workers.values() if w is not worker]
         taken = self.memory.others + sum(map(self.committed, others)) + worker.base
         room = self.budget - taken
         if self.memory.available is not None:
             coming = sum(self.committed(w) - self.held(w) for w in others)
             room = min(room, self.memory.available - self.reserve - coming)
-        return room
+        return Room(room, room + worker.inherited)
 
     def limit(self) -> int:
         """Return what a test may need that runs while all workers hold
