@@ -7,9 +7,9 @@ def test_before(n, work):
 
 
 def test_heavy(take):
-    take(300)
+    take(1350)
 
 
-@pytest.mark.parametrize("n", range(9))
+@pytest.mark.parametrize("n", range(8))
 def test_after(n, work):
     work()

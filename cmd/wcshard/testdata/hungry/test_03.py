@@ -10,6 +10,6 @@ def test_heavy(take):
     take(350)
 
 
-@pytest.mark.parametrize("n", range(9))
+@pytest.mark.parametrize("n", range(8))
 def test_after(n, work):
     work()

@@ -10,6 +10,6 @@ def test_heavy(take):
     take(750)
 
 
-@pytest.mark.parametrize("n", range(8))
+@pytest.mark.parametrize("n", range(7))
 def test_after(n, work):
     work()
