@@ -61,7 +61,7 @@ func (e *Estimator) upper(samples []sample, of []Outcome, low int64) (high, kept
 		}
 		// A worker may give back some of its floor before the test, so a rise
 		// may exceed the bound of its own run by a little.
-		bound := s.peak - floor
+		bound := max(0, s.peak-floor)
 		if alike := (Need{Low: bound, High: low}); bound < low && alike.Certain() {
 			bound = low
 		}

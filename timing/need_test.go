@@ -74,6 +74,19 @@ func TestNeed(t *testing.T) {
 	}
 }
 
+// A worker that has given back some of its floor is below it during a light
+// test, which is then known to need next to nothing, and not unknown.
+func TestNeedBelowFloor(t *testing.T) {
+	got := memories(seen(Passed, 95, 96, 96)).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Need
+	if got.Low != mib || got.High != mib || !got.Certain() {
+		t.Errorf("rose by 1 MiB: %+v", got)
+	}
+	got = memories(seen(Passed, 95, 95, 95)).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Need
+	if got.High <= 0 || got.High > mib || !got.Certain() {
+		t.Errorf("rose by nothing: %+v, want it known", got)
+	}
+}
+
 // Child processes are the test's as well. Of tests that died, the samples give
 // a lower bound, above what the worker held before.
 func TestNeedFromResults(t *testing.T) {
