@@ -44,7 +44,7 @@ type balance struct {
 // items that share one put together first. Both are tried again with somewhat
 // more room than the goal where they miss it: what does not quite fit pays for
 // its set-ups in another bin. The best division counts.
-func newBalance(it *items, n int) *balance {
+func newBalance(it *items, n, work int) *balance {
 	n = min(n, int(it.blocks))
 	if n == 0 {
 		return &balance{items: it}
@@ -52,10 +52,10 @@ func newBalance(it *items, n int) *balance {
 	goal := it.evenly(int64(n))
 	costly := it.costlyShared(n, goal)
 	var best *balance
-	work := effort
+	budget := work
 	for _, room := range rooms {
 		for _, costly := range [][]int64{nil, costly} {
-			if best != nil && (work < effort/4 || room > 0 && (best.within(best.longest(), coarse) || it.blocks > maxByWorker)) {
+			if best != nil && (work < budget/4 || room > 0 && (best.within(best.longest(), coarse) || it.blocks > maxByWorker)) {
 				return best
 			}
 			if best != nil && room == 0 && costly == nil {
@@ -63,7 +63,7 @@ func newBalance(it *items, n int) *balance {
 			}
 			b := divide(it, n, goal, goal+goal/1000*room, costly, work)
 			work = b.work
-			if best == nil || cmp.Or(cmp.Compare(b.longest(), best.longest()), cmp.Compare(b.sum(), best.sum())) < 0 {
+			if best == nil || b.beats(best) {
 				best = b
 			}
 		}
@@ -82,6 +82,16 @@ func divide(it *items, n int, goal, room int64, costly []int64, work int) *balan
 	b.refine()
 	b.search()
 	return b
+}
+
+// beats reports whether a division is better: its longest bin is shorter, or
+// both are as good as it gets and it costs less in all.
+func (b *balance) beats(other *balance) bool {
+	mine, others := b.longest(), other.longest()
+	if b.within(mine, fine) && b.within(others, fine) {
+		return cmp.Or(cmp.Compare(b.sum(), other.sum()), cmp.Compare(mine, others)) < 0
+	}
+	return cmp.Or(cmp.Compare(mine, others), cmp.Compare(b.sum(), other.sum())) < 0
 }
 
 // sum returns the sum of all loads.

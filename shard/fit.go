@@ -282,6 +282,7 @@ type lane struct {
 	free   int64 // when it is done with its test
 	unit   int   // what it works at, -1: nothing
 	next   int   // test of the unit
+	soon   int   // unit that it works at then, -1: not known
 	looked int   // schedule.freed when it last looked at the units that wait
 	kept   int64 // what the tests so far left
 	use    int64 // what it holds over its floor
@@ -306,10 +307,8 @@ func (r *runner) within(pieces []stretch, workers int, limit int64) (wall int64,
 	}
 	r.forget(workers)
 	s := schedule{runner: r, units: r.unitsOf(pieces), lanes: make([]lane, workers), limit: limit, last: -1}
-	for w := range s.lanes {
-		s.lanes[w].unit = -1
-	}
 	r.peak = 0
+	s.begin(!r.needy(pieces))
 	for s.step() {
 		if r.work <= 0 {
 			return r.roughly(pieces, workers, limit)
@@ -344,8 +343,8 @@ func (r *runner) unitsOf(pieces []stretch) []unit {
 	var units []unit
 	index := map[int32]int{}
 	for i := range pieces {
-		for _, p := range pieces[i].tests {
-			u := r.unit(&pieces[i], p)
+		for j, p := range pieces[i].tests {
+			u := r.unit(&pieces[i], j)
 			k, ok := index[u]
 			if !ok {
 				k = len(units)
@@ -375,13 +374,61 @@ type schedule struct {
 	last    int
 }
 
+// lookAhead is ahead for a lane that has come to the last test of its unit.
+func (s *schedule) lookAhead(l *lane) {
+	if l.next == len(s.units[l.unit].tests) {
+		s.ahead(l)
+	}
+}
+
+// begin gives each lane a unit, and then those that have one test a second one,
+// as plain does.
+func (s *schedule) begin(reverse bool) {
+	var single []int
+	for w := range s.lanes {
+		l := &s.lanes[w]
+		l.unit, l.soon = -1, -1
+		u := s.take(l)
+		if u < 0 {
+			l.parked = true
+			continue
+		}
+		l.unit = u
+		if s.start(w, s.units[u].tests[0]); l.next == len(s.units[u].tests) {
+			single = append(single, w)
+		}
+	}
+	if reverse {
+		slices.Reverse(single)
+	}
+	for _, w := range single {
+		s.ahead(&s.lanes[w])
+	}
+}
+
+// ahead lets a lane that has come to the last test of its unit take the next
+// one. Where units wait for memory, which of them comes next is seen when the
+// test is done.
+func (s *schedule) ahead(l *lane) {
+	if s.next == len(s.units) || len(s.waiting) > 0 {
+		return
+	}
+	kept := l.kept
+	l.kept = l.after
+	if s.fits(l, s.units[s.next].tests[0]) {
+		l.soon = s.next
+		s.next++
+	}
+	l.kept = kept
+}
+
 // step lets the lane that is free first take its next test; it returns false
 // at the end.
 func (s *schedule) step() bool {
 	s.work -= len(s.lanes)
 	w := -1
 	for k := range s.lanes {
-		if l := &s.lanes[k]; !l.parked && (w < 0 || l.free < s.lanes[w].free) {
+		if l := &s.lanes[k]; !l.parked && (w < 0 || l.free <= s.lanes[w].free) {
 			w = k
 		}
 	}
@@ -391,11 +438,12 @@ func (s *schedule) step() bool {
 	l := &s.lanes[w]
 	s.end(l)
 	if l.unit >= 0 && l.next == len(s.units[l.unit].tests) {
-		l.unit = -1
+		l.unit, l.soon, l.next = l.soon, -1, 0
 	}
 	if l.unit >= 0 {
 		if p := s.units[l.unit].tests[l.next]; s.fits(l, p) {
 			s.start(w, p)
+			s.lookAhead(l)
 		} else {
 			l.parked = true
 		}
@@ -404,6 +452,7 @@ func (s *schedule) step() bool {
 	if u := s.take(l); u >= 0 {
 		l.unit, l.next = u, 0
 		s.start(w, s.units[u].tests[0])
+		s.lookAhead(l)
 	} else {
 		l.parked = true
 	}
@@ -492,7 +541,7 @@ func (s *schedule) restart() bool {
 	}
 	for k := range s.lanes {
 		l := &s.lanes[k]
-		*l = lane{free: now + s.base, unit: l.unit, next: l.next}
+		*l = lane{free: now + s.base, unit: l.unit, next: l.next, soon: l.soon}
 	}
 	s.used = 0
 	s.freed++

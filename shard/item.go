@@ -38,24 +38,37 @@ const (
 // newItems divides the tests for which take is true. take is the same for
 // all tests of a block.
 func newItems(q *sequence, take func(p int32) bool) *items {
+	return newItemsBy(q, take, nil)
+}
+
+// newItemsBy is newItems with an item for each of several keys of a file's
+// blocks: keys has them by root; nil is one key.
+func newItemsBy(q *sequence, take func(p int32) bool, keys []int32) *items {
 	it := &items{sequence: q, seen: make([]uint32, len(q.setup)), owner: make([]int32, len(q.setup))}
 	block := make([]int32, len(q.root)) // by root
 	spans := q.spanning()
 	var across []int32
 	for f := range q.files {
-		lo := it.blocks
+		var roots []int32
 		for p := q.from[f]; p < q.from[f+1]; p++ {
 			switch {
 			case q.root[p] != p || !take(p):
 			case spans[p]:
 				across = append(across, p)
 			default:
-				block[p] = it.blocks
-				it.blocks++
+				roots = append(roots, p)
 			}
 		}
-		if it.blocks > lo {
-			it.list = append(it.list, item{lo: lo, hi: it.blocks})
+		if keys != nil {
+			slices.SortStableFunc(roots, func(p, r int32) int { return cmp.Compare(keys[p], keys[r]) })
+		}
+		for i, p := range roots {
+			if i == 0 || keys != nil && keys[p] != keys[roots[i-1]] {
+				it.list = append(it.list, item{lo: it.blocks, hi: it.blocks})
+			}
+			block[p] = it.blocks
+			it.blocks++
+			it.list[len(it.list)-1].hi = it.blocks
 		}
 	}
 	for _, p := range across {
@@ -66,6 +79,84 @@ func newItems(q *sequence, take func(p int32) bool) *items {
 	it.fill(block, take)
 	it.findSetups()
 	return it
+}
+
+// carve divides the items further, for n bins: in each file, tests that need a
+// costly set-up which others of the file don't need are an item of their own,
+// so that they can be where others are that need it. It returns nil where
+// there are none.
+func (it *items) carve(n int) *items {
+	keys := make([]int32, len(it.root))
+	some := false
+	least := it.evenly(int64(n)) / 100
+	for i := range it.list {
+		x := &it.list[i]
+		for s, n := range it.blocksNeeding(x.lo, x.hi, least) {
+			if n == x.hi-x.lo {
+				continue
+			}
+			some = true
+			for b := x.lo; b < x.hi; b++ {
+				root := it.root[it.tests[it.start[b]]]
+				if k := keys[root] - 1; (k < 0 || it.dearer(s, k)) && it.needs(b, s) {
+					keys[root] = s + 1
+				}
+			}
+		}
+	}
+	if !some {
+		return nil
+	}
+	taken := make([]bool, len(it.root))
+	for _, p := range it.tests {
+		taken[p] = true
+	}
+	order := it.ranks(keys)
+	return newItemsBy(it.sequence, func(p int32) bool { return taken[p] }, order)
+}
+
+// ranks replaces the set-ups in keys, from 1, by numbers that follow from what
+// a plan may depend on: where the set-up is needed first.
+func (it *items) ranks(keys []int32) []int32 {
+	rank, next := map[int32]int32{0: 0}, int32(1)
+	out := make([]int32, len(keys))
+	for p, k := range keys {
+		if _, ok := rank[k]; !ok {
+			rank[k] = next
+			next++
+		}
+		out[p] = rank[k]
+	}
+	return out
+}
+
+// dearer orders set-ups by their cost, and those that cost the same.
+func (it *items) dearer(s, t int32) bool {
+	return cmp.Or(cmp.Compare(it.setup[s], it.setup[t]), it.compareSetups(t, s)) > 0
+}
+
+// blocksNeeding counts the blocks from lo to hi that need each set-up dearer
+// than so much.
+func (it *items) blocksNeeding(lo, hi int32, least int64) map[int32]int32 {
+	count := map[int32]int32{}
+	for b := lo; b < hi; b++ {
+		it.eachSetup(b, b+1, func(s int32) {
+			if it.setup[s] > least {
+				count[s]++
+			}
+		})
+	}
+	return count
+}
+
+// needs reports whether a block needs a set-up.
+func (it *items) needs(b, s int32) bool {
+	for _, p := range it.tests[it.start[b]:it.start[b+1]] {
+		if _, found := slices.BinarySearch(it.test(p).Setups, int(s)); found {
+			return true
+		}
+	}
+	return false
 }
 
 // spanning marks the roots whose tests are of several files.

@@ -73,16 +73,26 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	plan := q.assemble(fleet, &by, packs, pool)
 	bound := light.poolBound(fleet)
 	try := func(other [][]int32) {
-		trial := q.assemble(fleet, &by, packs, other)
-		if count(q.cutFiles(other)) < len(pool) && above(plan.longest(Pool), micros(trial.longest(Pool)), coarse) {
+		many := count(q.cutFiles(other)) >= len(pool)
+		if many && len(q.setup) == 0 {
+			return
+		}
+		if trial := q.assemble(fleet, &by, packs, other); trial.beats(plan, many) {
 			plan = trial
 		}
 	}
 	if fleet.Workers > 1 && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
 		try(light.byWorker(fleet.Shards, fleet.Workers))
 	}
+	if carved := light.carve(fleet.Shards); carved != nil {
+		try(carved.byLoad(fleet.Shards))
+		if fleet.Workers > 1 && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
+			try(carved.byWorker(fleet.Shards, fleet.Workers))
+		}
+	}
 	if weighed := q.byMemory(fleet, inPool); weighed != nil && above(plan.longest(Pool), bound, coarse) {
-		try(newItems(weighed, inPool).byLoad(fleet.Shards))
+		it := newItems(weighed, inPool)
+		try(it.byLoad(fleet.Shards))
 	}
 	if warning != "" {
 		plan.Warnings = append(plan.Warnings, warning)
@@ -92,6 +102,33 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 		plan.Warnings = append(plan.Warnings, fmt.Sprintf("%d pool shards instead of %d: there are no more tests to part", n, fleet.Shards))
 	}
 	return plan, nil
+}
+
+// beats reports whether a plan is enough better than another one in its pool:
+// its longest job shorter, or as long and all jobs together shorter. Many cuts,
+// as many as there are shards, must bring more, and set-ups be known whose price
+// says what they cost.
+func (p *Plan) beats(other *Plan, many bool) bool {
+	least := int64(coarse)
+	if many {
+		least = pays
+	}
+	mine, others := micros(p.longest(Pool)), micros(other.longest(Pool))
+	if others-mine > mine/1000*least {
+		return true
+	}
+	return mine-others <= others/1000*fine && above(other.sum(Pool), micros(p.sum(Pool)), least)
+}
+
+// sum returns the wall time of all shards of one kind.
+func (p *Plan) sum(kind Kind) time.Duration {
+	sum := time.Duration(0)
+	for i := range p.Shards {
+		if p.Shards[i].Kind == kind {
+			sum += p.Shards[i].Wall
+		}
+	}
+	return sum
 }
 
 // above reports whether d is more than so many thousandths above so many

@@ -68,9 +68,24 @@ type Piece struct {
 	Cut   bool     // the file's tests may go to different workers: it has been cut over shards or is too long for one worker
 	Tests []string // what follows File in the node IDs (timing.NodeID.Rest), in running order
 
+	// Units says which of the tests stay on one worker, in runs as long as Tests
+	// together. It is nil where Cut says all: each test goes where there is room,
+	// or all to one worker.
+	Units []UnitRun
+
 	// Needs are the tests that matter to the memory of the job, ascending by
 	// Test: those whose need or kept memory is at least MinNeed.
 	Needs []TestNeed
+}
+
+// UnitRun is consecutive tests of a piece that stay on one worker with all tests
+// of their shard, in other pieces too, that have the same number.
+//
+// Units with a number are begun before everything else, in the order of their
+// numbers. Tests with the number 0 go as Cut says.
+type UnitRun struct {
+	Unit  int // from 1; 0: none
+	Tests int // at least 1
 }
 
 // MinNeed is the least memory of a test that a plan mentions, in bytes. All

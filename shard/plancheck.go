@@ -122,7 +122,28 @@ func (c *planChecker) piece(s *Shard, p *Piece) error {
 			return fmt.Errorf("shard %s: test %q of %q does not start with \"::\" or is not UTF-8", s.Name, t, p.File)
 		}
 	}
+	if err := c.units(s, p); err != nil {
+		return err
+	}
 	return c.needs(s, p)
+}
+
+// maxUnit bounds the numbers of units.
+const maxUnit = 1 << 30
+
+func (c *planChecker) units(s *Shard, p *Piece) error {
+	left, some := len(p.Tests), false
+	for i, u := range p.Units {
+		if u.Unit < 0 || u.Unit > maxUnit || u.Tests < 1 || u.Tests > left || i > 0 && u.Unit == p.Units[i-1].Unit {
+			return fmt.Errorf("shard %s: %d tests of %q in unit %d: want a unit of 0 to %d, another one than before, and as many tests as there are", s.Name, u.Tests, p.File, u.Unit, maxUnit)
+		}
+		left -= u.Tests
+		some = some || u.Unit > 0
+	}
+	if p.Units != nil && (left > 0 || !some) {
+		return fmt.Errorf("shard %s: the units of %q leave out %d tests, or are none", s.Name, p.File, left)
+	}
+	return nil
 }
 
 func (c *planChecker) needs(s *Shard, p *Piece) error {

@@ -189,6 +189,17 @@ func appendPiece(b []byte, p *Piece) []byte {
 	if p.Cut {
 		b = append(b, `,"cut":true`...)
 	}
+	if len(p.Units) > 0 {
+		b = append(b, `,"units":[`...)
+		for i, u := range p.Units {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendInt(append(b, '['), int64(u.Unit))
+			b = append(appendInt(append(b, ','), int64(u.Tests)), ']')
+		}
+		b = append(b, ']')
+	}
 	b = append(b, `,"tests":[`...)
 	for i, t := range p.Tests {
 		if i > 0 {

@@ -221,6 +221,9 @@ func (e *endless) Read(p []byte) (int, error) {
 	return copy(p, e.body), nil
 }
 
+// last is the cut piece of two tests of the sample plan.
+func last(p *Plan) *Piece { return &p.Shards[2].Pieces[0] }
+
 func TestWriteRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -232,6 +235,10 @@ func TestWriteRefuses(t *testing.T) {
 		{"bytes in an argument", func(p *Plan) { p.Collector.Args = []string{"\xff"} }, `"\xff" is not UTF-8`},
 		{"an empty shard", func(p *Plan) { p.Shards[1].Pieces = nil }, "has no tests"},
 		{"a file twice", func(p *Plan) { p.Shards[1].Pieces = append(p.Shards[1].Pieces, p.Shards[1].Pieces[0]) }, "has two pieces of"},
+		{"units of more tests than there are", func(p *Plan) { p.Shards[1].Pieces[0].Units = []UnitRun{{1, 2}} }, "as many tests as there are"},
+		{"units of fewer", func(p *Plan) { last(p).Units = []UnitRun{{1, 1}} }, "leave out 1 tests"},
+		{"two runs of one unit", func(p *Plan) { last(p).Units = []UnitRun{{1, 1}, {1, 1}} }, "another one than before"},
+		{"units that are none", func(p *Plan) { last(p).Units = []UnitRun{{0, 2}} }, "or are none"},
 	} {
 		p := samplePlan(t)
 		c.edit(p)

@@ -261,7 +261,7 @@ func (r *planReader) shard() (s Shard, last bool, err error) {
 	return s, false, r.errorf("got %s, want the end of shard %s", excerpt(line), s.Name)
 }
 
-// piece reads one line {"file":"…","tests":["…","…"],"needs":[[1,2,3]]}. It is read by hand, as
+// piece reads one line {"file":"…","cut":true,"units":[[1,2]],"tests":["…","…"],"needs":[[1,2,3]]}. It is read by hand, as
 // a large plan is nothing but such lines; the strings share the line's memory.
 func (r *planReader) piece() (p Piece, more bool, err error) {
 	line, err := r.line()
@@ -272,6 +272,9 @@ func (r *planReader) piece() (p Piece, more bool, err error) {
 	s.word(`{"file":`)
 	p.File = s.str()
 	p.Cut = s.opt(`,"cut":true`)
+	if s.opt(`,"units":[`) {
+		p.Units = s.units()
+	}
 	s.word(`,"tests":[`)
 	p.Tests = make([]string, 0, strings.Count(s.text, `","`)+1)
 	for {
@@ -308,6 +311,24 @@ func (s *pieceScanner) opt(word string) bool {
 func (s *pieceScanner) word(word string) {
 	if !s.opt(word) {
 		s.bad = true
+	}
+}
+
+// units takes a list of runs; there is at least one.
+func (s *pieceScanner) units() []UnitRun {
+	var list []UnitRun
+	for {
+		var u UnitRun
+		s.word("[")
+		u.Unit = int(s.number())
+		s.word(",")
+		u.Tests = int(s.number())
+		s.word("]")
+		list = append(list, u)
+		if s.bad || !s.opt(",") {
+			s.word("]")
+			return list
+		}
 	}
 }
 

@@ -13,7 +13,7 @@ const maxByWorker = 100_000
 // workers a shard that is balanced so can still be too long, where it has more
 // long tests than workers.
 func (it *items) byLoad(n int) [][]int32 {
-	b := newBalance(it, n)
+	b := newBalance(it, n, effort)
 	pool := make([][]int32, len(b.bins))
 	for k := range b.bins {
 		pool[k] = it.testsOf(b.bins[k : k+1])
@@ -25,7 +25,7 @@ func (it *items) byLoad(n int) [][]int32 {
 // its own, and then the bins over the shards, parts of one item together.
 // It answers for each worker, but cuts more files than byLoad.
 func (it *items) byWorker(n, workers int) [][]int32 {
-	b := newBalance(it, n*workers)
+	b := newBalance(it, n*workers, effort)
 	n = min(n, len(b.bins))
 	order := make([]int, len(b.bins))
 	for k := range order {
@@ -41,13 +41,13 @@ func (it *items) byWorker(n, workers int) [][]int32 {
 				empty++
 			}
 		}
-		best, shared := -1, 0
+		best, shared := -1, int64(0)
 		for g := range groups {
 			if len(groups[g]) == workers || len(order)-i == empty && len(groups[g]) > 0 {
 				continue
 			}
-			s := inCommon(groups[g], &b.bins[k])
-			if best < 0 || s > shared || s == shared && load[g] < load[best] {
+			s := b.inCommon(groups[g], &b.bins[k])
+			if best < 0 || cmp.Or(cmp.Compare(s, shared), cmp.Compare(load[best], load[g])) > 0 {
 				best, shared = g, s
 			}
 		}
@@ -61,18 +61,23 @@ func (it *items) byWorker(n, workers int) [][]int32 {
 	return pool
 }
 
-// inCommon counts the cut items that a group of bins and one more have in
-// common.
-func inCommon(group []bin, b *bin) int {
-	n := 0
-	for i := range b.parts {
-		if b.parts[i].blocks == nil {
+// inCommon returns the cut items that a group of bins and one more have in
+// common, and what they both pay for set-ups that no other job would, then.
+func (b *balance) inCommon(group []bin, x *bin) int64 {
+	n := int64(0)
+	for i := range x.parts {
+		if x.parts[i].blocks == nil {
 			continue
 		}
 		for k := range group {
-			if group[k].find(b.parts[i].item) >= 0 {
+			if group[k].find(x.parts[i].item) >= 0 {
 				n++
 			}
+		}
+	}
+	for s := range x.needed {
+		if cost := b.setup[s]; x.needed[s] > 0 && cost > b.goal/100 && slices.ContainsFunc(group, func(y bin) bool { return y.needed[s] > 0 }) {
+			n += cost
 		}
 	}
 	return n

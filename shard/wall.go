@@ -21,15 +21,16 @@ type runner struct {
 	seen  []uint32 // by worker and set-up: the last run that had it there
 	epoch uint32
 
-	work    int   // looks at lanes and units that schedules within memory may still take
-	spare   int   // workers that the last job staffed goes without for the sake of memory
-	limited bool  // the tests of the job cannot all meet
-	limit   int64 // what they may need together, over the floors of their workers
-	peak    int64 // what the last run within the limit came to
+	work     int   // looks at lanes and units that schedules within memory may still take
+	laneWork int   // and what may still go into dividing jobs over their workers
+	spare    int   // workers that the last job staffed goes without for the sake of memory
+	limited  bool  // the tests of the job cannot all meet
+	limit    int64 // what they may need together, over the floors of their workers
+	peak     int64 // what the last run within the limit came to
 }
 
 func newRunner(q *sequence) *runner {
-	return &runner{sequence: q, spans: q.spanning(), work: scheduleEffort}
+	return &runner{sequence: q, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
 }
 
 // A stretch is a piece in the making.
@@ -37,8 +38,9 @@ type stretch struct {
 	file  int32
 	cut   bool
 	tests []int32
-	load  int64 // on one worker
-	top   int64 // the longest part that stays on one worker
+	units []int32 // of each test: tests with the same number stay on one worker, over pieces too; 0 is none; nil where no test has one
+	load  int64   // on one worker
+	top   int64   // the longest part that stays on one worker
 }
 
 // shard orders the tests of one job, foresees its wall time, and drops the
@@ -56,6 +58,7 @@ func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) Sha
 		for i, p := range x.tests {
 			piece.Tests[i] = r.test(p).ID.Rest()
 		}
+		piece.Units = unitRuns(x.units)
 		piece.Needs = r.needs(x.tests)
 		s.Pieces = append(s.Pieces, piece)
 	}
@@ -185,10 +188,13 @@ func (r *runner) stretches(tests []int32, cut []bool) []stretch {
 	return out
 }
 
-// unit names what stays on one worker with position p: its whole piece, or,
-// in a cut one and across files, its block.
-func (r *runner) unit(x *stretch, p int32) int32 {
-	if x.cut || r.spans[r.root[p]] {
+// unit names what stays on one worker with test k of a piece: what the plan has
+// put together, or its whole piece, or, in a cut one and across files, its block.
+func (r *runner) unit(x *stretch, k int) int32 {
+	if x.units != nil && x.units[k] > 0 {
+		return math.MinInt32 + x.units[k]
+	}
+	if p := x.tests[k]; x.cut || r.spans[r.root[p]] {
 		return r.root[p]
 	}
 	return -1 - x.file
@@ -200,11 +206,11 @@ func (r *runner) units(pieces []stretch, loose bool, limit int) int {
 	seen := map[int32]bool{}
 	for i := range pieces {
 		x := &pieces[i]
-		for _, p := range x.tests {
+		for k, p := range x.tests {
 			if loose {
 				seen[r.root[p]] = true
 			} else {
-				seen[r.unit(x, p)] = true
+				seen[r.unit(x, k)] = true
 			}
 			if len(seen) == limit {
 				return limit
@@ -232,8 +238,10 @@ func (r *runner) settle(pieces []stretch, workers int) int64 {
 		return r.load(all)
 	}
 	for i := range pieces {
+		pieces[i].units = nil
 		r.order(&pieces[i])
 	}
+	whole := slices.Clone(pieces)
 	sortPieces(pieces)
 	best, last := r.run(pieces, workers)
 	// Each step spreads the piece that ends last. Several may be as long as each
@@ -253,7 +261,14 @@ func (r *runner) settle(pieces []stretch, workers int) int64 {
 			best, idle = wall, -1
 		}
 	}
-	return best
+	if r.limited {
+		return best
+	}
+	bundled, wall := r.divideLanes(whole, workers, best)
+	if bundled != nil {
+		copy(pieces, bundled)
+	}
+	return wall
 }
 
 func sortPieces(pieces []stretch) {
@@ -374,37 +389,130 @@ func (r *runner) run(pieces []stretch, workers int) (wall int64, last int) {
 	return r.plain(pieces, workers)
 }
 
-// plain is run where memory is no matter.
-func (r *runner) plain(pieces []stretch, workers int) (wall int64, last int) {
-	r.forget(workers)
-	free := make([]int64, workers)
-	where := map[int32]int{}
-	last = -1
+// A span is tests of one piece that a worker runs one after another.
+type span struct{ piece, lo, hi int32 }
+
+// lineUp lists the units in the order in which workers take them: numbered ones
+// first, then the others as they come. Most units are one span; more has the
+// other spans of those that are not.
+func (r *runner) lineUp(pieces []stretch) (units []span, more map[int][]span) {
+	index := map[int32]int{} // of the units that may go on elsewhere
+	more = map[int][]span{}
+	var numbered []int32 // of each unit
+	most := int32(0)
 	for i := range pieces {
 		x := &pieces[i]
-		unit, w := int32(math.MinInt32), 0
-		for _, p := range x.tests {
-			if u := r.unit(x, p); u != unit {
-				unit = u
-				var begun bool
-				if w, begun = where[u]; !begun {
-					for k := range free {
-						if free[k] < free[w] {
-							w = k
-						}
-					}
-				}
-				if u < 0 || r.spans[u] { // others are not interrupted
-					where[u] = w
-				}
+		for lo := 0; lo < len(x.tests); {
+			u := r.unit(x, lo)
+			hi := lo + 1
+			for hi < len(x.tests) && r.unit(x, hi) == u {
+				hi++
 			}
-			free[w] += r.alone(w, p)
-			if free[w] > wall {
-				wall, last = free[w], i
+			s := span{int32(i), int32(lo), int32(hi)}
+			lo = hi
+			if k, ok := index[u]; ok {
+				more[k] = append(more[k], s)
+				continue
+			}
+			number := int32(math.MaxInt32)
+			if n := x.units; n != nil && n[s.lo] > 0 {
+				number = n[s.lo]
+				most = max(most, number)
+			}
+			if number < math.MaxInt32 || u < 0 || r.spans[u] {
+				index[u] = len(units)
+			}
+			units = append(units, s)
+			numbered = append(numbered, number)
+		}
+	}
+	if most == 0 {
+		return units, more
+	}
+	order := make([]int, len(units))
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(numbered[a], numbered[b]) })
+	sorted, others := make([]span, len(units)), map[int][]span{}
+	for to, k := range order {
+		sorted[to] = units[k]
+		if more[k] != nil {
+			others[to] = more[k]
+		}
+	}
+	return sorted, others
+}
+
+// plain is run where memory is no matter.
+//
+// A worker of xdist starts its last test only when it knows the next one, or
+// that there is none: so it takes its next unit when it comes to the last test
+// of the one before. At first each takes one, and then those that have one test
+// a second one, in reverse, where no test needs memory (see
+// shard/pytest/schedule.py).
+func (r *runner) plain(pieces []stretch, workers int) (wall int64, last int) {
+	r.forget(workers)
+	units, more := r.lineUp(pieces)
+	ends := make([]int64, workers) // when all that a worker has is done
+	asks := make([]int64, workers) // when it comes to the last of that
+	next := 0
+	last = -1
+	give := func(w int) int {
+		s, rest := units[next], more[next]
+		next++
+		n := 0
+		for k := 0; ; k++ {
+			for _, p := range pieces[s.piece].tests[s.lo:s.hi] {
+				asks[w] = ends[w]
+				ends[w] += r.alone(w, p)
+				n++
+			}
+			if ends[w] > wall {
+				wall, last = ends[w], int(s.piece)
+			}
+			if k == len(rest) {
+				return n
+			}
+			s = rest[k]
+		}
+	}
+	var single []int
+	for w := 0; w < workers && next < len(units); w++ {
+		if give(w) == 1 {
+			single = append(single, w)
+		}
+	}
+	if !r.needy(pieces) {
+		slices.Reverse(single)
+	}
+	for _, w := range single {
+		if next < len(units) {
+			give(w)
+		}
+	}
+	for next < len(units) {
+		w := 0
+		for k := range asks {
+			if asks[k] <= asks[w] {
+				w = k
+			}
+		}
+		give(w)
+	}
+	return wall, last
+}
+
+// needy reports whether the plan mentions the memory of any test.
+func (r *runner) needy(pieces []stretch) bool {
+	for i := range pieces {
+		for _, p := range pieces[i].tests {
+			if n := r.test(p).Estimate.Need; max(n.High, n.Kept) >= MinNeed {
+				return true
 			}
 		}
 	}
-	return wall, last
+	return false
 }
 
 // load returns the time that one worker takes for some tests.

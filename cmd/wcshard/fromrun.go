@@ -281,6 +281,7 @@ func reduce(plan *shard.Plan, s *shard.Shard, keep map[timing.NodeID]bool, conte
 	for _, piece := range s.Pieces {
 		mine, other := piece, piece
 		mine.Tests, other.Tests = nil, nil
+		mine.Units, other.Units = nil, nil // what stayed together for its set-ups is not whole any more
 		for _, test := range piece.Tests {
 			id := timing.NodeID(piece.File + test)
 			if keep[id] || context && n <= last {

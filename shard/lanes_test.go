@@ -1,0 +1,208 @@
+package shard
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+func unitsOf(p *Plan) string {
+	var out []string
+	for i := range p.Shards {
+		for _, piece := range p.Shards[i].Pieces {
+			if piece.Units != nil {
+				out = append(out, fmt.Sprintf("%s %s %v", p.Shards[i].Name, piece.File, piece.Units))
+			}
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// Which tests meet on a worker is the plan's to say where set-ups are dear, and
+// the session's where that costs next to nothing.
+func TestUnits(t *testing.T) {
+	needs := func(x Test, setups ...int) Test { x.Setups = setups; return x }
+	guess := func(x Test) Test { x.Estimate.Rung = timing.Guess; return x }
+	for _, c := range []struct {
+		name  string
+		suite Suite
+		fleet Fleet
+		wall  time.Duration
+		units string
+	}{
+		{
+			"a session fixture of two files is made once, not on both workers",
+			Suite{
+				Setups: []Setup{{"session ::db", 60 * time.Millisecond}},
+				Tests:  []Test{needs(test("a.py::x", 10), 0), needs(test("b.py::x", 10), 0), test("c.py::x", 50), test("d.py::x", 30)},
+			},
+			Fleet{Shards: 1, CPUs: 2},
+			80 * time.Millisecond,
+			"pool-1 a.py [{1 1}]; pool-1 b.py [{1 1}]; pool-1 c.py [{2 1}]; pool-1 d.py [{3 1}]",
+		},
+		{
+			"a file is parted by its class fixtures, not test by test",
+			Suite{
+				Setups: []Setup{{"class a.py::A::f", 40 * time.Millisecond}, {"class a.py::B::f", 40 * time.Millisecond}},
+				Tests: []Test{
+					needs(test("a.py::A::1", 10), 0), needs(test("a.py::A::2", 5), 0), needs(test("a.py::A::3", 5), 0),
+					needs(test("a.py::B::1", 10), 1), needs(test("a.py::B::2", 5), 1), needs(test("a.py::B::3", 5), 1),
+				},
+			},
+			Fleet{Shards: 1, CPUs: 2},
+			60 * time.Millisecond,
+			"pool-1 a.py [{1 3} {2 3}]",
+		},
+		{
+			"no test is parked behind a long one",
+			Suite{Tests: []Test{test("a.py::x", 100), test("b.py::x", 40), test("c.py::x", 40), test("d.py::x", 38)}},
+			Fleet{Shards: 1, CPUs: 2},
+			118 * time.Millisecond,
+			"pool-1 a.py [{1 1}]; pool-1 b.py [{2 1}]; pool-1 c.py [{2 1}]; pool-1 d.py [{2 1}]",
+		},
+		{
+			"whoever is free takes what was never measured",
+			Suite{Tests: []Test{test("a.py::x", 100), guess(test("b.py::x", 40)), guess(test("c.py::x", 40)), guess(test("d.py::x", 38))}},
+			Fleet{Shards: 1, CPUs: 2},
+			138 * time.Millisecond,
+			"",
+		},
+		{
+			"many tests, whose set-ups cost little, go where there is room",
+			Suite{
+				Setups: []Setup{{"a.py", time.Millisecond}},
+				Tests:  needingAll(tests("a.py", 100, 10), 0),
+			},
+			Fleet{Shards: 1, CPUs: 4},
+			251 * time.Millisecond,
+			"",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := mustPack(t, c.suite, c.fleet)
+			if got := unitsOf(p); p.Makespan != c.wall || got != c.units {
+				t.Errorf("%v with units %q, want %v and %q\n%s", p.Makespan, got, c.wall, c.units, show(p))
+			}
+		})
+	}
+}
+
+func needingAll(tests []Test, setups ...int) []Test {
+	for i := range tests {
+		tests[i].Setups = setups
+	}
+	return tests
+}
+
+// A session fixture of a minute that ten tests of ten files need is paid for by
+// one job. With more workers it alone sets the makespan: then by so many jobs as
+// it takes to run those tests within the bound.
+func TestDearSession(t *testing.T) {
+	for workers, jobs := range map[int]int{1: 1, 2: 2, 4: 3} {
+		s := Suite{Setups: []Setup{{"session ::model", time.Minute}}}
+		for f := range 60 {
+			list := tests(fmt.Sprintf("test_%02d.py", f), 10, 500)
+			if f%6 == 0 {
+				list[3].Setups = []int{0}
+			}
+			s.Tests = append(s.Tests, list...)
+		}
+		p := mustPack(t, s, Fleet{Shards: 4, CPUs: workers})
+		need := map[timing.NodeID]bool{}
+		for i := range s.Tests {
+			need[s.Tests[i].ID] = len(s.Tests[i].Setups) > 0
+		}
+		in := map[string]bool{}
+		for i := range p.Shards {
+			for _, id := range p.Shards[i].IDs() {
+				if need[id] {
+					in[p.Shards[i].Name] = true
+				}
+			}
+		}
+		if most := p.Bound + p.Bound/50; len(in) != jobs || p.Makespan > most {
+			t.Errorf("%d workers: the fixture is in %d jobs, want %d; makespan %v, bound %v", workers, len(in), jobs, p.Makespan, p.Bound)
+		}
+	}
+}
+
+// The bound holds with several workers a job too: no division of the tests over
+// all workers, each of which pays for its set-ups, is shorter.
+func TestBoundWithWorkers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := Suite{Base: time.Duration(rapid.IntRange(0, 20).Draw(t, "base")) * time.Millisecond}
+		for k := range rapid.IntRange(0, 4).Draw(t, "setups") {
+			s.Setups = append(s.Setups, Setup{fmt.Sprintf("s%d", k), time.Duration(rapid.IntRange(0, 60).Draw(t, "cost")) * time.Millisecond})
+		}
+		n := rapid.IntRange(1, 7).Draw(t, "tests")
+		for k := range n {
+			x := test(fmt.Sprintf("f%d.py::t%d", rapid.IntRange(0, 3).Draw(t, "file"), k), rapid.IntRange(1, 60).Draw(t, "ms"))
+			for i := range s.Setups {
+				if rapid.Bool().Draw(t, "needs") {
+					x.Setups = append(x.Setups, i)
+				}
+			}
+			s.Tests = append(s.Tests, x)
+		}
+		jobs, workers := rapid.IntRange(1, 2).Draw(t, "jobs"), rapid.IntRange(1, 3).Draw(t, "workers")
+		p, err := Pack(s, Fleet{Shards: jobs, CPUs: workers})
+		if err != nil {
+			t.Fatalf("Pack: %v", err)
+		}
+		best := s.Base + cheapest(s, make([][]int, jobs*workers), 0, 1<<62)
+		if p.Bound > best || p.Makespan < best {
+			t.Errorf("bound %v, optimum %v, makespan %v", p.Bound, best, p.Makespan)
+		}
+		if p.Makespan > best+best/10 {
+			t.Errorf("makespan %v, optimum %v, bound %v:\n%s%s", p.Makespan, best, p.Bound, show(p), unitsOf(p))
+		}
+	})
+}
+
+// What stays together is whole: bound tests have the same unit, and a job's
+// units are numbered from 1.
+func TestUnitsAreWhole(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, f := drawSuite(t), drawFleet(t)
+		p, err := Pack(s, f)
+		if err != nil {
+			return
+		}
+		group := map[timing.NodeID]string{}
+		for i := range s.Tests {
+			group[s.Tests[i].ID] = cmp.Or(s.Tests[i].Group, string(s.Tests[i].ID))
+		}
+		for i := range p.Shards {
+			unit := map[string]int{}
+			var numbers []int
+			for _, piece := range p.Shards[i].Pieces {
+				k := 0
+				for _, run := range piece.Units {
+					numbers = append(numbers, run.Unit)
+					for range run.Tests {
+						g := group[timing.NodeID(piece.File+piece.Tests[k])]
+						k++
+						if before, ok := unit[g]; ok && before != run.Unit {
+							t.Errorf("%s is in units %d and %d of %s", g, before, run.Unit, p.Shards[i].Name)
+						}
+						unit[g] = run.Unit
+					}
+				}
+			}
+			slices.Sort(numbers)
+			numbers = slices.DeleteFunc(slices.Compact(numbers), func(n int) bool { return n == 0 })
+			for k, n := range numbers {
+				if n != k+1 {
+					t.Errorf("the units of %s are numbered %v", p.Shards[i].Name, numbers)
+				}
+			}
+		}
+	})
+}
