@@ -48,6 +48,7 @@ type pluginPiece struct {
 	File  string     `json:"file"`
 	Cut   bool       `json:"cut"`
 	Tests []string   `json:"tests"`
+	Units []int      `json:"units,omitempty"` // of each test, as in shard.UnitRun
 	Needs [][4]int64 `json:"needs,omitempty"` // index into Tests, low, need and kept, as in shard.TestNeed
 }
 

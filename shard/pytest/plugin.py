@@ -527,7 +527,7 @@ class Running(Common):
         self.planned: list[str] = [p["file"] + rest for p in settings["pieces"] for rest in p["tests"]]
         self.known = set(self.planned) | set(settings["elsewhere"])
         self.files = {piece["file"] for piece in settings["pieces"]}
-        self.cut = {piece["file"] for piece in settings["pieces"] if piece["cut"]}
+        self.keep_together(settings["pieces"])
         self.directories: set[str] | None = None  # that hold the files; None where that is not known
         self.extra: list[str] = []
         self.missing: list[str] = []
@@ -709,6 +709,14 @@ class Running(Common):
         for item in kept:
             if group := xdist_group(item):
                 self.groups[self.plain(item.nodeid)] = group
+
+    def keep_together(self, pieces: list[dict[str, Any]]) -> None:
+        """Note what the plan says of tests that stay on one worker."""
+        self.cut = {piece["file"] for piece in pieces if piece["cut"]}
+        self.units: dict[str, int] = {}  # by test, the number of its unit
+        for piece in pieces:
+            units = zip(piece["tests"], piece.get("units") or ())
+            self.units.update((piece["file"] + rest, unit) for rest, unit in units if unit)
 
     def report_collection(self) -> None:
         report = {
@@ -1159,9 +1167,10 @@ class Scheduler:
         return True
 
     def units(self) -> dict[Any, list[int]]:
-        """Divide tests into what stays together, by what that is. Tests that
-        share a name do, as in the plan: which of them have run can only be
-        told when they run in order."""
+        """Divide tests into what stays together, by what that is: first what
+        the plan says, by number, then the others as they come. Tests that
+        share a name stay together, as in the plan: which of them have run can
+        only be told when they run in order."""
         plugin = self.plugin
         names = self.names()
         turns = collections.Counter(names)
@@ -1170,8 +1179,10 @@ class Scheduler:
             file, group = file_of(nodeid), plugin.groups.get(nodeid)
             cut = ("same", nodeid) if turns[nodeid] > 1 else ("test", index)
             scope = ("group", group) if group else cut if file in plugin.cut else ("file", file)
-            units.setdefault(scope, []).append(index)
-        return units
+            unit = plugin.units.get(nodeid)
+            units.setdefault(("unit", unit) if unit else scope, []).append(index)
+        numbered = sorted(scope for scope in units if scope[0] == "unit")
+        return {scope: units[scope] for scope in [*numbered, *(scope for scope in units if scope[0] != "unit")]}
 
     def whole(self, units: dict[Any, list[int]]) -> set[int]:
         """Return the places of the units that nothing may part: groups, and
@@ -1181,7 +1192,7 @@ class Scheduler:
         return {
             place
             for place, ((scope, _), tests) in enumerate(units.items())
-            if scope == "group" or any(turns[names[test]] > 1 for test in tests)
+            if scope == "group" or any(turns[names[test]] > 1 or names[test] in self.plugin.groups for test in tests)
         }
 
     def names(self) -> list[str]:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -107,6 +108,9 @@ func (opts RunOptions) config(results string) pluginConfig {
 
 func newPluginPiece(piece shard.Piece) pluginPiece {
 	p := pluginPiece{File: piece.File, Cut: piece.Cut, Tests: piece.Tests}
+	for _, u := range piece.Units {
+		p.Units = append(p.Units, slices.Repeat([]int{u.Unit}, u.Tests)...)
+	}
 	for _, n := range piece.Needs {
 		p.Needs = append(p.Needs, [4]int64{int64(n.Test), n.Low, n.Need, n.Kept})
 	}

@@ -16,9 +16,12 @@ def load(name, file):
 
 load("wcshard_schedule", "schedule.py")
 plugin = load("wcshard_plugin", "plugin.py")
-running = types.SimpleNamespace(plain=str, groups={"a.py::g": "g", "b.py::g": "g"}, cut={"a.py"})
+running = types.SimpleNamespace(plain=str, groups={"a.py::g": "g", "b.py::g": "g"}, cut={"a.py"}, units={})
 scheduler = plugin.Scheduler.__new__(plugin.Scheduler)
 scheduler.plugin = running
 scheduler.collection = ["a.py::x", "a.py::same", "a.py::g", "a.py::same", "a.py::y", "b.py::z", "b.py::g", "c.py::same", "c.py::z", "c.py::same"]
+units = scheduler.units()
+print(json.dumps([list(units.values()), sorted(scheduler.whole(units))]))
+running.units = {"a.py::x": 2, "b.py::z": 2, "a.py::y": 1, "c.py::same": 3}
 units = scheduler.units()
 print(json.dumps([list(units.values()), sorted(scheduler.whole(units))]))

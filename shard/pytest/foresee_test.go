@@ -1,0 +1,105 @@
+package pytest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// A foreseen session is what testdata/model/foresee.py reads.
+type foreseen struct {
+	Workers int               `json:"workers"`
+	Pieces  []pluginPiece     `json:"pieces"`
+	Tests   map[string][2]any `json:"tests"`
+	Setups  []int64           `json:"setups"`
+
+	wall int64 // as planned
+}
+
+// What a plan says that its jobs take is what a session takes that runs as the
+// plan says, when each test and set-up takes what was expected: with the
+// plugin's own schedule, and what it keeps together.
+func TestForesight(t *testing.T) {
+	oneOfFew(t)
+	python := pytestIn(t, "new").Argv[0]
+	var cases []foreseen
+	units := 0
+	for seed := range uint64(150) {
+		cases = append(cases, foresee(t, rand.New(rand.NewPCG(seed, 8)))...)
+	}
+	input, err := json.Marshal(cases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), python, "-B", filepath.Join("testdata", "model", "foresee.py"), ".")
+	cmd.Stdin = bytes.NewReader(input)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	output, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, &stderr)
+	}
+	var walls []int64
+	if err := json.Unmarshal(output, &walls); err != nil || len(walls) != len(cases) {
+		t.Fatalf("%d walls of %d: %v", len(walls), len(cases), err)
+	}
+	for i, c := range cases {
+		if walls[i] != c.wall {
+			t.Errorf("case %d: the session takes %d µs, the plan says %d: %+v", i, walls[i], c.wall, c)
+		}
+		for _, p := range c.Pieces {
+			if p.Units != nil {
+				units++
+			}
+		}
+	}
+	if units < 50 {
+		t.Errorf("%d pieces of %d jobs have units: too few to say anything", units, len(cases))
+	}
+}
+
+// foresee plans a random suite of tests longer than what the schedule sends
+// ahead, and returns its jobs.
+func foresee(t *testing.T, r *rand.Rand) []foreseen {
+	suite := shard.Suite{Base: time.Second}
+	c := foreseen{Tests: map[string][2]any{}, Setups: []int64{}}
+	files, setups := 1+r.IntN(8), r.IntN(12)
+	for s := range setups {
+		c.Setups = append(c.Setups, 1000*r.Int64N(1+int64(r.IntN(3000))))
+		suite.Setups = append(suite.Setups, shard.Setup{ID: fmt.Sprintf("s%d", s), Cost: time.Duration(c.Setups[s]) * time.Microsecond})
+	}
+	for k := range 1 + r.IntN(60) {
+		id := fmt.Sprintf("f%d.py::t%d", r.IntN(files), k)
+		cost := 100_000 + r.Int64N(1+r.Int64N(2_000_000))
+		needs := []int{}
+		for s := range setups {
+			if r.IntN(4) == 0 {
+				needs = append(needs, s)
+			}
+		}
+		c.Tests[id] = [2]any{cost, needs}
+		suite.Tests = append(suite.Tests, shard.Test{ID: timing.NodeID(id), Order: k, Setups: needs, Estimate: timing.Estimate{Wall: time.Duration(cost) * time.Microsecond}})
+	}
+	plan, err := shard.Pack(suite, shard.Fleet{Shards: 1 + r.IntN(3), CPUs: 1 + r.IntN(5)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jobs []foreseen
+	for _, s := range plan.Shards {
+		job := c
+		job.Workers, job.wall = s.Workers, (s.Wall - suite.Base).Microseconds()
+		for _, piece := range s.Pieces {
+			job.Pieces = append(job.Pieces, newPluginPiece(piece))
+		}
+		jobs = append(jobs, job)
+	}
+	return jobs
+}

@@ -1,0 +1,80 @@
+"""What sessions take: the plugin's units and its schedule, driven without
+xdist. Usage: foresee.py DIRECTORY-OF-plugin.py < CASES, a JSON list of
+{"workers", "pieces", "tests": {name: [cost, [set-up, ...]]}, "setups": [cost]}
+in microseconds; prints a list of walls."""
+
+import collections
+import heapq
+import importlib.util
+import json
+import pathlib
+import sys
+import types
+
+
+def load(name, file):
+    spec = importlib.util.spec_from_file_location(name, pathlib.Path(sys.argv[1], file))
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+schedule = load("wcshard_schedule", "schedule.py")
+plugin = load("wcshard_plugin", "plugin.py")
+
+
+def units_of(case):
+    """Divide the tests as the plugin does, with what it keeps of its pieces."""
+    running = plugin.Running.__new__(plugin.Running)
+    running.keep_together(case["pieces"])
+    running.groups = {}
+    running.plain = str
+    scheduler = plugin.Scheduler.__new__(plugin.Scheduler)
+    scheduler.plugin = running
+    scheduler.collection = [piece["file"] + rest for piece in case["pieces"] for rest in piece["tests"]]
+    return scheduler.collection, list(scheduler.units().values())
+
+
+class Session:
+    def __init__(self, case):
+        names, units = units_of(case)
+        self.tests = [case["tests"][name] for name in names]
+        self.setups = case["setups"]
+        self.plan = schedule.Schedule(units)
+        self.workers = [types.SimpleNamespace(queue=collections.deque(), closed=False, running=None, seen=set()) for _ in range(case["workers"])]
+        self.now = 0
+        self.events = []
+
+    def run(self):
+        for name in range(len(self.workers)):
+            self.plan.add(name)
+        for name in range(len(self.workers)):
+            self.plan.ready(name, 0)
+        self.obey()
+        while self.events:
+            self.now, name = heapq.heappop(self.events)
+            worker = self.workers[-name]
+            test, worker.running = worker.running, None
+            self.go(-name)
+            if self.plan.complete(-name, test, (self.tests[test][0]) / 1e6):
+                self.obey()
+        assert self.plan.finished and not self.plan.pending
+        return self.now
+
+    def obey(self):
+        for order in self.plan.decide():
+            self.workers[order.worker].queue.extend(order.tests)
+            self.workers[order.worker].closed = order.close
+            self.go(order.worker)
+
+    def go(self, name):
+        worker = self.workers[name]
+        if worker.running is None and worker.queue and (worker.closed or len(worker.queue) > 1):
+            worker.running = worker.queue.popleft()
+            cost, needs = self.tests[worker.running]
+            cost += sum(self.setups[s] for s in needs if s not in worker.seen)
+            worker.seen.update(needs)
+            heapq.heappush(self.events, (self.now + cost, -name))  # of several at once, the last worker is the first
+
+
+print(json.dumps([Session(case).run() for case in json.load(sys.stdin)]))
