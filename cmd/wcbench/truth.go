@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"text/tabwriter"
@@ -34,14 +35,15 @@ session, of packages, modules and classes, some with parameters. The shortest
 makespan there is comes from trying every division (up to 12 tests), or from the
 way the suite was made: so that every worker is full, and no shorter time leaves
 room for the set-ups. The figures are makespans over that optimum, where a
-makespan is reckoned here from what the plan gives each job.`,
+makespan is reckoned here from what the plan gives each job, and how a session
+hands that out to its workers.`,
 		Args: cobra.NoArgs,
 		RunE: func(verb *cobra.Command, _ []string) error {
 			return doTruth(verb.Context(), verb.OutOrStdout(), o)
 		},
 	}
 	f := verb.Flags()
-	f.IntVar(&o.cases, "cases", o.cases, "suites to plan, a third of them with several workers a job")
+	f.IntVar(&o.cases, "cases", o.cases, "suites to plan, half of them with several workers a job")
 	f.Uint64Var(&o.seed, "seed", o.seed, "seed of the first suite; the next ones follow")
 	f.IntVar(&o.worst, "worst", o.worst, "show so many of the worst cases, by their seeds")
 	f.BoolVar(&o.json, "json", false, "print JSON")
@@ -136,14 +138,12 @@ func compareTruth(c truth) (truthRow, error) {
 	if err != nil {
 		return row, err
 	}
-	longest := plan.Makespan
-	if c.fleet.Workers == 1 {
-		if longest, err = longestJob(c.suite, plan); err != nil {
-			return row, err
-		}
-		if longest != plan.Makespan {
-			return row, fmt.Errorf("the plan says %v, its jobs come to %v", plan.Makespan, longest)
-		}
+	longest, err := longestJob(c.suite, plan)
+	if err != nil {
+		return row, err
+	}
+	if longest != plan.Makespan {
+		return row, fmt.Errorf("the plan says %v, its jobs come to %v", plan.Makespan, longest)
 	}
 	if plan.Bound > c.optimum {
 		return row, fmt.Errorf("the plan's lower bound %v is above the optimum %v", plan.Bound, c.optimum)
@@ -155,8 +155,7 @@ func compareTruth(c truth) (truthRow, error) {
 	return row, nil
 }
 
-// longestJob reckons the time of the longest job of one worker each from what
-// the plan gives it.
+// longestJob reckons the time of the longest job from what the plan gives it.
 func longestJob(suite shard.Suite, plan *shard.Plan) (time.Duration, error) {
 	index := map[timing.NodeID]int{}
 	for i, t := range suite.Tests {
@@ -164,12 +163,11 @@ func longestJob(suite shard.Suite, plan *shard.Plan) (time.Duration, error) {
 	}
 	longest, ran := time.Duration(0), 0
 	for k := range plan.Shards {
-		var tests []int
-		for _, id := range plan.Shards[k].IDs() {
-			tests = append(tests, index[id])
+		units := sessionUnits(&plan.Shards[k], index)
+		for _, tests := range units {
+			ran += len(tests)
 		}
-		ran += len(tests)
-		longest = max(longest, suite.Base+truthLoad(suite, tests))
+		longest = max(longest, suite.Base+sessionTime(suite, units, plan.Shards[k].Workers))
 	}
 	if ran != len(suite.Tests) {
 		return 0, fmt.Errorf("the plan has %d tests of %d", ran, len(suite.Tests))
@@ -177,17 +175,92 @@ func longestJob(suite shard.Suite, plan *shard.Plan) (time.Duration, error) {
 	return longest, nil
 }
 
+// sessionUnits lists what stays on one worker, in the order in which a session
+// hands it out: what the plan numbers, and then tests and files as they come.
+func sessionUnits(s *shard.Shard, index map[timing.NodeID]int) [][]int {
+	var units [][]int
+	numbered := map[int][]int{}
+	for _, piece := range s.Pieces {
+		var unit []int // of each test
+		for _, run := range piece.Units {
+			unit = append(unit, slices.Repeat([]int{run.Unit}, run.Tests)...)
+		}
+		var whole []int
+		for k, rest := range piece.Tests {
+			i := index[timing.NodeID(piece.File+rest)]
+			switch {
+			case unit != nil && unit[k] > 0:
+				numbered[unit[k]] = append(numbered[unit[k]], i)
+			case piece.Cut:
+				units = append(units, []int{i})
+			default:
+				whole = append(whole, i)
+			}
+		}
+		if whole != nil {
+			units = append(units, whole)
+		}
+	}
+	var first [][]int
+	for _, n := range slices.Sorted(maps.Keys(numbered)) {
+		first = append(first, numbered[n])
+	}
+	return append(first, units...)
+}
+
+// sessionTime is what a session of so many workers takes: each has a queue of
+// tests, and gets the next unit when one test or none is left in it, as xdist's
+// workers start no test before they know what comes next. Everybody gets one
+// unit first, and the last worker is the first to get a second one.
+func sessionTime(suite shard.Suite, units [][]int, workers int) time.Duration {
+	queues := make([][]int, workers)
+	for w := range queues {
+		if len(units) > 0 {
+			queues[w], units = units[0], units[1:]
+		}
+	}
+	now := make([]time.Duration, workers) // when the worker comes to its next test
+	seen := make([]map[int]bool, workers)
+	for w := range seen {
+		seen[w] = map[int]bool{}
+	}
+	end := time.Duration(0)
+	for {
+		w := -1 // the next one to start a test, of several the last
+		for k := range queues {
+			if len(queues[k]) > 0 && (w < 0 || now[k] <= now[w]) {
+				w = k
+			}
+		}
+		if w < 0 {
+			return end
+		}
+		if len(queues[w]) == 1 && len(units) > 0 {
+			queues[w], units = append(slices.Clone(queues[w]), units[0]...), units[1:]
+		}
+		now[w] += truthCost(suite, queues[w][0], seen[w])
+		queues[w] = queues[w][1:]
+		end = max(end, now[w])
+	}
+}
+
+// truthCost is what a test takes on a worker that has seen some set-ups.
+func truthCost(suite shard.Suite, i int, seen map[int]bool) time.Duration {
+	cost := suite.Tests[i].Estimate.Wall
+	for _, s := range suite.Tests[i].Setups {
+		if !seen[s] {
+			seen[s] = true
+			cost += suite.Setups[s].Cost
+		}
+	}
+	return cost
+}
+
 // truthLoad is what one worker takes for some tests.
 func truthLoad(suite shard.Suite, tests []int) time.Duration {
 	load, seen := time.Duration(0), map[int]bool{}
 	for _, i := range tests {
-		load += suite.Tests[i].Estimate.Wall
-		for _, s := range suite.Tests[i].Setups {
-			if !seen[s] {
-				seen[s] = true
-				load += suite.Setups[s].Cost
-			}
-		}
+		load += truthCost(suite, i, seen)
 	}
 	return load
 }
@@ -197,16 +270,20 @@ const (
 	byTrial        = "trial"
 	byMaking       = "making"
 	byTrialWorkers = "trial, 2 or 3 workers a job"
+
+	byMakingWorkers = "making, 2 to 4 workers a job"
 )
 
-var truthKinds = []string{byTrial, byMaking, byTrialWorkers, "all"}
+var truthKinds = []string{byTrial, byMaking, byTrialWorkers, byMakingWorkers, "all"}
 
 func newTruthCase(seed uint64) truth {
 	r := rand.New(rand.NewPCG(seed, 6))
-	switch seed % 3 {
+	switch seed % 4 {
 	case 0:
-		return truthByMaking(seed, r)
+		return truthByMaking(seed, r, byMaking, 2+r.IntN(7), 1)
 	case 1:
+		return truthByMaking(seed, r, byMakingWorkers, 1+r.IntN(4), 2+r.IntN(3))
+	case 2:
 		return truthByTrial(seed, r, byTrial, 2+r.IntN(3), 1)
 	}
 	return truthByTrial(seed, r, byTrialWorkers, 1+r.IntN(2), 2+r.IntN(2))
@@ -320,11 +397,10 @@ func (m *truthSuite) add(id string, cost int, needs []int) {
 // that they take k·(T − i) together. In T' < T it needs more than
 // k·(T − i)/(T' − i) > k workers. So all jobs together take at least their
 // tests and each import as often as here: more than there is time in T'.
-func truthByMaking(seed uint64, r *rand.Rand) truth {
-	jobs := 2 + r.IntN(7)
+func truthByMaking(seed uint64, r *rand.Rand, kind string, jobs, workers int) truth {
 	m := truthSuite{r: r, ids: map[string]int{}}
 	full := 1000 + r.IntN(4000)
-	for left, f := jobs, 0; left > 0; f++ {
+	for left, f := jobs*workers, 0; left > 0; f++ {
 		k := 1 + r.IntN(min(3, left))
 		left -= k
 		if k == 1 {
@@ -333,7 +409,7 @@ func truthByMaking(seed uint64, r *rand.Rand) truth {
 			m.fillSeveral(f, k, full)
 		}
 	}
-	c := truth{Seed: seed, Kind: byMaking, suite: m.suite, fleet: shard.Fleet{Shards: jobs, Workers: 1, CPUs: 1}}
+	c := truth{Seed: seed, Kind: kind, suite: m.suite, fleet: shard.Fleet{Shards: jobs, Workers: workers, CPUs: workers}}
 	c.suite.Base = ms(r.IntN(300))
 	c.optimum = c.suite.Base + ms(full)
 	return c

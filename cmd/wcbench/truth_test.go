@@ -10,8 +10,8 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
-// With one worker a job, plans are within 2 % of the best ones there are in 95
-// of 100 cases, and never above 10 %.
+// Plans are within 2 % of the best ones there are in 95 of 100 cases, and never
+// above 10 %, with one worker a job and with several.
 func TestTruth(t *testing.T) {
 	var rows []truthRow
 	for seed := range uint64(300) {
@@ -22,10 +22,10 @@ func TestTruth(t *testing.T) {
 		rows = append(rows, row)
 	}
 	sums := sumTruth(rows)
-	if len(sums) != len(truthKinds) || sums[0].Cases+sums[1].Cases+sums[2].Cases != 300 {
+	if len(sums) != len(truthKinds) || sums[len(sums)-1].Cases != 300 {
 		t.Fatalf("sums are %+v", sums)
 	}
-	for _, s := range sums[:2] {
+	for _, s := range sums {
 		if s.Within < 0.95 || s.Worst > 1.10 {
 			t.Errorf("optimum by %s: %.3f of the cases within 1.02, the worst %.4f", s.Kind, s.Within, s.Worst)
 		}
@@ -44,6 +44,32 @@ func TestDoTruth(t *testing.T) {
 	}
 	if err := doTruth(context.Background(), &b, truthOptions{}); err == nil {
 		t.Error("no cases are no error")
+	}
+}
+
+// A session starts no test before its worker knows the next one: the second
+// unit of a worker is parked behind its first.
+func TestSessionTime(t *testing.T) {
+	suite := shard.Suite{Setups: []shard.Setup{{ID: "s", Cost: ms(7)}}}
+	for i, cost := range []int{100, 40, 40, 38} {
+		suite.Tests = append(suite.Tests, shard.Test{Order: i, Estimate: timing.Estimate{Wall: ms(cost)}})
+	}
+	suite.Tests[1].Setups, suite.Tests[2].Setups = []int{0}, []int{0}
+	for _, c := range []struct {
+		units   [][]int
+		workers int
+		want    int
+	}{
+		{[][]int{{0}, {1}, {2}, {3}}, 1, 225},
+		{[][]int{{0}, {1}, {2}, {3}}, 2, 138},
+		{[][]int{{0}, {1, 2, 3}}, 2, 125},
+		{[][]int{{0, 1}, {2, 3}}, 2, 147},
+		{[][]int{{3}, {0}}, 4, 100},
+		{nil, 2, 0},
+	} {
+		if got := sessionTime(suite, c.units, c.workers); got != ms(c.want) {
+			t.Errorf("%v on %d workers: %v, want %d ms", c.units, c.workers, got, c.want)
+		}
 	}
 }
 
