@@ -65,7 +65,7 @@ func Choices(suite Suite, fleet Fleet, least, most int, overhead time.Duration) 
 const TargetMargin = 12
 
 // FewestWithin returns the choice with the fewest pool jobs, from least to most,
-// whose longest job is within the target with TargetMargin added; where there
+// whose longest job is within the target with the suite's margin added; where there
 // is none, the Floor of Choices, and false.
 //
 // Numbers of jobs are passed over for which the tests' own time, shared evenly,
@@ -77,7 +77,7 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target ti
 		return Choice{}, false, fmt.Errorf("a job's overhead alone is %v", overhead)
 	}
 	meets := func(wall time.Duration) bool {
-		return overhead+wall*(100+TargetMargin)/100 <= target
+		return overhead+wall*time.Duration(100+cmp.Or(suite.Margin, TargetMargin))/100 <= target
 	}
 	jobs, work := 0, time.Duration(0)
 	for n := least; n <= most; n++ {

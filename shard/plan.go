@@ -30,8 +30,17 @@ type Plan struct {
 	Fleet     Fleet
 	Makespan  time.Duration // longest Shard.Wall
 	Bound     time.Duration // no plan for this fleet has a shorter makespan
+	Error     Error         // how far earlier predictions were off
 	Shards    []Shard       // longest first
 	Warnings  []string      // doubts for the user; not part of the plan file
+}
+
+// Error is how far predictions of earlier jobs were off, |predicted - real| / real,
+// and so what to expect of this plan's. The zero Error is an unknown one.
+type Error struct {
+	Jobs   int // that were predicted
+	Median int // per mille
+	Ninth  int // nine of ten predictions were this near or nearer; per mille
 }
 
 // Collector is how the tests were collected, and so how each shard must call

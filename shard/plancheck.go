@@ -24,6 +24,9 @@ func (p *Plan) valid() error {
 	if err := p.Fleet.inRange(); err != nil {
 		return err
 	}
+	if err := p.Error.inRange(); err != nil {
+		return err
+	}
 	for _, s := range append([]string{p.Collector.Pytest, p.Collector.Python, p.Collector.Xdist, p.Collector.Root, p.Collector.Order, p.Fleet.Runner, p.Fleet.MemoryRunner}, p.Collector.Args...) {
 		if !utf8.ValidString(s) {
 			return fmt.Errorf("%q is not UTF-8", s)
@@ -45,6 +48,15 @@ func (p *Plan) valid() error {
 		}
 	}
 	return c.apart(p)
+}
+
+// inRange finds errors that no predictions have.
+func (e Error) inRange() error {
+	const most = 1_000_000 // a thousand times as long
+	if min(e.Jobs, e.Median) < 0 || e.Ninth < e.Median || max(e.Jobs, e.Ninth) > most || e.Jobs == 0 && e != (Error{}) {
+		return fmt.Errorf("predictions that were off by %+v: want 0 to %d of everything, the median first", e, most)
+	}
+	return nil
 }
 
 // inRange finds numbers that no fleet has.

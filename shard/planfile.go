@@ -69,6 +69,13 @@ type planHeader struct {
 	Fleet     planFleet     `json:"fleet"`
 	Makespan  int64         `json:"makespan_us"`
 	Bound     int64         `json:"bound_us"`
+	Error     *planError    `json:"error,omitempty"`
+}
+
+type planError struct {
+	Jobs   int `json:"jobs"`
+	Median int `json:"median_permille"`
+	Ninth  int `json:"ninth_permille"`
 }
 
 type planCollector struct {
@@ -140,7 +147,11 @@ func (p *Plan) appendHeader(b []byte) []byte {
 	}
 	b = fmt.Appendf(b, "\"wcshard\":%s,\"version\":%d,\n", encode(h.Wcshard), h.Version)
 	b = fmt.Appendf(b, "\"collector\":%s,\n\"fleet\":%s,\n", encode(h.Collector), encode(h.Fleet))
-	b = fmt.Appendf(b, "\"makespan_us\":%d,\"bound_us\":%d,\n", h.Makespan, h.Bound)
+	b = fmt.Appendf(b, "\"makespan_us\":%d,\"bound_us\":%d,", h.Makespan, h.Bound)
+	if p.Error.Jobs > 0 {
+		b = fmt.Appendf(b, "\"error\":%s,", encode(planError(p.Error)))
+	}
+	b = append(b, '\n')
 	return append(b, shardsLine+"\n"...)
 }
 

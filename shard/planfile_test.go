@@ -124,6 +124,31 @@ func sealed(body string) string {
 	return body + `"digest":"sha256:` + hex.EncodeToString(sum[:]) + "\"}\n"
 }
 
+// What is known of earlier predictions goes through the file; where nothing is,
+// the plan is what it was before there was such a key.
+func TestPlanError(t *testing.T) {
+	p := samplePlan(t)
+	if text := planBytes(t, p); bytes.Contains(text, []byte(`"error"`)) {
+		t.Errorf("a plan that knows of no errors has a key for them:\n%s", text)
+	}
+	p.Error = Error{Jobs: 6, Median: 41, Ninth: 88}
+	text := planBytes(t, p)
+	if want := `,"error":{"jobs":6,"median_permille":41,"ninth_permille":88},` + "\n"; !bytes.Contains(text, []byte(want)) {
+		t.Errorf("the plan has no %s:\n%s", want, text)
+	}
+	back, err := ReadPlan(bytes.NewReader(text), "plan.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(back, p) {
+		t.Errorf("read %+v, want %+v", back, p)
+	}
+	p.Error.Ninth = 40
+	if err := p.Write(&bytes.Buffer{}); err == nil {
+		t.Error("nine of ten were nearer than half of them, and it is written")
+	}
+}
+
 func TestReadPlanRefuses(t *testing.T) {
 	good := string(planBytes(t, samplePlan(t)))
 	body := good[:strings.LastIndex(good, `"digest"`)]
@@ -179,6 +204,9 @@ func TestReadPlanRefuses(t *testing.T) {
 		{"a needless escape", edit(`"file":"docs/guide.rst"`, `"file":"docs\/guide.rst"`), "as wcshard writes them"},
 		{"not UTF-8", edit(`"file":"docs/guide.rst"`, "\"file\":\"docs\xff/guide.rst\""), "as wcshard writes them"},
 		{"a test in two shards", edit(`::test_é[😀`+"\u2028"+`\u0085\u001b[31m]`, `::test_%0A::error::`), `"tests/test_b.py::test_%0A::error::" is in shards`},
+		{"an error without jobs", edit(`"bound_us":`, `"error":{"jobs":0,"median_permille":5,"ninth_permille":6},"bound_us":`), "p:6: predictions that were off by"},
+		{"a hostile error", edit(`"bound_us":`, `"error":{"jobs":3,"median_permille":9,"ninth_permille":8},"bound_us":`), "p:6: predictions that were off by"},
+		{"an error in the wrong place", edit(`"bound_us":`, `"error":{"jobs":3,"median_permille":8,"ninth_permille":9},"bound_us":`), "p:6: the header is not as wcshard writes it"},
 		{"no shards", sealed(strings.Join(lines[:6], "") + "],\n"), `p:7: got "],", want a shard`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

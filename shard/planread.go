@@ -183,6 +183,12 @@ func (r *planReader) header(p *Plan) error {
 	if err := p.Fleet.inRange(); err != nil {
 		return r.errorf("%v", err)
 	}
+	if h.Error != nil {
+		p.Error = Error(*h.Error)
+	}
+	if err := p.Error.inRange(); err != nil {
+		return r.errorf("%v", err)
+	}
 	if err := r.want(shardsLine); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ type Suite struct {
 	Base   time.Duration // interpreter, plugins, conftest and collection of one job, without the files' imports
 
 	Overhead time.Duration // what a job takes beside pytest (queue, checkout, installation); for its time limit
+	Margin   int           // how much longer than predicted a job may take and still keep a target, in per cent; 0: TargetMargin
 
 	Floor      int64 // resident memory of a worker after collection, bytes; 0 where unknown
 	Controller int64 // resident memory of xdist's controller, bytes

@@ -32,6 +32,12 @@ type Estimator struct {
 	places  map[string]time.Duration // of shared fixtures: what all of them take together; nil: not worked out
 	medians [kinds]map[string]int64  // of files and fixtures by what relatives share; nil: not worked out
 	scratch []int64
+
+	place   Place
+	workers []int     // by source: of the job, 0 where unknown; nil: nothing is learned
+	here    []bool    // by source: as many workers as asked for
+	mixed   bool      // some sources had other numbers of workers
+	scale   []float64 // by source: what times are multiplied with
 }
 
 const (
@@ -42,12 +48,20 @@ const (
 // Estimator returns an estimator for tests on runners of the given class.
 // Samples of other classes count only where there are none of this one.
 func (h *History) Estimator(runner string) *Estimator {
-	e := &Estimator{h: h, other: notYet, floor: notYet}
+	return h.EstimatorAt(Place{Runner: runner})
+}
+
+// EstimatorAt is Estimator for jobs with a known number of workers: times that
+// were measured with another number are corrected by what the history tells of
+// the difference.
+func (h *History) EstimatorAt(place Place) *Estimator {
+	e := &Estimator{h: h, place: place, other: notYet, floor: notYet}
 	for _, s := range h.sources {
-		e.runner = append(e.runner, s.runner == runner)
+		e.runner = append(e.runner, s.runner == place.Runner)
 		e.foreign = append(e.foreign, strings.HasPrefix(s.run, importPrefix))
 	}
 	e.alike = !slices.Contains(e.runner, true) || !slices.Contains(e.runner, false)
+	e.learn()
 	e.walls = slices.Repeat([]int64{notYet}, len(h.series[testKind]))
 	e.tail = e.shared(sessionKind, sessionID(true), func(s *sample) int64 { return s.teardown })
 	if e.tail == 0 {
@@ -94,7 +108,21 @@ func (e *Estimator) shared(k kind, id string, value func(*sample) int64) int64 {
 
 func (e *Estimator) sharedAt(k kind, i int, value func(*sample) int64) int64 {
 	e.scratch = e.scratch[:0]
-	samples := e.preferred(e.h.series[k][i].samples)
+	if k == sessionKind {
+		return e.medianOf(e.preferred(e.h.series[k][i].samples), value)
+	}
+	samples := e.timed(e.h.series[k][i].samples)
+	for i := range samples {
+		if v := value(&samples[i]); v > 0 {
+			e.scratch = append(e.scratch, e.scaled(samples[i].source, v))
+		}
+	}
+	return median(e.scratch)
+}
+
+// medianOf returns the median of a value that is not zero, as it was measured.
+func (e *Estimator) medianOf(samples []sample, value func(*sample) int64) int64 {
+	e.scratch = e.scratch[:0]
 	for i := range samples {
 		if v := value(&samples[i]); v > 0 {
 			e.scratch = append(e.scratch, v)
@@ -117,7 +145,7 @@ func (e *Estimator) wall(i int) int64 {
 // do not count where there is a success, since a failing test ends early or
 // waits for a timeout; a crash never does.
 func (e *Estimator) measure(samples []sample) int64 {
-	own := e.preferred(samples)
+	own := e.timed(samples)
 	newest := own[:min(3, len(own))]
 	if !slices.ContainsFunc(newest, func(s sample) bool { return outcomes[s.outcome] != Skipped }) {
 		return e.robust(newest, Skipped)
@@ -159,7 +187,7 @@ func (e *Estimator) robust(samples []sample, of ...Outcome) int64 {
 		if e.foreign[s.source] {
 			w += e.usualOther()
 		}
-		walls = append(walls, w)
+		walls = append(walls, e.scaled(s.source, w))
 	}
 	e.scratch = walls
 	switch {
@@ -493,11 +521,36 @@ func fixtureName(id string) string {
 // the session's end. It is 0 where nothing is known.
 func (e *Estimator) Session(workers int) time.Duration {
 	for _, id := range [...]string{sessionID(workers > 1), sessionID(workers <= 1)} {
-		start := e.shared(sessionKind, id, func(s *sample) int64 { return s.setup + s.call })
-		rest := e.shared(sessionKind, id, func(s *sample) int64 { return s.other })
+		samples := e.sessions(id, workers)
+		start := e.medianOf(samples, func(s *sample) int64 { return s.setup + s.call })
+		rest := e.medianOf(samples, func(s *sample) int64 { return s.other })
 		if start+rest > 0 {
 			return time.Duration(start+rest) * time.Microsecond
 		}
 	}
 	return 0
+}
+
+// sessions returns the samples of sessions of the class of runner: those with so
+// many workers where there are any, since workers that start at the same time
+// are in each other's way.
+func (e *Estimator) sessions(id string, workers int) []sample {
+	i, ok := slices.BinarySearchFunc(e.h.series[sessionKind], id, compareID)
+	if !ok {
+		return nil
+	}
+	all := e.preferred(e.h.series[sessionKind][i].samples)
+	if e.workers == nil {
+		return all
+	}
+	var alike []sample
+	for _, s := range all {
+		if e.workers[s.source] == workers {
+			alike = append(alike, s)
+		}
+	}
+	if len(alike) == 0 {
+		return all
+	}
+	return alike
 }

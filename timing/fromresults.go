@@ -129,6 +129,8 @@ func (b *builder) results(r *Results) {
 		b.add(fixtureKind, id, sample{source: src, setup: median(t.setups), teardown: median(t.teardowns)})
 	}
 	b.workers(src, r)
+	b.job(src, r)
+	b.overhead(src, r)
 }
 
 func testSample(src int32, t *TestResult, shared time.Duration, floor int64) sample {
@@ -215,7 +217,8 @@ func (b *builder) workers(src int32, r *Results) {
 
 // outside returns the wall time of the job that is outside its busiest
 // worker's life up to the end of its last test: the controller's start and the
-// end of the session. It is 0 where that is not known.
+// end of the session; and how long workers that had collected waited for their
+// first test. It is 0 where that is not known.
 func outside(r *Results) time.Duration {
 	if !r.Ended || len(r.Tests) == 0 || len(r.Killed) > 0 { // killed tests ran again in sessions of their own
 		return 0
@@ -224,7 +227,24 @@ func outside(r *Results) time.Duration {
 	for _, t := range r.Tests {
 		last = max(last, t.Start+t.Wall)
 	}
-	return max(0, r.Elapsed-last)
+	return max(0, r.Elapsed-last) + firstWait(r)
+}
+
+// firstWait returns how long workers waited for their first test, the median.
+func firstWait(r *Results) time.Duration {
+	first := map[string]time.Duration{}
+	for _, t := range r.Tests {
+		if at, ok := first[t.Worker]; !ok || t.Start < at {
+			first[t.Worker] = t.Start
+		}
+	}
+	var waits []time.Duration
+	for _, w := range r.Workers {
+		if at, ok := first[w.Worker]; ok && w.Startup+w.Collect > 0 {
+			waits = append(waits, max(0, at-w.Startup-w.Collect))
+		}
+	}
+	return median(waits)
 }
 
 // median returns the middle of the values, rounded down to whole units between

@@ -139,6 +139,7 @@ func FuzzReadHistory(f *testing.F) {
 	r := run("r1", 1000, passed("a.py::a", 1), passed("b.py::[\u00e4\U0001f600\"\\\n]", 2))
 	r.Workers = []WorkerResult{{Worker: "main", Startup: 1000, Imports: map[string]time.Duration{"a.py": time.Second}}}
 	f.Add([]byte(bytesOf(f, FromResults(r, run("r2", 2000, passed("a.py::a", 3))))))
+	f.Add([]byte(bytesOf(f, FromResults(jobRun("r3", 3000, 2, 1200, 1000, 100), jobRun("r4", 4000, 1, 1200, 1000, 100)))))
 	f.Add([]byte(bytesOf(f, &History{})))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		h, err := ReadHistory(bytes.NewReader(in), "f")
@@ -222,7 +223,7 @@ func rowsOf(samples []sample) []string {
 // estimable fails unless each test and a stranger have a positive estimate.
 func estimable(t *testing.T, h *History) {
 	ids := append(h.Tests(), "stranger.py::t[1]")
-	for i, e := range h.Estimator("linux").Tests(ids) {
+	for i, e := range h.EstimatorAt(Place{"linux", 2, 2}).Tests(ids) {
 		if e.Wall <= 0 || e.Peak < 0 {
 			t.Fatalf("estimate of %q is %+v", ids[i], e)
 		}

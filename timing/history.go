@@ -26,14 +26,16 @@ type kind uint8
 
 // The kinds, in the order in which they stand in the file.
 const (
-	testKind    kind = iota
-	fileKind         // import of a file, by its path; Setup is the time
-	fixtureKind      // instance of a fixture of a scope above function, by its ID; self times
-	sessionKind      // what a job pays; see sessionID
-	kinds       = iota
+	testKind     kind = iota
+	fileKind          // import of a file, by its path; Setup is the time
+	fixtureKind       // instance of a fixture of a scope above function, by its ID; self times
+	sessionKind       // what a job pays; see sessionID
+	jobKind           // whole jobs; see jobID
+	overheadKind      // what jobs take beside pytest, by class of runner; see FromJobs
+	kinds        = iota
 )
 
-var kindNames = [kinds]string{"test", "file", "fixture", "session"}
+var kindNames = [kinds]string{"test", "file", "fixture", "session", "job", "overhead"}
 
 // sessionID names the samples of what a job pays before and after its tests:
 // Setup is the start of a worker process, Call its collection without imports,
@@ -293,6 +295,10 @@ const (
 	DefaultMaxAge = 50
 )
 
+// jobsKept is how many times as many samples are kept of jobs as of a test: each
+// job of a run has one.
+const jobsKept = 32
+
 // Prune drops what is beyond the limits: samples of results files started
 // before each of the MaxAge newest runs, and of the rest all but the Keep
 // newest of each test. Tests left without samples are forgotten.
@@ -314,7 +320,11 @@ func (h *History) Prune(l Limits) {
 		kept := make([]series, 0, len(list))
 		for _, s := range list {
 			n := sort.Search(len(s.samples), func(i int) bool { return s.samples[i].source < oldest })
-			s.samples = s.samples[:min(n, keep)]
+			most := keep
+			if kind(k) >= jobKind {
+				most = jobsKept * min(keep, 1<<20)
+			}
+			s.samples = s.samples[:min(n, most)]
 			for i := range s.samples {
 				used[s.samples[i].source] = true
 			}

@@ -152,7 +152,14 @@ func drawResults(t *rapid.T) []*Results {
 			Run:     rapid.SampledFrom([]string{"r1", "r2", "r3", "r4", "r5"}).Draw(t, "run"),
 			Runner:  rapid.SampledFrom([]string{"linux", "mac"}).Draw(t, "runner"),
 			Started: time.UnixMilli(rapid.Int64Range(0, 6).Draw(t, "started")).UTC(),
+			Workers: rapid.IntRange(0, 2).Draw(t, "workers"),
+			CPUs:    rapid.IntRange(0, 2).Draw(t, "cpus"),
+			SetUp:   time.Duration(rapid.IntRange(0, 2).Draw(t, "set-up")) * time.Microsecond,
 		}}
+		if rapid.Bool().Draw(t, "ended") {
+			r.Ended, r.Elapsed = true, time.Duration(rapid.IntRange(0, 9).Draw(t, "elapsed"))*time.Microsecond
+			r.Header.Predicted, r.Header.Tests = 5*time.Microsecond, 1
+		}
 		for range rapid.IntRange(0, 5).Draw(t, "tests") {
 			r.Tests = append(r.Tests, TestResult{
 				ID:      rapid.SampledFrom([]NodeID{"a.py::a", "a.py::b", "b.py::a"}).Draw(t, "id"),

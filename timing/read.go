@@ -40,6 +40,14 @@ func (h ResultsHeader) Line() []byte {
 	b = strconv.AppendInt(b, int64(h.Workers), 10)
 	b = append(b, `,"started":`...)
 	b = appendString(b, h.Started.UTC().Format(timeFormat))
+	for _, more := range [...]struct {
+		key   string
+		value int64
+	}{{"cpus", int64(h.CPUs)}, {"tests", int64(h.Tests)}, {"predicted_us", h.Predicted.Microseconds()}, {"setup_us", h.SetUp.Microseconds()}} {
+		if more.value > 0 {
+			b = strconv.AppendInt(append(b, `,"`+more.key+`":`...), more.value, 10)
+		}
+	}
 	return append(b, '}', '\n')
 }
 
@@ -174,12 +182,15 @@ func (d *lineDecoder) version(format string, newest int) {
 	}
 }
 
-var headerKeys = []string{"plan", "run", "shards", "attempt", "runner", "workers", "started"}
+var headerKeys = []string{"plan", "run", "shards", "attempt", "runner", "workers", "started", "cpus", "tests", "predicted_us", "setup_us"}
+
+// headerRequired are the first of headerKeys, which every header has.
+const headerRequired = 7
 
 func (p *resultsReader) header() {
 	d, h := &p.d, &p.res.Header
 	d.version("results", ResultsVersion)
-	d.fields(headerKeys, len(headerKeys), func(i int) {
+	d.fields(headerKeys, headerRequired, func(i int) {
 		switch headerKeys[i] {
 		case "plan":
 			h.Plan = string(d.text())
@@ -195,6 +206,14 @@ func (p *resultsReader) header() {
 			h.Workers = int(d.number())
 		case "started":
 			h.Started = d.time()
+		case "cpus":
+			h.CPUs = int(d.number())
+		case "tests":
+			h.Tests = int(d.number())
+		case "predicted_us":
+			h.Predicted = p.micros()
+		case "setup_us":
+			h.SetUp = p.micros()
 		}
 	})
 }

@@ -12,6 +12,7 @@ func testHeader() ResultsHeader {
 	return ResultsHeader{
 		Plan: "sha256:abc", Run: "gh-1", Shards: []string{"pool-1", `me"m`}, Attempt: 2, Runner: "local", Workers: 2,
 		Started: time.Date(2026, 11, 23, 11, 0, 0, 123e6, time.UTC),
+		CPUs:    4, Tests: 2, Predicted: 61 * time.Second, SetUp: 9 * time.Second,
 	}
 }
 

@@ -9,7 +9,7 @@ const ResultsVersion = 1
 // ResultsHeader is the first line of a results file, written by wcshard before
 // pytest starts:
 //
-//	{"wcshard":"results","version":1,"plan":"sha256:…","run":"…","shards":["pool-1"],"attempt":1,"runner":"local","workers":2,"started":"2026-11-23T11:00:00.000Z"}
+//	{"wcshard":"results","version":1,"plan":"sha256:…","run":"…","shards":["pool-1"],"attempt":1,"runner":"local","workers":2,"started":"2026-11-23T11:00:00.000Z","cpus":4,"tests":120,"predicted_us":61000000,"setup_us":9000000}
 type ResultsHeader struct {
 	Plan    string    // digest of the plan that was run
 	Run     string    // names the run: every shard of one CI run has the same
@@ -18,6 +18,11 @@ type ResultsHeader struct {
 	Runner  string    // runner class, such as "ubuntu-latest"; "local" on a developer's machine
 	Workers int       // planned workers
 	Started time.Time // to the millisecond, UTC
+
+	CPUs      int           // cores that pytest may run on; 0 where unknown
+	Tests     int           // planned; 0 where nothing was predicted
+	Predicted time.Duration // wall time that the plan predicts from measurements; 0 where it guesses
+	SetUp     time.Duration // from the start of the CI's job to Started: checkout, installation; 0 where unknown
 }
 
 // Results is one results file: what one pytest session did.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
 )
 
 // targetOptions say how long the longest job may take, and how many jobs may be
@@ -23,13 +25,17 @@ type targetOptions struct {
 	least    int
 	most     int
 	overhead time.Duration
+	given    bool   // --job-overhead
+	from     string // where overhead comes from
+	margin   int    // how much longer than predicted a job may take within the target, per cent
+	accuracy timing.Accuracy
 }
 
 func (o *targetOptions) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.target, "target", 0, "as few pool jobs as keep the longest job, overhead included, within a `DURATION` such as 5m; 0 is no target")
 	f.IntVar(&o.least, "min-shards", 1, "at least `N` pool jobs, with --target and in advise")
 	f.IntVar(&o.most, "max-shards", 64, "at most `N` pool jobs, with --target and in advise")
-	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes beside pytest (queue, checkout, installation), a `DURATION`; a long one widens the time limits")
+	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes beside pytest (checkout, installation, upload), a `DURATION`; without it counts what earlier runs measured, if they did; a long one widens the time limits")
 }
 
 func (o *targetOptions) validate() error {
@@ -40,11 +46,42 @@ func (o *targetOptions) validate() error {
 		return usagef("pass a duration such as 25s", "--job-overhead is %v", o.overhead)
 	case o.least < 1 || o.most < o.least || o.most > shard.MaxRows:
 		return usagef(fmt.Sprintf("a matrix has at most %d jobs", shard.MaxRows), "--min-shards is %d and --max-shards %d", o.least, o.most)
-	case o.target > 0 && o.target <= o.overhead:
+	}
+	return nil
+}
+
+// learn takes from the history what a job takes beside pytest, where the user
+// does not say, and how far predictions were off.
+func (o *targetOptions) learn(history *timing.History, runner string) error {
+	known := history.Estimator(runner)
+	o.accuracy = known.Accuracy()
+	o.margin = o.accuracy.Margin(shard.TargetMargin)
+	measured, jobs := known.Overhead()
+	switch {
+	case o.given:
+		o.from = "--job-overhead"
+	case jobs > 0:
+		o.overhead, o.from = measured, "measured: the median of "+count(jobs, "job")
+	default:
+		o.from = "assumed; --job-overhead says otherwise"
+	}
+	if o.target > 0 && o.target <= o.overhead {
 		return usagef("pass a longer --target, or the --job-overhead that you have measured", "--target is %v, and the overhead of a job alone %v", o.target, o.overhead)
 	}
 	return nil
 }
+
+// expected says how far predictions were off, and so are expected to be; "" where
+// that is not known.
+func (o *targetOptions) expected() string {
+	if !o.accuracy.Known() {
+		return ""
+	}
+	return fmt.Sprintf("expected error ±%s %% from %s (nine of ten within %s %%)", perCent(o.accuracy.Median), count(o.accuracy.Jobs, "earlier job"), perCent(o.accuracy.Ninth))
+}
+
+// perCent writes so many per mille as per cent, at least 1.
+func perCent(mille int) string { return strconv.Itoa(max(1, (mille+5)/10)) }
 
 // adviseOptions are the flags of wcshard advise.
 type adviseOptions struct {
@@ -64,8 +101,9 @@ one for the job that makes the matrix and one for the gate) and what a run costs
 
 Marked are the knee, after which a further job brings less than the ones before;
 the floor, from which on no job more makes a run faster, and what sets it; and
-with --target the cheapest number that keeps the longest job within it,
-` + fmt.Sprint(shard.TargetMargin) + ` % of its prediction added.`,
+with --target the cheapest number that keeps the longest job within it, even if
+it takes as much longer than predicted as nine of ten earlier jobs did at most;
+where those are not known, ` + fmt.Sprint(shard.TargetMargin) + ` %.`,
 		Example: `  wcshard advise -- tests
   wcshard advise --target 5m --job-overhead 40s
   wcshard advise --timings github --json`,
@@ -168,7 +206,7 @@ func (a *advice) offer(c shard.Choice, fleet shard.Fleet, base time.Duration) of
 		bill(c.Plan.Shards[i].Runner, a.options.overhead+c.Plan.Shards[i].Wall)
 	}
 	wall := c.Longest - a.options.overhead
-	of.within = a.options.target > 0 && a.options.overhead+wall*(100+shard.TargetMargin)/100 <= a.options.target
+	of.within = a.options.target > 0 && a.options.overhead+wall*time.Duration(100+a.options.margin)/100 <= a.options.target
 	return of
 }
 
@@ -237,7 +275,10 @@ func (a *advice) print(sys *system) {
 	if rest := a.offers[shown:]; len(rest) > 0 {
 		sys.say("up to %s it gets no faster (--json has all)", count(rest[len(rest)-1].Shards, "pool job"))
 	}
-	sys.say("%s; each job takes %s s beside pytest (--job-overhead)", count(a.tests, "test"), seconds(a.options.overhead))
+	sys.say("%s; each job takes %s s beside pytest (%s)", count(a.tests, "test"), seconds(a.options.overhead), a.options.from)
+	if text := a.options.expected(); text != "" {
+		sys.say("%s", text)
+	}
 	if len(a.unpriced) > 0 {
 		sys.say("no price is known for %s: pass --prices FILE", strings.Join(a.unpriced, ", "))
 	} else {
@@ -289,16 +330,29 @@ func (a *advice) writeJSON(sys *system) error {
 		}
 		return &a.offers[i].Shards
 	}
+	type errors struct {
+		Jobs   int `json:"jobs"`
+		Median int `json:"median_permille"`
+		Ninth  int `json:"ninth_permille"`
+	}
 	out := struct {
 		Tests    int      `json:"tests"`
 		Currency string   `json:"currency"`
+		Overhead float64  `json:"overhead_seconds"`
+		From     string   `json:"overhead_from"`
+		Error    *errors  `json:"expected_error"`
+		Margin   int      `json:"target_margin_percent"`
 		Choices  []row    `json:"choices"`
 		Knee     *int     `json:"knee_shards"`
 		Floor    *int     `json:"floor_shards"`
 		Cheapest *int     `json:"cheapest_within_target_shards"`
 		Reason   string   `json:"floor_reason"`
 		Cuts     []string `json:"cuts"`
-	}{Tests: a.tests, Currency: a.prices.Currency, Knee: shards(a.knee), Floor: shards(a.floor), Cheapest: shards(a.cheapest), Reason: a.reason, Cuts: slices.Concat([]string{}, a.cuts)}
+	}{Tests: a.tests, Currency: a.prices.Currency, Knee: shards(a.knee), Floor: shards(a.floor), Cheapest: shards(a.cheapest), Reason: a.reason, Cuts: slices.Concat([]string{}, a.cuts),
+		Overhead: a.options.overhead.Seconds(), From: a.options.from, Margin: a.options.margin}
+	if known := a.options.accuracy; known.Known() {
+		out.Error = &errors{known.Jobs, known.Median, known.Ninth}
+	}
 	for _, of := range a.offers {
 		r := row{of.Shards, of.Jobs, of.Longest.Seconds(), of.Sum.Seconds(), of.billed, nil, of.within}
 		if len(a.unpriced) == 0 {
@@ -327,7 +381,7 @@ func (o *matrixOptions) reach(sys *system, suite shard.Suite) error {
 	}
 	o.fleet.Shards = c.Shards
 	if ok {
-		sys.say("%s for --target %s: the longest takes %s s with %s s of overhead, and %d %% more is within", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.overhead), shard.TargetMargin)
+		sys.say("%s for --target %s: the longest takes %s s with %s s of overhead, and %d %% more is within, which nine of ten jobs should keep", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.overhead), o.margin)
 		return nil
 	}
 	reason, _ := floorReason(suite, c)

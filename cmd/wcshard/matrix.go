@@ -111,6 +111,7 @@ func (o *matrixOptions) prepare(cmd *cobra.Command, args []string) error {
 	}
 	o.timingsGiven = cmd.Flags().Changed("timings")
 	o.runnerGiven = cmd.Flags().Changed("runner")
+	o.targetOptions.given = cmd.Flags().Changed("job-overhead")
 	return o.validate()
 }
 
@@ -256,6 +257,7 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 		return fmt.Errorf("packing %s: %w", count(len(m.suite.Tests), "test"), err)
 	}
 	plan.Collector = m.collector
+	plan.Error = shard.Error{Jobs: o.accuracy.Jobs, Median: o.accuracy.Median, Ninth: o.accuracy.Ninth}
 	if err := writeFile(o.plan, plan.Write); err != nil {
 		return fmt.Errorf("writing the plan: %w", err)
 	}
@@ -270,6 +272,7 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	}
 	warnHistory(sys, m.suite, m.source)
 	printPlan(sys, plan, o.plan)
+	o.printLearned(sys)
 	printMemory(sys, &m.suite, plan)
 	sys.publishPlan(plan, m.source, measured(m.suite))
 	return nil
@@ -303,7 +306,10 @@ func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error
 		return nil, err
 	}
 	suite := makeSuite(tests, history, o.fleet, o.markers)
-	suite.Overhead = o.overhead
+	if err := o.targetOptions.learn(history, o.fleet.Runner); err != nil {
+		return nil, err
+	}
+	suite.Overhead, suite.Margin = o.overhead, o.margin
 	return &material{tests.Collector, history, source, suite}, nil
 }
 

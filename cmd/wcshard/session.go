@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -215,6 +216,11 @@ func (j *job) start(s session) (name string, attempt int, err error) {
 		Runner:  j.runner(s),
 		Workers: s.run.Workers,
 		Started: time.Now().UTC().Truncate(time.Millisecond),
+		CPUs:    runtime.NumCPU(),
+	}
+	header.Tests, header.Predicted = j.predicted(s)
+	if j.sys.getenv("GITHUB_ACTIONS") == "true" && !j.options.all {
+		header.SetUp = header.Started.Sub(jobStart(j.sys, header.Started))
 	}
 	for _, one := range s.shards {
 		header.Shards = append(header.Shards, one.Name)
@@ -231,6 +237,15 @@ func (j *job) start(s session) (name string, attempt int, err error) {
 		_, err = file.Write(header.Line())
 		return name, header.Attempt, errors.Join(err, file.Close())
 	}
+}
+
+// predicted is what the plan says of a session, where that rests on measurements
+// and all of a shard is to run.
+func (j *job) predicted(s session) (tests int, wall time.Duration) {
+	if len(s.shards) != 1 || s.run != s.shards[0] || j.options.from.failed || 2*s.run.Basis.Measured <= s.run.Len() {
+		return 0, 0
+	}
+	return s.run.Len(), s.run.Wall
 }
 
 // attempts returns the newest attempt that the folder has of any of the

@@ -19,7 +19,7 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	for i, test := range c.Tests {
 		ids[i] = test.ID
 	}
-	known := history.Estimator(fleet.Runner)
+	known := history.EstimatorAt(timing.Place{Runner: fleet.Runner, Workers: cmp.Or(fleet.Workers, fleet.CPUs), CPUs: fleet.CPUs})
 	estimates := known.Tests(ids)
 	setups := newSetups(known)
 	suite := shard.Suite{
@@ -41,6 +41,9 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 			Estimate: estimates[i],
 		}
 	}
+	if known.Corrects() {
+		asMeasured(&suite, history, fleet)
+	}
 	suite.Setups = setups.all
 	more := func(string) time.Duration { return 0 }
 	if c.Collector.Pytest == "" {
@@ -48,6 +51,27 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	}
 	suite.LimitNeeds(more)
 	return suite
+}
+
+// asMeasured takes back the correction of the memory tests' times: it is for the
+// workers of the pool, and they ran among other workers than the pool's before.
+func asMeasured(suite *shard.Suite, history *timing.History, fleet shard.Fleet) {
+	limit := fleet.Threshold(suite)
+	var ids []timing.NodeID
+	var at []int
+	for i := range suite.Tests {
+		if t := &suite.Tests[i]; t.Memory || limit > 0 && t.Estimate.Need.High > limit {
+			ids, at = append(ids, t.ID), append(at, i)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	for k, estimate := range history.Estimator(fleet.Runner).Tests(ids) {
+		if estimate.Rung == timing.Measured {
+			suite.Tests[at[k]].Estimate.Wall = estimate.Wall
+		}
+	}
 }
 
 // setups numbers the shared set-ups that are known to cost something. Tests of

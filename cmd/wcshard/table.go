@@ -56,6 +56,16 @@ func printPlan(sys *system, plan *shard.Plan, name string) {
 	sys.say("longest job %s s, lower bound %s s (%+.1f %%)", seconds(plan.Makespan), seconds(plan.Bound), gap)
 }
 
+// printLearned says what earlier runs tell of this plan's predictions.
+func (o *targetOptions) printLearned(sys *system) {
+	if text := o.expected(); text != "" {
+		sys.say("%s", text)
+	}
+	if strings.HasPrefix(o.from, "measured") {
+		sys.say("each job takes %s s beside pytest (%s)", seconds(o.overhead), o.from)
+	}
+}
+
 // maxReasons is how many memory jobs are explained, each in a line.
 const maxReasons = 10
 

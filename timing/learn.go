@@ -1,0 +1,376 @@
+package timing
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Place is where jobs run: tests take longer where more workers share the
+// cores of a machine.
+type Place struct {
+	Runner  string // class of the runner
+	Workers int    // of a job; 0 where it does not matter
+	CPUs    int    // cores of the runner; 0 where unknown
+}
+
+// jobID names the samples of whole jobs of a place: Setup is the wall time of
+// the session and Other what the plan had predicted, both 0 where the
+// prediction did not rest on measurements or the job did not run its tests.
+// Call is the wall time from the first test of the busiest worker to the end of
+// its last one, and Teardown what these tests took themselves: what is between
+// is the time that workers wait for work. Where one of these is known, so is the
+// other. A sample without any of them says only how many workers the job had.
+func jobID(p Place) string { return fmt.Sprintf("%d/%d %s", p.Workers, p.CPUs, p.Runner) }
+
+// parseJobID is the inverse of jobID; ok is false for what is none.
+func parseJobID(id string) (p Place, ok bool) {
+	numbers, runner, ok := strings.Cut(id, " ")
+	workers, cpus, both := strings.Cut(numbers, "/")
+	w, err1 := strconv.Atoi(workers)
+	c, err2 := strconv.Atoi(cpus)
+	p = Place{Runner: runner, Workers: w, CPUs: c}
+	return p, ok && both && err1 == nil && err2 == nil && w > 0 && jobID(p) == id
+}
+
+// job adds what a session as a whole tells.
+func (b *builder) job(src int32, r *Results) {
+	h := &r.Header
+	if h.CPUs < 1 || h.Workers < 1 {
+		return
+	}
+	s := sample{source: src}
+	whole := r.Ended && (r.Exit == 0 || r.Exit == 1) && len(r.Killed)+len(r.Deaths)+len(r.Running)+len(r.Missing) == 0
+	if whole {
+		s.call, s.teardown = body(r)
+	}
+	if whole && h.Predicted > 0 && h.Tests > 0 && len(r.Tests) >= h.Tests {
+		s.setup, s.other = r.Elapsed.Microseconds(), h.Predicted.Microseconds()
+	}
+	b.add(jobKind, jobID(Place{h.Runner, h.Workers, h.CPUs}), s)
+}
+
+// body returns how long the busiest worker was at its tests, and what they took,
+// in microseconds.
+func body(r *Results) (took, tests int64) {
+	type life struct {
+		first, last, busy time.Duration
+		tests             int
+	}
+	lives := map[string]*life{}
+	for i := range r.Tests {
+		t := &r.Tests[i]
+		l := lives[t.Worker]
+		if l == nil {
+			l = &life{first: t.Start}
+			lives[t.Worker] = l
+		}
+		l.first = min(l.first, t.Start)
+		l.last = max(l.last, t.Start+t.Wall)
+		l.busy += t.Wall
+		l.tests++
+	}
+	for _, w := range r.Workers {
+		if l := lives[w.Worker]; l != nil {
+			l.busy += w.Tail * time.Duration(l.tests-1) // the last one's is after its end
+		}
+	}
+	var longest, busiest time.Duration
+	for _, l := range lives {
+		longest, busiest = max(longest, l.last-l.first), max(busiest, l.busy)
+	}
+	return longest.Microseconds(), busiest.Microseconds()
+}
+
+// overhead adds what a job took before its session: all that is known of its
+// overhead inside of it.
+func (b *builder) overhead(src int32, r *Results) {
+	if us := r.Header.SetUp.Microseconds(); us > 0 {
+		b.add(overheadKind, r.Header.Runner, sample{source: src, setup: us})
+	}
+}
+
+// A JobOverhead is what one job took beside its pytest session.
+type JobOverhead struct {
+	Results  *Results // what the job's session did
+	Overhead time.Duration
+}
+
+// FromJobs makes a history of what jobs took beside pytest, seen from outside. It
+// belongs to their results, so that learning from them twice is learning once.
+//
+// Of a sample of overhead, Setup is the time from the start of the job to that of
+// pytest, and Call all that the job took beside pytest, as its CI says.
+func FromJobs(jobs ...JobOverhead) *History {
+	b := newBuilder()
+	for _, j := range jobs {
+		h := &j.Results.Header
+		if us := j.Overhead.Microseconds(); us > 0 {
+			b.add(overheadKind, h.Runner, sample{source: b.source(h.Started, h.Run, h.Runner), call: us})
+		}
+	}
+	return b.history()
+}
+
+// Overhead returns what a job on this class of runner takes beside pytest, the
+// median of what was measured, and how many jobs that rests on; 0 of none. Where
+// nobody looked at a job from outside, what it took before pytest stands in.
+func (e *Estimator) Overhead() (overhead time.Duration, jobs int) {
+	i, ok := slices.BinarySearchFunc(e.h.series[overheadKind], e.place.Runner, compareID)
+	if !ok {
+		return 0, 0
+	}
+	known := map[int32]sample{}
+	for _, s := range e.h.series[overheadKind][i].samples {
+		whole := known[s.source]
+		whole.setup, whole.call = max(whole.setup, s.setup), max(whole.call, s.call)
+		known[s.source] = whole
+	}
+	var all []int64
+	for _, s := range known {
+		all = append(all, cmp.Or(s.call, s.setup))
+	}
+	return time.Duration(median(all)) * time.Microsecond, len(all)
+}
+
+// Accuracy is how far earlier predictions of jobs were off: those of the newest
+// jobs of a class of runner that were planned from measurements.
+type Accuracy struct {
+	Jobs   int
+	Median int // |predicted - real| / real, per mille
+	Ninth  int // of ten predictions, nine were this near or nearer; per mille
+	Over   int // nine of ten jobs took no more above their prediction than this; per mille of the prediction
+}
+
+// Known reports whether enough predictions were made for a word on the next.
+func (a Accuracy) Known() bool { return a.Jobs >= leastJobs }
+
+// Margin returns by how much a job may take longer than predicted, in per cent,
+// if nine of ten are to keep a target: Over, drawn towards the given margin as
+// if that had been seen on ten jobs (Bühlmann's credibility, as in shrink).
+func (a Accuracy) Margin(usual int) int {
+	const weight = 10
+	if !a.Known() {
+		return usual
+	}
+	mille := (a.Jobs*min(a.Over, 10_000) + weight*10*usual) / (a.Jobs + weight)
+	return max(1, (mille+9)/10)
+}
+
+// leastJobs is how many jobs have to have been predicted before the error is
+// worth a word: one job's says nothing of the next.
+const leastJobs = 3
+
+// accuracyJobs bounds how far Accuracy looks back.
+const accuracyJobs = 40
+
+// Accuracy returns the error of earlier predictions; zero where too few are
+// known.
+func (e *Estimator) Accuracy() Accuracy {
+	var all []sample
+	for _, s := range e.h.series[jobKind] {
+		p, ok := parseJobID(s.id)
+		for i := range s.samples {
+			if ok && e.ownClass(p) && s.samples[i].setup > 0 && s.samples[i].other > 0 {
+				all = append(all, s.samples[i])
+			}
+		}
+	}
+	if len(all) < leastJobs {
+		return Accuracy{}
+	}
+	slices.SortFunc(all, func(a, b sample) int { return a.compare(&b) })
+	all = all[:min(len(all), accuracyJobs)]
+	var off, over []int
+	for _, s := range all {
+		off = append(off, perMille(max(s.other-s.setup, s.setup-s.other), s.setup))
+		over = append(over, perMille(max(0, s.setup-s.other), s.other))
+	}
+	return Accuracy{Jobs: len(all), Median: median(off), Ninth: ninth(off), Over: ninth(over)}
+}
+
+// perMille is at most 1,000,000, so that nothing overflows what comes after.
+func perMille(part, whole int64) int {
+	return int(math.Round(min(1e6, 1000*float64(part)/float64(whole))))
+}
+
+// ninth returns the value that nine of ten do not exceed, by nearest rank. It
+// sorts the values.
+func ninth(values []int) int {
+	slices.Sort(values)
+	return values[(9*len(values)+9)/10-1]
+}
+
+// shrink draws a ratio from n observations towards 1, which is what holds where
+// nothing is known: 1 + n/(n+1)·(ratio − 1). This is Bühlmann's credibility
+// estimate, Z = n/(n+k), with k = 1: one run counts half, three count three
+// quarters (H. Bühlmann, Experience rating and credibility, ASTIN Bulletin 4,
+// 1967). Where ratio is a median, one wild run of three moves nothing.
+func shrink(ratio float64, n int) float64 {
+	return 1 + float64(n)/float64(n+1)*(ratio-1)
+}
+
+// Bounds on what is learned: beyond them something else is wrong, such as a
+// clock.
+const (
+	mostPace       = 1.5
+	mostContention = 8.0
+)
+
+// enoughOwn is from how many samples on a test's times with just so many workers
+// are all that is looked at: they hold for that test what a factor says of all.
+const enoughOwn = 3
+
+// learn works out by which factor each sample is multiplied.
+//
+// A sample that was taken with another number of workers on the runner's cores
+// is first made one of this number: by the median over the tests that have both,
+// each with the weight of its time, of how many times longer it took here than
+// there. Then comes the pace: what a worker waits between its tests, as the
+// median over jobs of wall time by the tests' own. Both are shrunk by the number
+// of runs they rest on.
+//
+// Nothing is learned without a number of workers, or from results that do not
+// tell theirs.
+func (e *Estimator) learn() {
+	if e.place.Workers == 0 {
+		return
+	}
+	e.workers = make([]int, len(e.h.sources))
+	exact := make([]bool, len(e.h.sources)) // and the cores are as many
+	same := false
+	var paces []float64
+	for _, s := range e.h.series[jobKind] {
+		p, ok := parseJobID(s.id)
+		if !ok {
+			continue
+		}
+		for i := range s.samples {
+			e.workers[s.samples[i].source] = p.Workers
+			if p.Workers == e.place.Workers && p.CPUs == e.place.CPUs && e.ownClass(p) {
+				exact[s.samples[i].source] = true
+				same = true
+			}
+		}
+	}
+	runs := map[string]bool{}
+	for _, s := range e.h.series[jobKind] {
+		p, ok := parseJobID(s.id)
+		if !ok || p.Workers != e.place.Workers || !e.ownClass(p) || same && p.CPUs != e.place.CPUs {
+			continue
+		}
+		for _, sample := range s.samples {
+			if sample.call > 0 && sample.teardown > 0 {
+				paces = append(paces, float64(sample.call)/float64(sample.teardown))
+				runs[e.h.sources[sample.source].run] = true
+			}
+		}
+	}
+	e.here = make([]bool, len(e.workers))
+	for i, w := range e.workers {
+		e.here[i] = exact[i] || !same && w == e.place.Workers
+	}
+	pace := 1.0
+	if len(paces) > 0 {
+		pace = shrink(min(max(median(paces), 1), mostPace), len(runs))
+	}
+	factors := map[int]float64{}
+	e.scale = make([]float64, len(e.workers))
+	for i, w := range e.workers {
+		e.scale[i] = pace
+		if w == 0 || e.here[i] {
+			continue
+		}
+		e.mixed = true
+		f, ok := factors[w]
+		if !ok {
+			f = e.contention(w)
+			factors[w] = f
+		}
+		e.scale[i] = pace * f
+	}
+}
+
+// contention returns by how much longer tests take here than with the given
+// number of workers.
+func (e *Estimator) contention(there int) float64 {
+	type ratio struct{ ratio, weight float64 }
+	var all []ratio
+	whole := 0.0
+	runsHere, runsThere := map[string]bool{}, map[string]bool{}
+	for _, s := range e.h.series[testKind] {
+		var a, b []int64
+		for _, sample := range e.preferred(s.samples) {
+			switch w := sample.wall(); {
+			case w == 0 || !slices.Contains(good[:], outcomes[sample.outcome]):
+			case e.here[sample.source]:
+				a = append(a, w)
+				runsHere[e.h.sources[sample.source].run] = true
+			case e.workers[sample.source] == there:
+				b = append(b, w)
+				runsThere[e.h.sources[sample.source].run] = true
+			}
+		}
+		if len(a) > 0 && len(b) > 0 {
+			before := float64(median(b))
+			all = append(all, ratio{float64(median(a)) / before, before})
+			whole += before
+		}
+	}
+	if len(all) == 0 {
+		return 1
+	}
+	slices.SortFunc(all, func(a, b ratio) int {
+		return cmp.Or(cmp.Compare(a.ratio, b.ratio), cmp.Compare(a.weight, b.weight))
+	})
+	sum, middle := 0.0, all[len(all)-1].ratio
+	for _, r := range all {
+		if sum += r.weight; sum >= whole/2 {
+			middle = r.ratio
+			break
+		}
+	}
+	middle = min(max(middle, 1/mostContention), mostContention)
+	return shrink(middle, min(len(runsHere), len(runsThere)))
+}
+
+// Corrects reports whether some times are of other numbers of workers, and so
+// corrected.
+func (e *Estimator) Corrects() bool { return e.mixed }
+
+// ownClass reports whether a place is of the estimator's class of runner; where
+// the history has none of that class, all are.
+func (e *Estimator) ownClass(p Place) bool {
+	return p.Runner == e.place.Runner || e.alike && !slices.Contains(e.runner, true)
+}
+
+// timed returns the samples that count for times: those of the class of runner,
+// and where enough of them were taken with so many workers, those alone.
+func (e *Estimator) timed(samples []sample) []sample {
+	samples = e.preferred(samples)
+	if !e.mixed {
+		return samples
+	}
+	var here []sample
+	for _, s := range samples {
+		if e.here[s.source] {
+			here = append(here, s)
+		}
+	}
+	if len(here) < enoughOwn {
+		return samples
+	}
+	return here
+}
+
+// scaled returns the time of a sample as it would be here, in microseconds.
+func (e *Estimator) scaled(source int32, us int64) int64 {
+	if e.scale == nil || us == 0 {
+		return us
+	}
+	return max(1, int64(math.Round(float64(us)*e.scale[source])))
+}

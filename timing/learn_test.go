@@ -1,0 +1,213 @@
+package timing
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// jobRun makes the results of a job with so many workers on 2 cores, each with
+// two tests in turn that take ms milliseconds each: it took real and was
+// predicted to take predicted milliseconds.
+func jobRun(name string, started int64, workers int, real, predicted, ms int) *Results {
+	r := &Results{Header: ResultsHeader{
+		Run: name, Runner: "linux", Started: time.UnixMilli(started).UTC(), Workers: workers, CPUs: 2,
+		Tests: 2 * workers, Predicted: time.Duration(predicted) * time.Millisecond,
+	}}
+	took := time.Duration(ms) * time.Millisecond
+	for w := range workers {
+		worker := "main"
+		if workers > 1 {
+			worker = fmt.Sprint("gw", w)
+		}
+		for k := range 2 {
+			id := NodeID(fmt.Sprintf("a.py::t%d", 2*w+k))
+			r.Tests = append(r.Tests, TestResult{ID: id, Worker: worker, Outcome: Passed, Start: time.Second + time.Duration(k)*took, Call: took, Wall: took})
+		}
+		r.Workers = append(r.Workers, WorkerResult{Worker: worker, Startup: 400 * time.Millisecond, Collect: 500 * time.Millisecond})
+	}
+	r.Ended, r.Elapsed = true, time.Duration(real)*time.Millisecond
+	return r
+}
+
+func TestJobID(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := Place{rapid.String().Draw(t, "runner"), rapid.IntRange(1, 5000).Draw(t, "workers"), rapid.IntRange(0, 5000).Draw(t, "cpus")}
+		if got, ok := parseJobID(jobID(want)); !ok || got != want {
+			t.Fatalf("parseJobID(%q) = %+v, %v", jobID(want), got, ok)
+		}
+	})
+	for _, id := range []string{"", "2/4", "0/4 linux", "x/4 linux", "2/ linux", "02/4 linux", "2 linux", "-1/4 linux"} {
+		if p, ok := parseJobID(id); ok {
+			t.Errorf("parseJobID(%q) = %+v", id, p)
+		}
+	}
+}
+
+// The file format of what is learned of jobs.
+func TestHistoryJobs(t *testing.T) {
+	r := jobRun("gh-1", 1700000000000, 1, 1300, 1200, 100)
+	r.Header.SetUp = 7 * time.Second
+	r.Tests[1].Start += 40 * time.Millisecond // a wait
+	h := FromResults(r)
+	h.Merge(FromJobs(JobOverhead{r, 21 * time.Second}))
+	file := bytesOf(t, h)
+	for _, line := range []string{
+		`{"kind":"job","id":"1/2 linux","s":[[0,0,1300000,240000,200000,1200000]]}`,
+		`{"kind":"overhead","id":"linux","s":[[0,0,0,21000000],[0,0,7000000]]}`,
+	} {
+		if !strings.Contains(file, line+"\n") {
+			t.Errorf("the history is\n%swant a line %s", file, line)
+		}
+	}
+	if again := bytesOf(t, reread(t, file)); again != file {
+		t.Errorf("read again it is\n%swas\n%s", again, file)
+	}
+	if got, jobs := h.Estimator("linux").Overhead(); got != 21*time.Second || jobs != 1 {
+		t.Errorf("Overhead() = %v, %d", got, jobs)
+	}
+	if got, jobs := FromResults(r).Estimator("linux").Overhead(); got != 7*time.Second || jobs != 1 {
+		t.Errorf("Overhead() from inside = %v, %d", got, jobs)
+	}
+	if got, jobs := h.Estimator("mac").Overhead(); got != 0 || jobs != 0 {
+		t.Errorf("Overhead() of another class = %v, %d", got, jobs)
+	}
+}
+
+// What a job that did not run all its tests, or not in order, says of
+// predictions: nothing.
+func TestJobThatTellsNothing(t *testing.T) {
+	for name, change := range map[string]func(r *Results){
+		"not ended":    func(r *Results) { r.Ended = false },
+		"interrupted":  func(r *Results) { r.Exit = 2 },
+		"a test less":  func(r *Results) { r.Tests = r.Tests[1:] },
+		"a death":      func(r *Results) { r.Deaths = append(r.Deaths, Death{}) },
+		"killed":       func(r *Results) { r.Killed = append(r.Killed, KilledTest{}) },
+		"a guess":      func(r *Results) { r.Header.Predicted = 0 },
+		"older writer": func(r *Results) { r.Header.CPUs = 0 },
+	} {
+		var all []*Results
+		for k := range int64(5) {
+			r := jobRun("r", k, 1, 1300, 1200, 100)
+			change(r)
+			all = append(all, r)
+		}
+		if a := FromResults(all...).Estimator("linux").Accuracy(); a.Known() {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+}
+
+func TestAccuracy(t *testing.T) {
+	h := &History{}
+	for k, real := range []int{1000, 1100, 900, 1000, 1000, 1250, 1000, 1000, 1000, 800} {
+		if a := h.Estimator("linux").Accuracy(); a.Known() != (k >= 3) || a.Jobs != 0 && a.Jobs != k {
+			t.Errorf("after %d jobs: %+v", k, a)
+		}
+		h.Merge(FromResults(jobRun(fmt.Sprint("r", k), int64(k), 1, real, 1000, 100)))
+	}
+	a := h.Estimator("linux").Accuracy()
+	if want := (Accuracy{Jobs: 10, Median: 0, Ninth: 200, Over: 100}); a != want {
+		t.Errorf("Accuracy() = %+v, want %+v", a, want)
+	}
+	if a != h.Estimator("none of these").Accuracy() {
+		t.Error("where a class is not known, all count, as for times")
+	}
+	if got := a.Margin(12); got != 11 { // half of 10 %, half of 12 %
+		t.Errorf("Margin(12) = %d", got)
+	}
+	if got := (Accuracy{}).Margin(12); got != 12 {
+		t.Errorf("Margin(12) of nothing = %d", got)
+	}
+}
+
+// Shrink moves a little after one run, and never past what was seen.
+func TestShrink(t *testing.T) {
+	for n, want := range []float64{1, 1.5, 1 + 2.0/3, 1.75} {
+		if got := shrink(2, n); math.Abs(got-want) > 1e-9 {
+			t.Errorf("shrink(2, %d) = %v, want %v", n, got, want)
+		}
+	}
+}
+
+// Tests that ran alone take 100 ms, and 160 ms beside others: what is known of
+// one is made into the other, the more so the more runs say so.
+func TestContention(t *testing.T) {
+	at := func(workers int) Place { return Place{"linux", workers, 2} }
+	wall := func(h *History, p Place, id NodeID) time.Duration {
+		return h.EstimatorAt(p).Tests([]NodeID{id})[0].Wall.Round(time.Millisecond)
+	}
+	h := &History{}
+	for k := range 3 {
+		h.Merge(FromResults(jobRun(fmt.Sprint("one", k), int64(k), 1, 1000, 0, 100)))
+	}
+	if got := wall(h, at(2), "a.py::t0"); got != 100*time.Millisecond {
+		t.Errorf("nothing known of two workers: %v", got)
+	}
+	if e := h.EstimatorAt(at(2)); !e.Corrects() || h.EstimatorAt(at(1)).Corrects() {
+		t.Error("times of other numbers of workers are not told from the same")
+	}
+	// Only t2 and t3 ran with two workers first; t0 learns from them.
+	for k := range 3 {
+		one := jobRun(fmt.Sprint("wide", k), int64(10+k), 1, 1000, 0, 100)
+		one.Tests[0].ID, one.Tests[1].ID = "a.py::t2", "a.py::t3"
+		two := jobRun(fmt.Sprint("two", k), int64(20+k), 2, 1000, 0, 160)
+		two.Tests = two.Tests[2:]
+		h.Merge(FromResults(one, two))
+		want := []time.Duration{130, 140, 145}[k] * time.Millisecond // 1 + n/(n+1)·0.6
+		if got := wall(h, at(2), "a.py::t0"); got != want {
+			t.Errorf("after %d runs with two workers: %v, want %v", k+1, got, want)
+		}
+	}
+	if got := wall(h, at(2), "a.py::t2"); got != 160*time.Millisecond {
+		t.Errorf("measured three times with two workers: %v", got)
+	}
+	if got := wall(h, at(1), "a.py::t0"); got != 100*time.Millisecond {
+		t.Errorf("for one worker nothing changes: %v", got)
+	}
+	if got := wall(h, Place{Runner: "linux"}, "a.py::t0"); got != 100*time.Millisecond {
+		t.Errorf("without workers nothing changes: %v", got)
+	}
+	// One wild run jumps nothing: the factor is the median over tests.
+	wild := jobRun("wild", 99, 2, 1000, 0, 16000)
+	wild.Tests = wild.Tests[2:3]
+	h.Merge(FromResults(wild))
+	if got := wall(h, at(2), "a.py::t0"); got > 150*time.Millisecond {
+		t.Errorf("after one wild test: %v", got)
+	}
+}
+
+// Workers that wait a tenth of their time between tests make all tests longer by
+// that, as far as it is believed.
+func TestPace(t *testing.T) {
+	h := &History{}
+	for k := range 3 {
+		r := jobRun(fmt.Sprint("r", k), int64(k), 2, 1000, 0, 100)
+		for i := range r.Tests {
+			if i%2 == 1 {
+				r.Tests[i].Start += 20 * time.Millisecond
+			}
+		}
+		h.Merge(FromResults(r))
+		want := []float64{105, 106.667, 107.5}[k]
+		got := h.EstimatorAt(Place{"linux", 2, 2}).Tests([]NodeID{"a.py::t0"})[0].Wall
+		if math.Abs(got.Seconds()*1000-want) > 0.01 {
+			t.Errorf("after %d runs: %v, want %v ms", k+1, got, want)
+		}
+	}
+	// The session: with so many workers where that is known.
+	slow := jobRun("slow", 9, 4, 1000, 0, 100)
+	for i := range slow.Workers {
+		slow.Workers[i].Startup = 3 * time.Second
+	}
+	h.Merge(FromResults(slow))
+	for workers, want := range map[int]time.Duration{2: 900 * time.Millisecond, 4: 3500 * time.Millisecond} {
+		if got := h.EstimatorAt(Place{"linux", workers, 2}).Session(workers); got < want || got > want+100*time.Millisecond {
+			t.Errorf("Session(%d) = %v, want %v and the wait for the first test", workers, got, want)
+		}
+	}
+}
