@@ -204,8 +204,8 @@ func TestReadPlanRefuses(t *testing.T) {
 		{"a needless escape", edit(`"file":"docs/guide.rst"`, `"file":"docs\/guide.rst"`), "as wcshard writes them"},
 		{"not UTF-8", edit(`"file":"docs/guide.rst"`, "\"file\":\"docs\xff/guide.rst\""), "as wcshard writes them"},
 		{"a test in two shards", edit(`::test_é[😀`+"\u2028"+`\u0085\u001b[31m]`, `::test_%0A::error::`), `"tests/test_b.py::test_%0A::error::" is in shards`},
-		{"an error without jobs", edit(`"bound_us":`, `"error":{"jobs":0,"median_permille":5,"ninth_permille":6},"bound_us":`), "p:6: predictions that were off by"},
-		{"a hostile error", edit(`"bound_us":`, `"error":{"jobs":3,"median_permille":9,"ninth_permille":8},"bound_us":`), "p:6: predictions that were off by"},
+		{"an error without jobs", edit(`"bound_us":`, `"error":{"jobs":0,"median_permille":5,"ninth_permille":6},"bound_us":`), "p:5: predictions that were off by"},
+		{"a hostile error", edit(`"bound_us":`, `"error":{"jobs":3,"median_permille":9,"ninth_permille":8},"bound_us":`), "p:5: predictions that were off by"},
 		{"an error in the wrong place", edit(`"bound_us":`, `"error":{"jobs":3,"median_permille":8,"ninth_permille":9},"bound_us":`), "p:6: the header is not as wcshard writes it"},
 		{"no shards", sealed(strings.Join(lines[:6], "") + "],\n"), `p:7: got "],", want a shard`},
 	} {

@@ -98,43 +98,62 @@ func (b *builder) overhead(src int32, r *Results) {
 type JobOverhead struct {
 	Results  *Results // what the job's session did
 	Overhead time.Duration
+	Queued   time.Duration // until a runner had the job; not part of Overhead
 }
 
 // FromJobs makes a history of what jobs took beside pytest, seen from outside. It
 // belongs to their results, so that learning from them twice is learning once.
 //
 // Of a sample of overhead, Setup is the time from the start of the job to that of
-// pytest, and Call all that the job took beside pytest, as its CI says.
+// pytest, Call all that the job took beside pytest, as its CI says, and Teardown
+// how long it queued.
 func FromJobs(jobs ...JobOverhead) *History {
 	b := newBuilder()
 	for _, j := range jobs {
 		h := &j.Results.Header
 		if us := j.Overhead.Microseconds(); us > 0 {
-			b.add(overheadKind, h.Runner, sample{source: b.source(h.Started, h.Run, h.Runner), call: us})
+			b.add(overheadKind, h.Runner, sample{source: b.source(h.Started, h.Run, h.Runner), call: us, teardown: j.Queued.Microseconds()})
 		}
 	}
 	return b.history()
 }
 
-// Overhead returns what a job on this class of runner takes beside pytest, the
-// median of what was measured, and how many jobs that rests on; 0 of none. Where
-// nobody looked at a job from outside, what it took before pytest stands in.
-func (e *Estimator) Overhead() (overhead time.Duration, jobs int) {
+// Overhead is what jobs take beside pytest: medians of what was measured.
+type Overhead struct {
+	Jobs   int
+	Took   time.Duration
+	Queued time.Duration // before that, for a runner; 0 where unknown
+}
+
+// Overhead returns what a job on this class of runner takes beside pytest; the
+// zero Overhead where no job was measured. Where nobody looked at a job from
+// outside, what it took before pytest stands in.
+func (e *Estimator) Overhead() Overhead {
 	i, ok := slices.BinarySearchFunc(e.h.series[overheadKind], e.place.Runner, compareID)
 	if !ok {
-		return 0, 0
+		return Overhead{}
 	}
 	known := map[int32]sample{}
 	for _, s := range e.h.series[overheadKind][i].samples {
 		whole := known[s.source]
-		whole.setup, whole.call = max(whole.setup, s.setup), max(whole.call, s.call)
+		whole.setup, whole.call, whole.teardown = max(whole.setup, s.setup), max(whole.call, s.call), max(whole.teardown, s.teardown)
 		known[s.source] = whole
 	}
-	var all []int64
+	var all, queued []int64
 	for _, s := range known {
 		all = append(all, cmp.Or(s.call, s.setup))
+		if s.teardown > 0 {
+			queued = append(queued, s.teardown)
+		}
 	}
-	return time.Duration(median(all)) * time.Microsecond, len(all)
+	return Overhead{len(all), time.Duration(median(all)) * time.Microsecond, time.Duration(median(queued)) * time.Microsecond}
+}
+
+// KnowsJobs reports whether jobs of a run were seen from outside.
+func (h *History) KnowsJobs(run string) bool {
+	return slices.ContainsFunc(h.series[overheadKind], func(s series) bool {
+		return slices.ContainsFunc(s.samples, func(a sample) bool { return a.call > 0 && h.sources[a.source].run == run })
+	})
 }
 
 // Accuracy is how far earlier predictions of jobs were off: those of the newest

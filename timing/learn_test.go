@@ -54,11 +54,11 @@ func TestHistoryJobs(t *testing.T) {
 	r.Header.SetUp = 7 * time.Second
 	r.Tests[1].Start += 40 * time.Millisecond // a wait
 	h := FromResults(r)
-	h.Merge(FromJobs(JobOverhead{r, 21 * time.Second}))
+	h.Merge(FromJobs(JobOverhead{r, 21 * time.Second, 4 * time.Second}))
 	file := bytesOf(t, h)
 	for _, line := range []string{
 		`{"kind":"job","id":"1/2 linux","s":[[0,0,1300000,240000,200000,1200000]]}`,
-		`{"kind":"overhead","id":"linux","s":[[0,0,0,21000000],[0,0,7000000]]}`,
+		`{"kind":"overhead","id":"linux","s":[[0,0,0,21000000,4000000],[0,0,7000000]]}`,
 	} {
 		if !strings.Contains(file, line+"\n") {
 			t.Errorf("the history is\n%swant a line %s", file, line)
@@ -67,14 +67,21 @@ func TestHistoryJobs(t *testing.T) {
 	if again := bytesOf(t, reread(t, file)); again != file {
 		t.Errorf("read again it is\n%swas\n%s", again, file)
 	}
-	if got, jobs := h.Estimator("linux").Overhead(); got != 21*time.Second || jobs != 1 {
-		t.Errorf("Overhead() = %v, %d", got, jobs)
+	for _, c := range []struct {
+		h      *History
+		runner string
+		want   Overhead
+	}{
+		{h, "linux", Overhead{1, 21 * time.Second, 4 * time.Second}},
+		{FromResults(r), "linux", Overhead{1, 7 * time.Second, 0}},
+		{h, "mac", Overhead{}},
+	} {
+		if got := c.h.Estimator(c.runner).Overhead(); got != c.want {
+			t.Errorf("Overhead() of %s = %+v, want %+v", c.runner, got, c.want)
+		}
 	}
-	if got, jobs := FromResults(r).Estimator("linux").Overhead(); got != 7*time.Second || jobs != 1 {
-		t.Errorf("Overhead() from inside = %v, %d", got, jobs)
-	}
-	if got, jobs := h.Estimator("mac").Overhead(); got != 0 || jobs != 0 {
-		t.Errorf("Overhead() of another class = %v, %d", got, jobs)
+	if !h.KnowsJobs("gh-1") || h.KnowsJobs("gh-2") || FromResults(r).KnowsJobs("gh-1") {
+		t.Error("KnowsJobs() is wrong about a run")
 	}
 }
 

@@ -56,12 +56,15 @@ func (o *targetOptions) learn(history *timing.History, runner string) error {
 	known := history.Estimator(runner)
 	o.accuracy = known.Accuracy()
 	o.margin = o.accuracy.Margin(shard.TargetMargin)
-	measured, jobs := known.Overhead()
+	measured := known.Overhead()
 	switch {
 	case o.given:
 		o.from = "--job-overhead"
-	case jobs > 0:
-		o.overhead, o.from = measured, "measured: the median of "+count(jobs, "job")
+	case measured.Jobs > 0:
+		o.overhead, o.from = measured.Took, "measured: the median of "+count(measured.Jobs, "job")
+		if measured.Queued > 0 {
+			o.from += ", which had waited " + seconds(measured.Queued) + " s for a runner"
+		}
 	default:
 		o.from = "assumed; --job-overhead says otherwise"
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -402,21 +403,77 @@ func (o *fromRunOptions) words() []string {
 	return words
 }
 
-// learn downloads the results of a run's shards for the history. A fork's are
-// refused: what a stranger measured would plan everybody's runs.
-func (o *remoteOptions) learn(ctx context.Context, sys *system) ([]*timing.Results, error) {
+// learn downloads the results of a run's shards for the history, and finds out
+// what its jobs took beside pytest. A fork's are refused: what a stranger
+// measured would plan everybody's runs.
+func (o *remoteOptions) learn(ctx context.Context, sys *system) ([]*timing.Results, *timing.History, error) {
 	r, err := o.open(ctx, sys)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := artifact.OwnOnly(r.artifacts); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	results, err := r.results(ctx, "")
-	if err == nil && len(results) == 0 {
-		err = r.missing("shard's results")
+	if err != nil {
+		return nil, nil, err
 	}
-	return results, err
+	if len(results) == 0 {
+		return nil, nil, r.missing("shard's results")
+	}
+	return results, r.overheads(ctx, results), nil
+}
+
+// overheads asks what the run's jobs took beside the sessions of the results.
+// That it cannot be had is a warning: results are worth more.
+func (r *remote) overheads(ctx context.Context, results []*timing.Results) *timing.History {
+	jobs, err := r.client.Jobs(ctx, r.run.ID)
+	if err != nil {
+		r.sys.warn("what jobs take beside pytest is not known: %v", err)
+		for _, hint := range hints(err) {
+			r.sys.say("hint: %s", hint)
+		}
+		return new(timing.History)
+	}
+	var all []timing.JobOverhead
+	for _, one := range results {
+		h := &one.Header
+		if !one.Ended || len(h.Shards) != 1 {
+			continue
+		}
+		if overhead, queued, ok := artifact.Overhead(jobs, h.Shards[0], h.Attempt, h.Started, one.Elapsed); ok {
+			all = append(all, timing.JobOverhead{Results: one, Overhead: overhead, Queued: queued})
+		}
+	}
+	if len(all) < len(results) {
+		r.sys.say("%d of %s of run %d found by name, to see what jobs take beside pytest", len(all), count(len(results), "job"), r.run.ID)
+	}
+	return timing.FromJobs(all...)
+}
+
+// maxSampled is how many shards' results are downloaded beside a history to see
+// what their jobs took beside pytest: enough for a median.
+const maxSampled = 4
+
+// addOverheads adds what the run's jobs took beside pytest to its history, where
+// that is not known.
+func (r *remote) addOverheads(ctx context.Context, history *timing.History) {
+	if history.KnowsJobs(strconv.FormatInt(r.run.ID, 10)) {
+		return
+	}
+	all, err := r.client.Artifacts(ctx, r.run.ID)
+	if err == nil {
+		all = artifact.Newest(slices.DeleteFunc(all, func(a artifact.Artifact) bool { return a.Expired || a.Fork }), artifact.Results, 0)
+		some := *r
+		some.artifacts = all[:min(len(all), maxSampled)]
+		var results []*timing.Results
+		if results, err = some.results(ctx, ""); err == nil && len(results) > 0 {
+			history.Merge(r.overheads(ctx, results))
+		}
+	}
+	if err != nil {
+		r.sys.warn("what jobs take beside pytest is not known: %v", err)
+	}
 }
 
 // fromGitHub is the --timings that stands for a run's artifact.
@@ -474,7 +531,12 @@ func (o *remoteOptions) download(ctx context.Context, sys *system) (*timing.Hist
 	if found[0].Kind == artifact.Results {
 		results, err := r.results(ctx, "")
 		sys.say("history from the results of run %d", run.ID)
-		return timing.FromResults(results...), err
+		if err != nil {
+			return timing.FromResults(results...), err
+		}
+		history := timing.FromResults(results...)
+		history.Merge(r.overheads(ctx, results))
+		return history, nil
 	}
 	archive, err := client.Download(ctx, found[0])
 	if err != nil {
@@ -491,5 +553,9 @@ func (o *remoteOptions) download(ctx context.Context, sys *system) (*timing.Hist
 	defer text.Close()
 	sys.say("history %s of run %d", found[0].Name, run.ID)
 	history, err := timing.ReadHistory(text, found[0].Name.String()+"/"+file.Name)
-	return history, advise(err, hintArtifact)
+	if err != nil {
+		return history, advise(err, hintArtifact)
+	}
+	r.addOverheads(ctx, history)
+	return history, nil
 }

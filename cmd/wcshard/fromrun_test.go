@@ -30,6 +30,7 @@ type earlierRun struct {
 	zips      [][]byte
 	workflow  string   // file name of the run's workflow; "" knows only of all runs
 	asked     []string // the lists of runs
+	jobs      string   // of the run, as JSON; "" is denied
 	environ   []string
 }
 
@@ -61,6 +62,11 @@ func (e *earlierRun) serve(w http.ResponseWriter, r *http.Request) {
 			list = append(list, fmt.Sprintf(`{"id":%d,"name":%q,"workflow_run":{"repository_id":1,"head_repository_id":%d}}`, i, name, e.head))
 		}
 		fmt.Fprintf(w, `{"artifacts":[%s]}`, strings.Join(list, ","))
+	case path == base+"runs/5/jobs" && e.jobs == "":
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `{"message":"Resource not accessible by integration"}`)
+	case path == base+"runs/5/jobs":
+		fmt.Fprintf(w, `{"jobs":[%s]}`, e.jobs)
 	case strings.HasSuffix(path, "/zip"):
 		fmt.Sscanf(path, base+"artifacts/%d/zip", &id)
 		http.Redirect(w, r, fmt.Sprint(e.server.URL, "/blob/", id), http.StatusFound)
@@ -282,6 +288,39 @@ func TestMergeFromRun(t *testing.T) {
 	if again, err := os.ReadFile(defaultTimings); err != nil || !bytes.Equal(first, again) {
 		t.Errorf("merged twice, the history is\n%swant\n%s (%v)", again, first, err)
 	}
+}
+
+// What a job takes beside pytest comes from what GitHub says of the job, once:
+// through merge, and through the history that a plan is made from.
+func TestOverheadFromRun(t *testing.T) {
+	e := newEarlierRun(t)
+	plan := e.plan(a1, a2)
+	e.results(plan, 1, map[string]string{a1: "passed", a2: "passed"}) // a session of 1 s
+	merge := []string{"merge", "--from-run", e.server.URL + runURL}
+	e.call(exitOK, "hint: in a workflow give the job permissions: actions: read", merge...)
+	e.call(exitOK, "what jobs take beside pytest is not known: listing the jobs of run 5", merge...)
+	without, err := os.ReadFile(defaultTimings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const job = `{"id":%d,"name":%q,"run_attempt":1,"status":%q,"conclusion":"success","created_at":"2026-11-01T10:59:57Z","started_at":"2026-11-01T11:00:00Z","completed_at":"2026-11-01T11:00:43Z"}`
+	e.jobs = fmt.Sprintf(job, 1, "tests (pool-1)", "in_progress")
+	e.call(exitOK, "0 of 1 job of run 5 found by name", merge...)
+	e.jobs = fmt.Sprintf(job, 1, "tests (pool-1)", "completed") + "," + fmt.Sprintf(job, 2, "gate", "completed")
+	e.call(exitOK, "2 tests from 1 run", merge...)
+	const says = "each job takes 42.0 s beside pytest (measured: the median of 1 job, which had waited 3.0 s for a runner)"
+	matrix := []string{"matrix", "--ids", "ids.txt", "--shards", "1"}
+	e.call(exitOK, says, matrix...)
+
+	// A history that does not know yet learns it when a plan is made from it.
+	if err := os.WriteFile(defaultTimings, without, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	e.add(artifact.TimingsName(1), defaultTimings)
+	e.call(exitOK, says, append(matrix, "--timings", "github", "--repo", "acme/weather", "--save-timings", "saved.jsonl")...)
+	e.call(exitOK, says, append(matrix, "--timings", "saved.jsonl")...)
+	e.jobs = ""
+	e.call(exitOK, "warning: what jobs take beside pytest is not known", append(matrix, "--timings", "github", "--repo", "acme/weather")...)
 }
 
 // With the real pytest: what failed there runs here, and only that.

@@ -99,18 +99,20 @@ func doMerge(ctx context.Context, sys *system, o mergeOptions) error {
 	if err != nil {
 		return err
 	}
+	outside := new(timing.History)
 	if o.from.run != "" {
-		others, err := o.from.learn(ctx, sys)
+		others, jobs, err := o.from.learn(ctx, sys)
 		if err != nil {
 			return err
 		}
-		results = append(results, others...)
+		results, outside = append(results, others...), jobs
 	}
 	if len(results) == 0 && len(o.imports) == 0 {
 		return &failure{status: exitNoInput, err: fmt.Errorf("looking for results: no wcshard-results-*.jsonl in %s", strings.Join(o.results, ", ")),
 			hint: "pass the folder that wcshard run --results wrote to"}
 	}
 	news := timing.FromResults(results...)
+	news.Merge(outside)
 
 	// The lock stands beside the history, since a rename gives the history
 	// itself a new inode, which the next one to come would not find locked.
