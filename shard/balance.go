@@ -28,6 +28,9 @@ type balance struct {
 	cuts int   // items in more than one bin
 	in   []int // item → bins that have some of it
 	work int
+
+	steady bool  // bins have numbers that mean something: the order of files, or what they had before
+	enough int64 // the longest bin is refined until it is within so many thousandths of the goal
 }
 
 // newBalance divides items over n bins, at most one for each block, so that no
@@ -50,9 +53,25 @@ func newBalance(it *items, n, work int) *balance {
 		return &balance{items: it}
 	}
 	goal := it.evenly(int64(n))
+	budget := work
+	stay := steady(it, n, goal, work)
+	if stay != nil {
+		if stay.within(stay.longest(), coarse) {
+			return stay
+		}
+		work = stay.work
+	}
+	best := divideAnew(it, n, goal, work, budget)
+	if stay != nil && (best == nil || stay.longest()-best.longest() <= best.longest()/1000*coarse) {
+		return stay
+	}
+	return best
+}
+
+// divideAnew is newBalance that looks at nothing but tests and times.
+func divideAnew(it *items, n int, goal int64, work, budget int) *balance {
 	costly := it.costlyShared(n, goal)
 	var best *balance
-	budget := work
 	for _, room := range rooms {
 		for _, costly := range [][]int64{nil, costly} {
 			if best != nil && (work < budget/4 || room > 0 && (best.within(best.longest(), coarse) || it.blocks > maxByWorker)) {
@@ -76,7 +95,7 @@ func newBalance(it *items, n, work int) *balance {
 var rooms = [...]int64{0, 5, 10, 20, 40, 80}
 
 func divide(it *items, n int, goal, room int64, costly []int64, work int) *balance {
-	b := &balance{items: it, bins: make([]bin, n), goal: goal, room: room, in: make([]int, len(it.list)), work: work}
+	b := &balance{items: it, bins: make([]bin, n), goal: goal, room: room, in: make([]int, len(it.list)), work: work, enough: fine}
 	b.spread(costly)
 	b.fillEmpty()
 	b.refine()

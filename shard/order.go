@@ -193,6 +193,7 @@ func (q *sequence) compare(i, j int32) int {
 		cmp.Compare(a.Estimate.Need.Low, b.Estimate.Need.Low),
 		cmp.Compare(a.Estimate.Need.Kept, b.Estimate.Need.Kept),
 		strings.Compare(a.Group, b.Group),
+		cmp.Compare(a.Before, b.Before),
 	); c != 0 {
 		return c
 	}

@@ -34,10 +34,13 @@ func (e *TooManyRowsError) Error() string {
 //
 // A file's tests stay together. A file is cut only where the longest shard
 // would be longer otherwise, and fewer files than there are pool shards are,
-// but in suites of a dozen tests with known set-ups, where more cuts may pay.
+// but where the set-ups are known and more cuts pay.
 // Tests of one xdist_group stay in one shard, over files; where one of them is
 // a memory test, all of them go to its memory shard. So do tests with the same
 // node ID, which no shard could tell apart.
+//
+// Where a suite has many files, or says where its tests were before
+// ([Suite.Follow]), a small change of it moves few tests to other pool shards.
 //
 // The plan depends on the set of tests, not on their order in the suite, and
 // is the same on every machine. Pack does not change the suite. The plan's
@@ -72,8 +75,8 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	pool := light.byLoad(fleet.Shards)
 	plan := q.assemble(fleet, &by, packs, pool)
 	bound := light.poolBound(fleet)
-	try := func(other [][]int32) {
-		many := count(q.cutFiles(other)) >= len(pool)
+	try := func(other division) {
+		many := count(q.cutFiles(other.pool)) >= len(pool.pool)
 		if many && len(q.setup) == 0 {
 			return
 		}
@@ -98,7 +101,7 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 		plan.Warnings = append(plan.Warnings, warning)
 	}
 	plan.Bound = duration(max(bound, heavy.memoryBound(fleet)))
-	if n := len(pool); 0 < n && n < fleet.Shards {
+	if n := len(pool.pool); 0 < n && n < fleet.Shards {
 		plan.Warnings = append(plan.Warnings, fmt.Sprintf("%d pool shards instead of %d: there are no more tests to part", n, fleet.Shards))
 	}
 	return plan, nil
@@ -243,28 +246,32 @@ func (it *items) joinDoubtful(packs [][]int32, by *heavies, limit int) [][]int32
 }
 
 // assemble makes the plan's shards of positions.
-func (q *sequence) assemble(fleet Fleet, by *heavies, packs, pool [][]int32) *Plan {
+func (q *sequence) assemble(fleet Fleet, by *heavies, packs [][]int32, pool division) *Plan {
 	plan := &Plan{Fleet: fleet}
 	type draft struct {
-		shard Shard
-		first int32
-		spare int
+		shard  Shard
+		first  int32
+		spare  int
+		number int // of a pool shard; 0: by its place
 	}
 	var drafts []draft
 	r := newRunner(q)
 	names := q.memoryNames(packs)
-	cut := q.cutFiles(pool)
+	cut := q.cutFiles(pool.pool)
 	add := func(kind Kind, name string, workers int, tests []int32) *Shard {
 		s := r.shard(tests, workers, cut, fleet.budget(kind))
 		s.Name, s.Kind, s.Runner = name, kind, fleet.runner(kind)
-		drafts = append(drafts, draft{s, tests[0], r.spare})
+		drafts = append(drafts, draft{s, tests[0], r.spare, 0})
 		return &drafts[len(drafts)-1].shard
 	}
 	for k, tests := range packs {
 		add(Memory, names[k], q.memoryWorkers(fleet, tests), tests).Why = by.why(tests)
 	}
-	for _, tests := range pool {
+	for k, tests := range pool.pool {
 		add(Pool, "", fleet.Workers, tests)
+		if pool.numbers != nil {
+			drafts[len(drafts)-1].number = pool.numbers[k]
+		}
 	}
 	slices.SortFunc(drafts, func(x, y draft) int {
 		return cmp.Or(cmp.Compare(y.shard.Wall, x.shard.Wall), cmp.Compare(x.shard.Kind, y.shard.Kind), cmp.Compare(x.first, y.first))
@@ -275,7 +282,7 @@ func (q *sequence) assemble(fleet Fleet, by *heavies, packs, pool [][]int32) *Pl
 		s := &drafts[i].shard
 		if s.Kind == Pool {
 			n++
-			s.Name = "pool-" + strconv.Itoa(n)
+			s.Name = "pool-" + strconv.Itoa(cmp.Or(drafts[i].number, n))
 		}
 		if spare := drafts[i].spare; spare > 0 {
 			short = append(short, fmt.Sprintf("%s %d of %d", s.Name, s.Workers, s.Workers+spare))

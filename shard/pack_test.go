@@ -363,6 +363,7 @@ func drawSuite(t *rapid.T) Suite {
 	for k := range rapid.IntRange(0, 6).Draw(t, "setups") {
 		s.Setups = append(s.Setups, Setup{fmt.Sprintf("s%d", k), time.Duration(rapid.IntRange(0, 30_000).Draw(t, "cost")) * time.Microsecond})
 	}
+	before := rapid.OneOf(rapid.Just(0), rapid.IntRange(0, 6))
 	for k := range rapid.IntRange(1, 60).Draw(t, "tests") {
 		file := rapid.IntRange(0, 9).Draw(t, "file")
 		x := Test{
@@ -375,6 +376,7 @@ func drawSuite(t *rapid.T) Suite {
 				Need: drawNeed(t),
 			},
 			Memory: rapid.IntRange(0, 9).Draw(t, "memory") == 0,
+			Before: before.Draw(t, "before"),
 		}
 		if g := rapid.IntRange(0, 20).Draw(t, "group"); g < 3 {
 			x.Group = fmt.Sprintf("g%d", g)

@@ -30,7 +30,7 @@ func (b *balance) refine() {
 				from = k
 			}
 		}
-		if b.within(b.bins[from].load, fine) {
+		if b.within(b.bins[from].load, b.enough) {
 			return
 		}
 		c, ok := b.improve(from)

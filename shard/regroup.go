@@ -9,22 +9,29 @@ import (
 // of them no shard has few long ones, and its bins would take seconds.
 const maxByWorker = 100_000
 
+// A division is the positions of each pool shard's tests, ascending, and the
+// shards' numbers: nil where they follow from their wall times.
+type division struct {
+	pool    [][]int32
+	numbers []int
+}
+
 // byLoad divides the pool tests over n shards by load alone. With several
 // workers a shard that is balanced so can still be too long, where it has more
 // long tests than workers.
-func (it *items) byLoad(n int) [][]int32 {
+func (it *items) byLoad(n int) division {
 	b := newBalance(it, n, effort)
 	pool := make([][]int32, len(b.bins))
 	for k := range b.bins {
 		pool[k] = it.testsOf(b.bins[k : k+1])
 	}
-	return pool
+	return division{pool, it.numbers(pool, b.steady)}
 }
 
 // byWorker divides the pool tests over the workers of n shards, each a bin of
 // its own, and then the bins over the shards, parts of one item together.
 // It answers for each worker, but cuts more files than byLoad.
-func (it *items) byWorker(n, workers int) [][]int32 {
+func (it *items) byWorker(n, workers int) division {
 	b := newBalance(it, n*workers, effort)
 	n = min(n, len(b.bins))
 	order := make([]int, len(b.bins))
@@ -58,7 +65,7 @@ func (it *items) byWorker(n, workers int) [][]int32 {
 	for g := range groups {
 		pool[g] = it.testsOf(groups[g])
 	}
-	return pool
+	return division{pool, it.numbers(pool, false)}
 }
 
 // inCommon returns the cut items that a group of bins and one more have in
