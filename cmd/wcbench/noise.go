@@ -73,6 +73,10 @@ type noiseRow struct {
 	pairs   int     // runs that have one before
 }
 
+// ours is how many of the planners are wcshard: on its own, and with the plan
+// before.
+const ours = 2
+
 // warmUp is how many runs there are before the first one that is planned.
 const warmUp = 3
 
@@ -117,7 +121,7 @@ type replayed struct {
 
 // replay plans each run after the first few with each planner.
 func replay(ctx context.Context, weeks []recording, noise string, counts []int, peers []planner) ([]noiseRow, error) {
-	names := []string{"wcshard"}
+	names := []string{"wcshard", "wcshard --last-plan"}
 	for _, p := range peers {
 		names = append(names, p.name)
 	}
@@ -135,8 +139,12 @@ func replay(ctx context.Context, weeks []recording, noise string, counts []int, 
 			return nil, err
 		}
 		for i, name := range names {
-			jobs, err := run.plan(ctx, i, peers, counts)
-			if err != nil && (i == 0 || ctx.Err() != nil) {
+			var last []map[timing.NodeID]int // with their last plans
+			for c := range counts {
+				last = append(last, before[c*len(names)+i])
+			}
+			jobs, err := run.plan(ctx, i, peers, counts, last)
+			if err != nil && (i < ours || ctx.Err() != nil) {
 				return nil, fmt.Errorf("planning %s with %s: %w", run.real.name, name, err)
 			}
 			for c, n := range counts {
@@ -266,9 +274,9 @@ func renamed(rec recording) recording {
 
 // plan divides the run with planner i: wcshard from the history, the others
 // from the last durations.
-func (run *replayed) plan(ctx context.Context, i int, peers []planner, counts []int) ([][]int, error) {
+func (run *replayed) plan(ctx context.Context, i int, peers []planner, counts []int, last []map[timing.NodeID]int) ([][]int, error) {
 	known := recording{name: run.real.name}
-	if i > 0 {
+	if i >= ours {
 		for _, t := range run.real.tests {
 			wall, ok := run.last[t.id]
 			if !ok {
@@ -276,7 +284,7 @@ func (run *replayed) plan(ctx context.Context, i int, peers []planner, counts []
 			}
 			known.tests = append(known.tests, measured{t.id, wall})
 		}
-		return peers[i-1].split(ctx, known, counts)
+		return peers[i-ours].split(ctx, known, counts)
 	}
 	ids := make([]timing.NodeID, len(run.real.tests))
 	for i, t := range run.real.tests {
@@ -287,7 +295,10 @@ func (run *replayed) plan(ctx context.Context, i int, peers []planner, counts []
 	for i, id := range ids {
 		suite.Tests = append(suite.Tests, shard.Test{ID: id, Order: i, Estimate: estimates[i]})
 	}
-	return packSuite(suite, counts)
+	if i == 0 {
+		last = nil
+	}
+	return packSuite(suite, counts, last)
 }
 
 func byTest(rec recording, job []int) map[timing.NodeID]int {

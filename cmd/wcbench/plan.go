@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -158,25 +159,38 @@ func splitByPack(_ context.Context, rec recording, counts []int) ([][]int, error
 	for i, t := range rec.tests {
 		suite.Tests = append(suite.Tests, shard.Test{ID: t.id, Order: i, Estimate: timing.Estimate{Wall: t.wall}})
 	}
-	return packSuite(suite, counts)
+	return packSuite(suite, counts, nil)
 }
 
-// packSuite returns the job of each test, for each number of jobs.
-func packSuite(suite shard.Suite, counts []int) ([][]int, error) {
+// packSuite returns the job of each test, by the number in its name and from 0,
+// for each number of jobs. before has the jobs of the plans before, or is nil.
+func packSuite(suite shard.Suite, counts []int, before []map[timing.NodeID]int) ([][]int, error) {
 	index := map[timing.NodeID]int{}
 	for i, t := range suite.Tests {
 		index[t.ID] = i
 	}
 	var out [][]int
-	for _, n := range counts {
+	for c, n := range counts {
+		for i := range suite.Tests {
+			suite.Tests[i].Before = 0
+			if before != nil {
+				if job, ok := before[c][suite.Tests[i].ID]; ok {
+					suite.Tests[i].Before = job + 1
+				}
+			}
+		}
 		plan, err := shard.Pack(suite, shard.Fleet{Shards: n, CPUs: 1})
 		if err != nil {
 			return nil, err
 		}
 		job := make([]int, len(suite.Tests))
 		for k := range plan.Shards {
+			number, err := strconv.Atoi(strings.TrimPrefix(plan.Shards[k].Name, "pool-"))
+			if err != nil {
+				return nil, fmt.Errorf("a pool shard is named %s: %w", plan.Shards[k].Name, err)
+			}
 			for _, id := range plan.Shards[k].IDs() {
-				job[index[id]] = k
+				job[index[id]] = number - 1
 			}
 		}
 		out = append(out, job)
