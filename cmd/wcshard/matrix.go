@@ -39,6 +39,7 @@ type matrixOptions struct {
 	saveTimings  string
 	maxParallel  int
 	plan         string
+	lastPlan     string
 	output       string
 	self         string // SHA-256 of this program, for GitHub
 	pipeline     string
@@ -92,6 +93,7 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
 	o.targetOptions.flags(f)
 	f.StringVar(&o.saveTimings, "save-timings", "", "write the history that the plan rests on to a `FILE`; .gz compresses")
 	f.StringVar(&o.plan, "plan", defaultPlan, "plan `FILE` to write; .gz compresses")
+	f.StringVar(&o.lastPlan, "last-plan", "", "earlier plan `FILE`: as few tests as can be go to other jobs than there")
 	f.StringVar(&o.output, "output", "json", "`json|github|gitlab`: github also appends matrix, count, plan-digest and max-parallel to $GITHUB_OUTPUT, gitlab writes --pipeline")
 	f.StringVar(&o.pipeline, "pipeline", defaultPipeline, "with --output gitlab: child pipeline to write, a `FILE`")
 	f.IntVar(&o.maxParallel, "max-parallel", 0, "with --output github: at most `N` jobs at a time, for strategy: max-parallel; 0 is all of them")
@@ -249,6 +251,9 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	if err := saveHistory(o.saveTimings, m.history); err != nil {
 		return err
 	}
+	if o.lastPlan != "" {
+		follow(sys, &m.suite, o.lastPlan)
+	}
 	if err := o.reach(sys, m.suite); err != nil {
 		return err
 	}
@@ -276,6 +281,28 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	printMemory(sys, &m.suite, plan)
 	sys.publishPlan(plan, m.source, measured(m.suite))
 	return nil
+}
+
+// follow tells the suite where an earlier plan had its tests. It is a wish: a
+// plan is also made where that one is gone.
+func follow(sys *system, suite *shard.Suite, name string) {
+	file, err := sys.open(name)
+	if absent(err) {
+		sys.warn("there is no earlier plan %s", name)
+		return
+	}
+	var plan *shard.Plan
+	if err == nil {
+		defer file.Close()
+		plan, err = shard.ReadPlan(file, name)
+	}
+	if err != nil {
+		sys.warn("the earlier plan is left out: %v", err)
+		return
+	}
+	if suite.Follow(plan) == 0 {
+		sys.warn("the earlier plan %s has none of the tests in its pool", name)
+	}
 }
 
 // material is what a plan is made of.
