@@ -6,6 +6,17 @@ import pathlib
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def counted(request):
+    """Wait until pytest-rerunfailures has taken note of the test. Its worker
+    sends how often the test may be repeated over a socket and waits for no
+    answer: when it dies at once, the controller may ask before it has read
+    that, and gives the test up. Questions are answered in their turn."""
+    db = getattr(request.config, "failures_db", None)
+    if db is not None:
+        db.get_test_reruns(request.node.nodeid)
+
+
 def test_before():
     pass
 
