@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -134,6 +135,38 @@ func TestAdmission(t *testing.T) {
 				t.Fatalf("status %d, %d tests, want %d\n%s", o.status, len(o.results.Tests), s.Len(), o.output)
 			}
 			checkHeavy(t, log, spare)
+		})
+	}
+}
+
+// Workers that together hold more than the budget before any test runs are too
+// many: one stays, and the user is told so, and of what ran alone.
+func TestCrowded(t *testing.T) {
+	needsProc(t)
+	for _, env := range []string{"old", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: suite(t, "memory"), args: []string{"test_heavy.py", "-k", "light"}}
+			c := p.collect(t)
+			plan, s := one(c, 3, true)
+			s.Pieces[0].Needs = []shard.TestNeed{{Test: 3, Need: 64 << 20}}
+			plan.Shards[0] = s
+			p.memory = &Memory{Budget: 1 << 20}
+			o := p.shard(t, c, plan, s)
+			workers := map[string]int{}
+			for _, test := range o.results.Tests {
+				workers[test.Worker]++
+			}
+			if o.status != ExitOK || len(o.results.Tests) != s.Len() || len(workers) != 1 {
+				t.Errorf("status %d, tests by worker %v, want %d on one of them\n%s", o.status, workers, s.Len(), o.output)
+			}
+			want := []string{
+				"2 of the workers were closed: all together held more than 0.0 GiB while they ran no test",
+				"1 of the tests ran while no other did: they did not fit into 0.0 GiB",
+			}
+			if !slices.EqualFunc(o.results.Notes, want, strings.HasPrefix) {
+				t.Errorf("notes %q, want %q", o.results.Notes, want)
+			}
 		})
 	}
 }

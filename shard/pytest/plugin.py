@@ -551,6 +551,8 @@ class Running(Common):
         self.collected = False
         self.floors: dict[str, int] = {}  # by worker
         self.pids: dict[str, int] = {}
+        self.starts: dict[str, float] = {}  # by worker: seconds until it could run a test
+        self.scheduler: Scheduler | None = None
 
     def write(self, record: dict[str, Any]) -> None:
         if self.stream is not None:
@@ -599,7 +601,8 @@ class Running(Common):
         self.watch_starts()
         if "dist" in self.settings["given"]:
             return None
-        return Scheduler(config, self)
+        self.scheduler = Scheduler(config, self)
+        return self.scheduler
 
     def watch_starts(self) -> None:
         """Learn which worker a test starts on: xdist knows, but its hook does
@@ -805,6 +808,8 @@ class Running(Common):
         if self.stream is not None:
             self.stream.hold = False
             self.stream.flush()
+        if self.scheduler is not None:
+            self.scheduler.note_crowding()
         if self.is_worker:
             self.config.workeroutput["wcshard_tail_us"] = tail  # type: ignore[attr-defined]
         elif self.tests:
@@ -829,6 +834,7 @@ class Running(Common):
         self.groups.update(report["groups"])
         self.floors[node.gateway.id] = report["floor"]
         self.pids[node.gateway.id] = report["pid"]
+        self.starts[node.gateway.id] = (report["startup_us"] + report["collect_us"]) / 1e6
         self.write_collection(report)
 
     @pytest.hookimpl(optionalhook=True)
@@ -1080,7 +1086,7 @@ class Scheduler:
             if self.registered[node] == self.collection:
                 name = node.gateway.id
                 self.processes.pids[node] = self.plugin.pids.get(name, 0)
-                self.plan.ready(node, self.plugin.floor_of(name))
+                self.plan.ready(node, self.plugin.floor_of(name), self.plugin.starts.get(name, 0.0))
             elif not node.shutting_down:
                 self.plugin.write({"t": "note", "text": f"{node.gateway.id} collected other tests: it runs none"})
                 node.shutdown()
@@ -1229,6 +1235,21 @@ class Scheduler:
                     node.shutdown()
             except OSError:
                 pass  # it died, and xdist is about to say so
+
+
+    def note_crowding(self) -> None:
+        """Say where memory was too little for tests to run beside each other."""
+        plan, budget = self.plan, gib(self.plan.budget)
+        if plan.surplus:
+            text = f"{plan.surplus} of the workers were closed: all together held more than {budget} while they ran no test"
+            self.plugin.write({"t": "note", "text": f"{text}: plan fewer workers, or allow more memory"})
+        if plan.over:
+            text = f"{plan.over} of the tests ran while no other did: they did not fit into {budget} beside what the workers held"
+            self.plugin.write({"t": "note", "text": text})
+
+
+def gib(size: int) -> str:
+    return f"{size / (1 << 30):.1f} GiB"
 
 
 class Processes:

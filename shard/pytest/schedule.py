@@ -12,8 +12,15 @@ it costs nothing, but belongs to its worker.
 With a budget, a test starts only when it fits: when what the others hold and
 may still take, and what it needs itself on top of what its worker holds, come
 to no more than the budget. What earlier tests left on its worker, such as a
-fixture that stays, may be part of its measured need, and counts once. Where nothing fits and nothing runs, one test runs
-alone.
+fixture that stays, may be part of its measured need, and counts once. One that
+needs nothing always fits. Where nothing fits and nothing runs, one test runs
+alone: no other one starts before it has ended.
+
+What earlier tests left is had back by ending their worker for a new one to take
+its place. That costs a start, so it is done at once only where what waits for
+room takes longer than all workers take to start, and once for each unit that
+waits; else when nothing runs any more. Workers that hold more than the budget
+though they run nothing are too many: those without work are closed.
 """
 
 from __future__ import annotations
@@ -76,6 +83,22 @@ class Memory(NamedTuple):
     available: int | None = None  # to this session and all others on the machine; None: not looked at
 
 
+class Mean:
+    """The mean of what it was told."""
+
+    def __init__(self) -> None:
+        self.sum = 0.0
+        self.count = 0
+
+    def add(self, value: float) -> None:
+        self.sum += value
+        self.count += 1
+
+    @property
+    def value(self) -> float:
+        return self.sum / self.count if self.count else 0.0
+
+
 class Order(NamedTuple):
     worker: Any
     tests: list[int]
@@ -110,6 +133,7 @@ class Worker:
         self.pace = 0.0  # seconds a test, lately
         self.turn = NO_TURN  # among those that wait for memory
         self.passed = 0  # tests with needs that were let pass since
+        self.renewing = False  # closed, and a new one will take its place
 
     @property
     def open(self) -> bool:
@@ -119,6 +143,16 @@ class Worker:
     def inherited(self) -> int:
         """Bytes over its floor that it held when it last ran nothing."""
         return max(0, self.base - self.floor)
+
+    @property
+    def leaving(self) -> bool:
+        """Report whether it has nothing left to do and will be gone."""
+        return self.closed and not self.sent and not self.renewing
+
+    @property
+    def staying(self) -> int:
+        """Bytes that it will hold when it runs nothing."""
+        return 0 if self.leaving else self.floor if self.renewing else self.base
 
     @property
     def started(self) -> int:
@@ -159,6 +193,12 @@ class Schedule:
         self.alone = False  # nothing runs, so that one test may start that does not fit
         self.fillers: set[int] = set()  # quick tests, parked where a heavy one shall come next
         self.over = 0  # tests that started though they did not fit
+        self.surplus = 0  # workers that were closed since all together held too much
+        self.lone: tuple[Any, int] | None = None  # the worker and the test that runs alone
+        self.renewals: collections.Counter[int] = collections.Counter()  # by the unit that waited
+        self.starts = Mean()  # seconds that a worker takes until it can run a test
+        self.seconds = Mean()  # that a test takes, and one that needs memory
+        self.needy_seconds = Mean()
         self.added = 0
         self.expected: list[Any] = []  # in the place of workers that are being started
         for place, tests in enumerate(units):
@@ -184,9 +224,10 @@ class Schedule:
         self.added += 1
         self.expected.append(place)
 
-    def ready(self, name: Any, floor: int) -> None:
-        """A worker has collected its tests."""
+    def ready(self, name: Any, floor: int, seconds: float = 0.0) -> None:
+        """A worker has collected its tests, so many seconds after its start."""
         worker = self.workers[name]
+        self.starts.add(seconds)
         worker.ready = True
         worker.floor = worker.base = floor
 
@@ -199,6 +240,9 @@ class Schedule:
             worker.sent.remove(test)
         self.fillers.discard(test)
         worker.base += self.needs.get(test, NOTHING).kept  # until it is measured
+        self.seconds.add(seconds)
+        if test in self.needs:
+            self.needy_seconds.add(seconds)
         seconds = max(seconds, 1e-4)
         worker.pace = 0.8 * worker.pace + 0.2 * seconds if worker.pace else seconds
         return self.waiting or (len(worker.sent) < 2 and not worker.closed)
@@ -267,12 +311,47 @@ class Schedule:
             for worker in self.workers.values():
                 if not worker.started:
                     worker.base = self.held(worker)
-            if self.share < 0:
-                self.divide()
+        if self.runs_alone():
+            self.waiting = True
+            return []
+        orders = self.close_surplus(lambda worker: worker.floor if self.may_renew else worker.staying)
+        if self.budget and self.share < 0:
+            self.divide()
         self.waiting = False
-        orders = self.feed_all()
+        orders += self.feed_all()
         if self.waiting and not any(worker.started for worker in self.workers.values()):
             orders += self.unblock()
+        return orders
+
+    def runs_alone(self) -> bool:
+        """Report whether a test runs that shall run alone."""
+        if self.lone is None:
+            return False
+        worker = self.workers.get(self.lone[0])
+        if worker is None or not worker.sent or worker.sent[0] != self.lone[1]:
+            self.lone = None
+        return self.lone is not None
+
+    def close_surplus(self, size: Callable[[Worker], int]) -> list[Order]:
+        """Close workers that have no work, and for good, while all that stay
+        hold more than the budget; all but one."""
+        if not self.budget:
+            return []
+        staying = [w for w in self.workers.values() if not w.closed or w.renewing]
+        over = self.memory.others + sum(map(size, staying)) - self.budget
+        if over <= 0:
+            return []
+        opened = [w for w in staying if w.open]
+        orders = []
+        for worker in sorted(opened, key=lambda w: (-size(w), -w.number)):
+            if over <= 0 or len(opened) - len(orders) < 2:
+                break
+            if worker.sent or worker.own:
+                continue
+            over -= size(worker)
+            worker.closed = True
+            self.surplus += 1
+            orders.append(Order(worker.name, [], True))
         return orders
 
     def divide(self) -> None:
@@ -280,9 +359,10 @@ class Schedule:
         once, so those can keep their order, even when each holds the most that
         a test leaves behind. A parked test that does not fit any more keeps
         its worker idle for as long as the others run."""
-        fixed = self.memory.others + sum(worker.base for worker in self.workers.values())
+        staying = [worker for worker in self.workers.values() if not worker.leaving]
+        fixed = self.memory.others + sum(worker.base for worker in staying)
         kept = max((need.kept for need in self.needs.values()), default=0)
-        self.share = max(0, (self.budget - fixed) // max(1, len(self.workers)) - kept)
+        self.share = max(0, (self.budget - fixed) // max(1, len(staying)) - kept)
         units, self.light = self.light, collections.deque()
         for unit in (part for unit in units for part in self.part(unit)):
             if unit.need > self.share:
@@ -337,15 +417,22 @@ class Schedule:
             return []
         sequence = list(worker.sent)
         room = self.room(worker)
-        if self.should_renew(worker, sequence, room):
-            worker.closed = True
+        cause = self.cause_to_renew(worker, sequence, room)
+        if cause is not None:
+            self.renewals[cause] += 1
+            if sequence and not self.fits(sequence[-1], room):
+                self.run_alone(worker, sequence[-1])
+            worker.closed = worker.renewing = True
             return [Order(worker.name, [], True, True)]
         close = False
+        lone = None
         while len(sequence) < wanted or (wanted > 1 and self.goes_on(worker, sequence)):
             if sequence:
                 if not self.may_start(sequence, room):
                     self.wait(worker)
                     break
+                if not self.fits(sequence[-1], room):
+                    lone = sequence[-1]
                 room = room.after(self.kept(sequence[-1]))
             tests = self.take(worker, sequence, room)
             if not tests:
@@ -356,9 +443,16 @@ class Schedule:
         more = sequence[len(worker.sent) :]
         if len(sequence) > 1 or close:
             worker.turn, worker.passed = NO_TURN, 0
+            if lone is not None:
+                self.run_alone(worker, lone)
         worker.sent.extend(more)
         worker.closed = close
         return [Order(worker.name, more, close)] if more or close else []
+
+    def run_alone(self, worker: Worker, test: int) -> None:
+        """Note that a test starts though it does not fit."""
+        self.over += 1
+        self.lone = worker.name, test
 
     def wait(self, worker: Worker) -> None:
         """Note that a worker's next test does not fit: its turn comes first."""
@@ -382,12 +476,7 @@ class Schedule:
 
     def may_start(self, sequence: list[int], room: Room) -> bool:
         """Report whether the last test of a sequence fits."""
-        if self.fits(sequence[-1], room):
-            return True
-        if self.alone and len(sequence) == 1:
-            self.over += 1
-            return True
-        return False
+        return self.fits(sequence[-1], room) or (self.alone and len(sequence) == 1)
 
     def fits(self, test: int, room: Room) -> bool:
         """Report whether a test fits. One that needs nothing always does, even
@@ -546,43 +635,72 @@ class Schedule:
         return not self.heavy or (self.too_large_elsewhere(worker) and self.heavy[-1][3].need > self.limit())
 
     def unblock(self) -> list[Order]:
-        """Start one test though it does not fit: nothing runs that could make
-        room by ending."""
+        """See that it goes on where nothing runs that could make room by
+        ending: end a worker that holds too much, or start one test though it
+        does not fit."""
+        if any(worker.renewing or worker.leaving for worker in self.workers.values()):
+            return []  # what it holds will be free
         self.alone = True
         try:
-            for worker in sorted(self.workers.values(), key=lambda w: (not w.sent, w.number)):
-                if worker.open:
-                    orders = self.feed(worker, 1) + self.feed(worker, 2)
-                    if orders:
-                        return orders
+            opened = [worker for worker in self.workers.values() if worker.open]
+            for worker in sorted(opened, key=lambda w: (-self.held(w), w.number)):
+                if not worker.sent and self.cause_to_renew(worker, [], self.room(worker)) is not None:
+                    return self.feed(worker, 1)
+            orders = self.close_surplus(lambda worker: worker.staying)
+            if orders:
+                return orders
+            for worker in sorted(opened, key=lambda w: (not w.sent, w.number)):
+                orders = self.feed(worker, 1) + self.feed(worker, 2)
+                if orders:
+                    return orders
         finally:
             self.alone = False
         return []
 
-    def should_renew(self, worker: Worker, sequence: list[int], room: Room) -> bool:
-        """Report whether a worker shall end for a new one to take its place:
-        earlier tests left so much, on it and others, that a test which could
-        run would not fit though nothing else ran. What is parked on it runs
-        before. It must not be in the middle of tests that stay together."""
-        if not self.may_renew or worker.own or self.held(worker) - worker.floor < HELD:
-            return False
+    def cause_to_renew(self, worker: Worker, sequence: list[int], room: Room) -> int | None:
+        """Return the number of the unit for which a worker shall end, so that a
+        new one takes its place: earlier tests left so much, on it and others,
+        that the unit would not fit though nothing else ran. What is parked on
+        it runs before. It must not be in the middle of tests that stay
+        together."""
+        if not self.may_renew or worker.own or self.held(worker) - worker.floor < HELD or not self.queued:
+            return None
         if sequence and not self.may_start(sequence, room):
-            return False
-        idle = self.memory.others + sum(w.base for w in self.workers.values())
-        return self.queued and idle + self.most_waiting() > self.budget
+            return None
+        need, cause = self.most_waiting()
+        idle = self.memory.others + sum(w.staying for w in self.workers.values())
+        if cause < 0 or idle + need <= self.budget:
+            return None
+        if self.renewals[cause] >= (len(self.workers) if self.alone else 1):
+            return None
+        return cause if self.alone or self.pays() else None
 
-    def most_waiting(self) -> int:
-        """Return the most that a test may need that waits and could run."""
+    def pays(self) -> bool:
+        """Report whether what waits for room takes longer than to start all
+        workers, as far as a look at some of it tells."""
         at = self.largest(self.limit())
-        needs = []
-        if at < len(self.heavy):
-            unit = self.heavy[at][3]
+        waiting = [unit for *_, unit in self.heavy[at : at + LOOK]] + self.needy_light()
+        seconds = (self.needy_seconds if self.needy_seconds.count else self.seconds).value
+        return self.starts.value * len(self.workers) < seconds * sum(len(unit.tests) for unit in waiting)
+
+    def needy_light(self) -> list[Unit]:
+        if len(self.light) == self.plain:
+            return []
+        return [unit for _, unit in zip(range(LOOK), self.light) if unit.need]
+
+    def most_waiting(self) -> tuple[int, int]:
+        """Return the most that a test may need that waits and could run, and
+        the number of its unit."""
+        limit = self.limit()
+        at = self.largest(limit)
+        found = [(0, -1)]
+        for unit in [unit for *_, unit in self.heavy[at : at + 1]] + self.needy_light():
             need = max((self.needs[test] for test in unit.tests if test in self.needs), default=NOTHING)
-            needs.append(min(need.over(w.inherited) for w in self.workers.values()))
-        if len(self.light) > self.plain:
-            needs.append(self.share)
-        needs += [self.claim(w) for w in self.workers.values()]
-        return max((need for need in needs if need <= self.limit()), default=0)
+            found.append((min(need.over(w.inherited) for w in self.workers.values()), unit.number))
+        for w in self.workers.values():
+            if claim := self.claim(w):
+                found.append((claim, self.unit_of[w.sent[0]]))
+        return max(entry for entry in found if entry[0] <= limit or entry[1] < 0)
 
     # What memory there is, in bytes.
 
@@ -620,4 +738,4 @@ class Schedule:
     def limit(self) -> int:
         """Return what a test may need that runs while all workers hold
         nothing but their floor."""
-        return self.budget - self.memory.others - sum(worker.floor for worker in self.workers.values())
+        return self.budget - self.memory.others - sum(w.floor for w in self.workers.values() if not w.leaving)
