@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/wcshard/wcshard/shard"
-	"github.com/wcshard/wcshard/timing"
 )
 
 // needsProc skips where the system does not say what processes hold.
@@ -44,20 +43,15 @@ func TestChildren(t *testing.T) {
 				p := proof{command: pytestIn(t, env), dir: suite(t, "memory"), args: []string{"test_children.py"}}
 				c := p.collect(t)
 				plan, s := one(c, workers, true)
-				// Samples see a pool's processes, and on a busy machine they may
-				// come when those have not begun or are gone: one of three tries
-				// has to see all.
-				var o outcome
-				missed := "not run"
-				for try := 0; try < 3 && missed != ""; try++ {
-					o = p.shard(t, c, plan, s)
-					if o.status != ExitOK || len(o.results.Tests) != len(want) {
-						t.Fatalf("status %d, %d tests\n%s", o.status, len(o.results.Tests), o.output)
-					}
-					missed = missedChildren(o.results.Tests, want)
+				o := p.shard(t, c, plan, s)
+				if o.status != ExitOK || len(o.results.Tests) != len(want) {
+					t.Fatalf("status %d, %d tests\n%s", o.status, len(o.results.Tests), o.output)
 				}
-				if missed != "" {
-					t.Error(missed)
+				for _, test := range o.results.Tests {
+					name := strings.TrimPrefix(test.ID.Rest(), "::")
+					if got := test.Children >> 20; got < want[name][0] || got > want[name][1] {
+						t.Errorf("%s: %d MiB in children, want %d to %d", name, got, want[name][0], want[name][1])
+					}
 				}
 				for _, test := range o.results.Tests {
 					if test.Sampled {
@@ -80,19 +74,6 @@ func TestChildren(t *testing.T) {
 			})
 		}
 	}
-}
-
-// missedChildren says which tests' children were not measured within what is
-// wanted, in MiB.
-func missedChildren(tests []timing.TestResult, want map[string][2]int64) string {
-	var all []string
-	for _, test := range tests {
-		name := strings.TrimPrefix(test.ID.Rest(), "::")
-		if got := test.Children >> 20; got < want[name][0] || got > want[name][1] {
-			all = append(all, fmt.Sprintf("%s: %d MiB in children, want %d to %d", name, got, want[name][0], want[name][1]))
-		}
-	}
-	return strings.Join(all, "\n")
 }
 
 // heavyRun is when a heavy test ran, in seconds, and how much it took, in MiB.

@@ -15,12 +15,40 @@ import (
 
 const (
 	sampleEvery = 100 * time.Millisecond
-	sampleShare = 250             // times what a sample takes, at least between two: with creditEvery less than 1 % of a core
 	lineEvery   = time.Second / 2 // between two lines, unless memory moves by sampleJump
 	syncEvery   = 5 * time.Second
 	sampleJump  = 64 << 20 // bytes
 	sampleNoise = 1 << 20
 )
+
+// What looking may cost in CPU time: with both together less than 1 % of a core
+// from a minute on. Each has its own, so that a look at gigabytes of shared
+// memory does not end the quick ones.
+var (
+	sampleCost = credit{left: 20 * time.Millisecond, most: 100 * time.Millisecond, every: 250}
+	shareCost  = credit{left: 40 * time.Millisecond, most: 200 * time.Millisecond, every: 250} // it takes some 25 µs a MiB
+)
+
+// credit is CPU time that may be spent: what there is at first, and one part in
+// so many of the time that goes by, saved up to a limit. So a costly sample now
+// and then delays nothing.
+type credit struct {
+	left, most time.Duration
+	every      time.Duration // one of so many
+	at         time.Time     // when left was reckoned
+}
+
+func (c *credit) earn(now time.Time) {
+	if !c.at.IsZero() {
+		c.left = min(c.left+now.Sub(c.at)/c.every, c.most)
+	}
+	c.at = now
+}
+
+func (c *credit) spend(took time.Duration) { c.left -= took }
+
+// wait returns how long it takes until what was spent too much is earned.
+func (c *credit) wait() time.Duration { return max(0, -c.left) * c.every }
 
 // processMemory is what a process holds, in bytes.
 type processMemory struct {
@@ -40,7 +68,7 @@ type sampler struct {
 	written map[string]processMemory // the last line
 	line    time.Time                // when that was
 	synced  time.Time
-	cost    time.Duration // what looking took in all
+	cost    credit
 }
 
 // startSampling samples until stop is called. What cannot be looked at is left
@@ -62,7 +90,7 @@ func sampling(dir, results string, apart bool) (stop func()) {
 		return func() {} // the plugin says why it cannot write there
 	}
 	now := time.Now()
-	s := &sampler{dir: dir, out: out, began: now, synced: now, pids: map[string]int{}}
+	s := &sampler{dir: dir, out: out, began: now, synced: now, pids: map[string]int{}, cost: sampleCost, look: newProcesses()}
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -120,17 +148,17 @@ func (s *sampler) run(quit <-chan struct{}) {
 			return
 		case <-timer.C:
 		}
-		before := threadTime()
-		s.sample(time.Now())
-		took := threadTime() - before
-		s.cost += took
-		timer.Reset(max(sampleEvery, slowest, sampleShare*(took-s.look.spent)))
+		now, before := time.Now(), threadTime()
+		s.sample(now)
+		s.cost.earn(now)
+		s.cost.spend(threadTime() - before - s.look.spent)
+		timer.Reset(max(sampleEvery, slowest, s.cost.wait()))
 	}
 }
 
 func (s *sampler) sample(now time.Time) {
 	s.findProcesses()
-	held := s.look.usage(now, s.pids)
+	held := s.look.held(now, s.pids)
 	if !s.tells(now, held) {
 		return
 	}

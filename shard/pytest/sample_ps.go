@@ -12,8 +12,8 @@ import (
 // slowest is how often this system is looked at most: it takes a process.
 const slowest = 2 * time.Second
 
-// usage returns what the processes hold that are there, as ps tells it.
-func (*processes) usage(_ time.Time, pids map[string]int) map[string]processMemory {
+// held returns what the processes hold that are there, as ps tells it.
+func (*processes) held(_ time.Time, pids map[string]int) map[string]processMemory {
 	text, err := exec.Command("ps", "-axo", "pid=,ppid=,rss=").Output()
 	if err != nil {
 		return nil

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // TestSamplesApart: on Windows samples come after pytest's own lines, and never
@@ -46,4 +48,29 @@ func TestSamplesApart(t *testing.T) {
 			t.Errorf("%q, apart %v: samples while pytest runs %v, then %v", test.before, test.apart, during, after)
 		}
 	}
+}
+
+// However costly samples are, they come every sampleEvery while there is
+// credit, and all together cost no more than the credit at first, what was
+// earned, and one sample.
+func TestSampleCredit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := sampleCost
+		start := time.Now()
+		now, spent, largest := start, time.Duration(0), time.Duration(0)
+		for range rapid.IntRange(1, 300).Draw(t, "samples") {
+			took := time.Duration(rapid.IntRange(0, 5_000_000).Draw(t, "ns"))
+			c.earn(now)
+			had := c.left
+			c.spend(took)
+			spent, largest = spent+took, max(largest, took)
+			if most := sampleCost.left + now.Sub(start)/c.every + largest; spent > most {
+				t.Fatalf("%v spent in %v, want at most %v", spent, now.Sub(start), most)
+			}
+			if had > took && c.wait() > 0 {
+				t.Fatalf("waits %v with a credit of %v for %v", c.wait(), had, took)
+			}
+			now = now.Add(max(sampleEvery, c.wait()))
+		}
+	})
 }

@@ -7,6 +7,8 @@ import "time"
 // processes is what a sample remembers: nothing.
 type processes struct{ spent time.Duration }
 
+func newProcesses() processes { return processes{} }
+
 // threadTime is for systems that are looked at seldom.
 func threadTime() time.Duration { return 0 }
 

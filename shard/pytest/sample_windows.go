@@ -21,8 +21,8 @@ type processMemoryCounters struct {
 	pagefileUsage, peakPagefileUsage uintptr
 }
 
-// usage returns what the processes hold that are there: their working sets.
-func (*processes) usage(_ time.Time, pids map[string]int) map[string]processMemory {
+// held returns what the processes hold that are there: their working sets.
+func (*processes) held(_ time.Time, pids map[string]int) map[string]processMemory {
 	snapshot, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPPROCESS, 0)
 	if err != nil {
 		return nil

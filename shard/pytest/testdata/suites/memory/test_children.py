@@ -18,12 +18,19 @@ def test_child():
 
 
 def test_pool():
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2, meet, [context.Barrier(2)]) as pool:
         pool.map(hold, [70, 80], chunksize=1)
+
+
+def meet(barrier):
+    global both
+    both = barrier
 
 
 def hold(size):
     block = b"x" * (size << 20)
+    both.wait(60)  # however long the other takes to start
     time.sleep(0.6)
     return len(block)
 
