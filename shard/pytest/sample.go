@@ -21,12 +21,12 @@ const (
 	sampleNoise = 1 << 20
 )
 
-// What looking may cost in CPU time: with both together less than 1 % of a core
-// from a minute on. Each has its own, so that a look at gigabytes of shared
+// What looking may cost in CPU time: with the watch for kills less than 1 % of a
+// core from a minute on. Each has its own, so that a look at gigabytes of shared
 // memory does not end the quick ones.
 var (
-	sampleCost = credit{left: 20 * time.Millisecond, most: 100 * time.Millisecond, every: 250}
-	shareCost  = credit{left: 40 * time.Millisecond, most: 200 * time.Millisecond, every: 250} // it takes some 25 µs a MiB
+	sampleCost = credit{left: 15 * time.Millisecond, most: 100 * time.Millisecond, every: 500}
+	shareCost  = credit{left: 35 * time.Millisecond, most: 200 * time.Millisecond, every: 400} // it takes some 25 µs a MiB
 )
 
 // credit is CPU time that may be spent: what there is at first, and one part in

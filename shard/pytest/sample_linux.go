@@ -2,7 +2,6 @@ package pytest
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -135,7 +134,7 @@ func sharesOf(pid int, tree []int, itself, sum usage) shares {
 // told.
 func stackOf(pid int) string {
 	var buffer [1024]byte
-	line := readProc(buffer[:], "/proc/%d/stat", pid)
+	line := readProc(buffer[:], "/proc/"+strconv.Itoa(pid)+"/stat")
 	fields := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
 	const startstack = 28 - 3 // in proc(5), without those up to the name
 	if len(fields) <= startstack {
@@ -147,7 +146,7 @@ func stackOf(pid int) string {
 // usageOf returns what a process holds, nothing for one that is gone.
 func usageOf(pid int) usage {
 	var buffer [128]byte
-	fields := bytes.Fields(readProc(buffer[:], "/proc/%d/statm", pid))
+	fields := bytes.Fields(readProc(buffer[:], "/proc/"+strconv.Itoa(pid)+"/statm"))
 	if len(fields) < 3 {
 		return usage{}
 	}
@@ -157,13 +156,10 @@ func usageOf(pid int) usage {
 }
 
 func descendantsOf(found []int, pid int, own map[int]bool) []int {
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return found
-	}
 	var buffer [4096]byte
-	for _, thread := range threads {
-		for _, field := range bytes.Fields(readProc(buffer[:], "/proc/%d/task/%s/children", pid, thread.Name())) {
+	tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
+	for _, thread := range namesIn(tasks) {
+		for _, field := range bytes.Fields(readProc(buffer[:], tasks+thread+"/children")) {
 			child, err := strconv.Atoi(string(field))
 			if err == nil && !own[child] {
 				found = descendantsOf(append(found, child), child, own)
@@ -179,7 +175,7 @@ func descendantsOf(found []int, pid int, own map[int]bool) []int {
 func memoryOf(pid int, file string) map[string]int64 {
 	var buffer [4096]byte
 	kinds := map[string]int64{}
-	for line := range bytes.Lines(readProc(buffer[:], "/proc/%d/%s", pid, file)) {
+	for line := range bytes.Lines(readProc(buffer[:], "/proc/"+strconv.Itoa(pid)+"/"+file)) {
 		name, rest, _ := bytes.Cut(line, []byte(":"))
 		number, _, _ := bytes.Cut(bytes.TrimLeft(rest, " \t"), []byte(" kB"))
 		if kib, err := strconv.ParseInt(string(number), 10, 64); err == nil {
@@ -189,13 +185,33 @@ func memoryOf(pid int, file string) map[string]int64 {
 	return kinds
 }
 
-// readProc reads a file of /proc in one go, nothing where it is not there.
-func readProc(buffer []byte, format string, args ...any) []byte {
-	file, err := os.Open(fmt.Sprintf(format, args...))
+// readProc reads a file of /proc in one go, nothing where it is not there. It
+// goes by the system's calls: what package os does for files that may be waited
+// for takes longer than the file.
+func readProc(buffer []byte, path string) []byte {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
-	defer file.Close()
-	n, _ := file.Read(buffer)
-	return buffer[:n]
+	n, _ := unix.Read(fd, buffer)
+	_ = unix.Close(fd)
+	return buffer[:max(0, n)]
+}
+
+// namesIn lists a folder, as far as it is there.
+func namesIn(dir string) []string {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	var names []string
+	var buffer [4096]byte
+	for {
+		n, err := unix.ReadDirent(fd, buffer[:])
+		if n <= 0 || err != nil {
+			return names
+		}
+		_, _, names = unix.ParseDirent(buffer[:n], -1, names)
+	}
 }

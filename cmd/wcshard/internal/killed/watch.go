@@ -3,6 +3,7 @@ package killed
 import (
 	"bytes"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -11,11 +12,12 @@ import (
 
 // How often processes are looked at: seldom while memory is plenty, often where
 // a kill is near, and less often where there are so many processes that looking
-// would take more than a twentieth of a core; BenchmarkLook has the cost.
+// would take more than a part of a core, of CPU time; BenchmarkLook has the cost.
 const (
-	calm  = 100 * time.Millisecond
-	alert = 30 * time.Millisecond
-	share = 20
+	calm       = 100 * time.Millisecond
+	alert      = 30 * time.Millisecond
+	calmShare  = 500
+	alertShare = 20
 )
 
 // maxDepth bounds how far down a process's descendants are followed.
@@ -73,30 +75,31 @@ func (w *Watch) note(before, now look) {
 }
 
 func (w *Watch) run() {
+	runtime.LockOSThread() // whose CPU time is that of looking
+	defer runtime.UnlockOSThread()
 	last, count := w.look(), w.kills()
 	w.note(nil, last)
 	took := time.Duration(0)
 	for {
 		held := last.total()
 		w.peak = max(w.peak, held)
-		pause := calm
+		pause := max(calm, calmShare*took)
 		if 2*held > w.limit && w.limit > 0 {
-			pause = alert
+			pause = max(alert, alertShare*took)
 		}
-		pause = max(pause, share*took)
 		ended := false
 		select {
 		case <-w.stop:
 			ended = true
 		case <-time.After(pause):
 		}
-		began := time.Now()
+		began := threadTime()
 		now, n := w.look(), w.kills()
-		took = time.Since(began)
 		if n > count {
 			w.seen = append(w.seen, Snapshot{last})
 		}
 		w.note(last, now)
+		took = (took + threadTime() - began) / 2 // so that one costly look delays little
 		last, count = now, n
 		if ended {
 			return
@@ -125,10 +128,10 @@ func (w *Watch) visit(all look, pid, depth int) {
 	if depth > maxDepth {
 		return
 	}
-	tasks := "/proc/" + strconv.Itoa(pid) + "/task"
-	for _, task := range names(tasks) {
-		text, _ := os.ReadFile(tasks + "/" + task + "/children")
-		for _, word := range bytes.Fields(text) {
+	var buffer [4096]byte
+	tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
+	for _, task := range namesIn(tasks) {
+		for _, word := range bytes.Fields(readProc(buffer[:], tasks+task+"/children")) {
 			child, err := strconv.Atoi(string(word))
 			if err != nil {
 				continue
@@ -139,23 +142,12 @@ func (w *Watch) visit(all look, pid, depth int) {
 	}
 }
 
-// names lists a folder in whatever order, empty where it is gone by now.
-func names(dir string) []string {
-	file, err := os.Open(dir)
-	if err != nil {
-		return nil
-	}
-	defer file.Close()
-	all, _ := file.Readdirnames(-1)
-	return all
-}
-
 // resident is the second number of /proc/PID/statm, in pages; a process that
 // has died and waits for its parent has none.
 func (w *Watch) resident(pid int) int64 {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
-	words := bytes.Fields(text)
-	if err != nil || len(words) < 2 {
+	var buffer [128]byte
+	words := bytes.Fields(readProc(buffer[:], "/proc/"+strconv.Itoa(pid)+"/statm"))
+	if len(words) < 2 {
 		return 0
 	}
 	pages, err := strconv.ParseInt(string(words[1]), 10, 64)
