@@ -1,7 +1,7 @@
 package pytest
 
 import (
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,15 +13,12 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
-//go:embed plugin.py
-var pluginSource []byte
-
-//go:embed schedule.py
-var scheduleSource []byte
+//go:embed *.py
+var pluginSources embed.FS
 
 const (
-	pluginName   = "wcshard_plugin"
-	scheduleName = "wcshard_schedule" // the plugin imports it
+	modulePrefix = "wcshard_" // of the names by which the sources import each other
+	pluginName   = modulePrefix + "plugin"
 	configEnv    = "WCSHARD_PLUGIN_CONFIG"
 )
 
@@ -76,13 +73,28 @@ func newPlugin() (*plugin, error) {
 		return nil, placing(err)
 	}
 	p := &plugin{dir}
-	for name, source := range map[string][]byte{pluginName: pluginSource, scheduleName: scheduleSource} {
-		if err := os.WriteFile(filepath.Join(dir, name+".py"), source, 0o600); err != nil {
-			p.remove()
-			return nil, placing(err)
-		}
+	if err := p.place(); err != nil {
+		p.remove()
+		return nil, placing(err)
 	}
 	return p, nil
+}
+
+func (p *plugin) place() error {
+	sources, err := pluginSources.ReadDir(".")
+	if err != nil {
+		return err
+	}
+	for _, source := range sources {
+		text, err := pluginSources.ReadFile(source.Name())
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(p.dir, modulePrefix+source.Name()), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func placing(err error) error {

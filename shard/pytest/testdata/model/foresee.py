@@ -5,22 +5,15 @@ in microseconds; prints a list of walls."""
 
 import collections
 import heapq
-import importlib.util
 import json
-import pathlib
 import sys
 import types
 
+import loading
 
-def load(name, file):
-    spec = importlib.util.spec_from_file_location(name, pathlib.Path(sys.argv[1], file))
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-schedule = load("wcshard_schedule", "schedule.py")
-plugin = load("wcshard_plugin", "plugin.py")
+modules = loading.load(sys.argv[1])
+schedule = modules["schedule"]
+plugin = modules["plugin"]
 
 
 def units_of(case):
@@ -29,7 +22,7 @@ def units_of(case):
     running.keep_together(case["pieces"])
     running.groups = {}
     running.plain = str
-    scheduler = plugin.Scheduler.__new__(plugin.Scheduler)
+    scheduler = modules["workers"].Scheduler.__new__(plugin.Scheduler)
     scheduler.plugin = running
     scheduler.collection = [piece["file"] + rest for piece in case["pieces"] for rest in piece["tests"]]
     return scheduler.collection, list(scheduler.units().values())

@@ -1,23 +1,15 @@
 """What the plugin keeps together, by name. Usage: units.py DIRECTORY-OF-plugin.py"""
 
-import importlib.util
 import json
-import pathlib
 import sys
 import types
 
+import loading
 
-def load(name, file):
-    spec = importlib.util.spec_from_file_location(name, pathlib.Path(sys.argv[1], file))
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-load("wcshard_schedule", "schedule.py")
-plugin = load("wcshard_plugin", "plugin.py")
+modules = loading.load(sys.argv[1])
+plugin = modules["plugin"]
 running = types.SimpleNamespace(plain=str, groups={"a.py::g": "g", "b.py::g": "g"}, cut={"a.py"}, units={})
-scheduler = plugin.Scheduler.__new__(plugin.Scheduler)
+scheduler = modules["workers"].Scheduler.__new__(plugin.Scheduler)
 scheduler.plugin = running
 scheduler.collection = ["a.py::x", "a.py::same", "a.py::g", "a.py::same", "a.py::y", "b.py::z", "b.py::g", "c.py::same", "c.py::z", "c.py::same"]
 units = scheduler.units()

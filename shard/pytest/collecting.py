@@ -1,0 +1,267 @@
+"""Collect mode, and what running shares with it. PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from typing import Any, Generator
+
+import pytest
+from wcshard_measuring import Fixtures, is_parameter, process_start
+from wcshard_results import Stream, clean, encode, file_of, microseconds, relative
+from wcshard_workers import xdist_group, xdist_version
+
+VERSION = 1
+
+
+class Common:
+    """What collecting and running have in common."""
+
+    def __init__(self, config: pytest.Config, settings: dict[str, Any]) -> None:
+        self.config = config
+        self.settings = settings
+        self.notes: list[str] = []
+        self.born = process_start()
+        self.collection_start = time.perf_counter()
+        self.collection_end = self.collection_start
+        self.imports: dict[str, float] = {}
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def option(self, name: str) -> Any:
+        return getattr(self.config.option, name, None)
+
+    def switch_off(self) -> None:
+        """Switch off what would make pytest run something else than all of its tests."""
+        given = self.settings["given"]
+        if self.option("maxfail") and "maxfail" not in given:
+            self.config.option.maxfail = 0
+            self.note("-x or --maxfail is on: switched off, a shard runs all its tests")
+        for name, flag in (
+            ("lf", "--lf"),
+            ("failedfirst", "--ff"),
+            ("newfirst", "--nf"),
+            ("stepwise", "--sw"),
+            ("stepwise_skip", "--sw-skip"),
+            ("stepwise_reset", "--sw-reset"),
+        ):
+            if self.option(name) and name not in given:
+                setattr(self.config.option, name, False)
+                self.note(f"{flag} is on: switched off, the plan says what runs")
+
+    def seed(self) -> tuple[str, int | None]:
+        """Give random-order plugins the planned seed where they have none.
+        Return the plugin that orders the tests, "" for none, and the seed."""
+        given = self.settings["seed"]
+        option = self.config.option
+        order, seed = "", None
+        if self.option("randomly_seed") is not None:  # pytest-randomly
+            if option.randomly_seed in ("default", "last"):
+                option.randomly_reorganize = False
+                if given is not None:
+                    option.randomly_seed = seed = given
+                    self.note(f"pytest-randomly has no seed of its own: tests keep their order, and its seed is {given}")
+            else:
+                seed = option.randomly_seed
+                if option.randomly_reorganize:
+                    order = "pytest-randomly"
+        value = self.option("random_order_seed")  # pytest-random-order
+        if value is not None:
+            bucket = self.option("random_order_bucket") or ""
+            on = self.option("random_order_enabled") or not bucket.startswith("default:")
+            if not value.startswith("default:"):
+                order = "pytest-random-order" if bucket != "none" else order
+                seed = int(value) if value.lstrip("-").isdigit() else seed
+            elif on and bucket != "none":
+                option.random_order_bucket = "none"
+                self.note("pytest-random-order has no seed: switched off, tests keep their order")
+        return order, seed
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, Any, None]:
+        self.collection_start = time.perf_counter()
+        yield
+        self.collection_end = time.perf_counter()
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:
+        # A file's own collector and those of its classes. None of them
+        # collects inside another, so these are self times.
+        own = "::" in collector.nodeid or (
+            isinstance(collector, pytest.File) and not isinstance(collector, pytest.Package)
+        )
+        start = time.perf_counter()
+        yield
+        if own:
+            name = clean(file_of(collector.nodeid))
+            self.imports[name] = self.imports.get(name, 0.0) + time.perf_counter() - start
+
+
+class Collecting(Common):
+    """Collect mode: writes what was collected."""
+
+    def __init__(self, config: pytest.Config, settings: dict[str, Any]) -> None:
+        super().__init__(config, settings)
+        self.stream = Stream(settings["out"])
+        self.order: str = ""
+        self.planned_seed: int | None = None
+        self.file = ""  # being collected
+
+    def configure(self) -> None:
+        self.switch_off()
+        self.order, self.planned_seed = self.seed()
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, Any, None]:
+        config = self.config
+        self.stream.write(
+            {
+                "wcshard": "collection",
+                "version": VERSION,
+                "pytest": pytest.__version__,
+                "python": platform.python_version(),
+                "xdist": xdist_version(config),
+                "root": relative(str(config.rootpath), str(config.invocation_params.dir)),
+                "order": self.order or "definition",
+                "seed": self.planned_seed,
+            }
+        )
+        # A million names need no printing. Not sooner: without a header to
+        # print, hooks that make one would not be called as in a run.
+        config.option.verbose = -3
+        yield from super().pytest_collection()
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:
+        yield from super().pytest_make_collect_report(collector)
+        if isinstance(collector, pytest.File):
+            # A file's classes are collected after it: its time is complete
+            # when the next file's turn comes.
+            self.write_file()
+            self.file = clean(file_of(collector.nodeid))
+
+    def write_file(self) -> None:
+        if self.file in self.imports:
+            seconds = self.imports.pop(self.file)
+            self.stream.write({"t": "file", "file": self.file, "import_us": microseconds(seconds)})
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, Any, None]:
+        yield  # every other plugin has had its say
+        end = time.perf_counter()
+        for self.file in list(self.imports):
+            self.write_file()
+        for i in range(0, len(items), 1000):
+            lines = [encode(self.describe(item)) + "\n" for item in items[i : i + 1000]]
+            os.write(self.stream.fd, "".join(lines).encode())
+        for text in self.notes:
+            self.stream.write({"t": "note", "text": text})
+        self.stream.write(
+            {
+                "t": "end",
+                "collect_us": microseconds(end - self.collection_start),
+                "startup_us": microseconds(self.collection_start - self.born),
+            }
+        )
+
+    @staticmethod
+    def describe(item: pytest.Item) -> dict[str, Any]:
+        line = item.location[1]
+        return {
+            "t": "test",
+            "id": clean(item.nodeid),
+            "line": 0 if line is None else line + 1,
+            "markers": sorted({clean(mark.name) for mark in item.iter_markers()}),
+            "group": clean(xdist_group(item)),
+            "fixtures": shared_fixtures(item),
+        }
+
+
+def shared_fixtures(item: pytest.Item) -> list[str]:
+    """Return the IDs of the shared fixtures that a collected test is known to need."""
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    indices = getattr(getattr(item, "callspec", None), "indices", {})
+    names = []
+    for argname, fixturedefs in definitions.items():
+        # The last one hides the others, unless it asks for what it hides.
+        for fixturedef in reversed(fixturedefs):
+            place = Fixtures.place(fixturedef.scope, fixturedef, item)
+            if place is not None and not is_parameter(fixturedef):
+                index = f"[{indices[argname]}]" if argname in indices else ""
+                names.append(clean(f"{fixturedef.scope} {place}::{argname}{index}"))
+            if argname not in fixturedef.argnames:
+                break
+    return sorted(set(names))
+
+
+class Inspecting:
+    """Beside collect mode, for wcshard doctor: writes which markers are
+    registered, and where in their source the tests of some files begin."""
+
+    def __init__(self, config: pytest.Config, settings: dict[str, Any]) -> None:
+        self.config = config
+        self.markers = settings["markers"]
+        self.files = set(settings["files"])
+        self.stream = Stream(settings["out"])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        # conftest files have registered theirs by now, and no test was imported.
+        lines = self.config.getini("markers")
+        registered = sorted({clean(line.partition(":")[0].partition("(")[0].strip()) for line in lines})
+        record = {"t": "config", "root": str(self.config.rootpath), "ini": str(self.config.inipath or "")}
+        self.stream.write({name: clean(text) for name, text in record.items()} | {"markers": registered})
+        for name in self.markers:  # so that --strict-markers does not end the inspection
+            if name not in registered:
+                self.config.addinivalue_line("markers", name)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        seen = set()
+        for item in session.items:
+            file = clean(file_of(item.nodeid))
+            if file in self.files and file not in seen and isinstance(item, pytest.Function):
+                seen.add(file)
+                self.write_source(file, str(item.path))
+
+    def write_source(self, file: str, path: str) -> None:
+        import ast
+
+        try:
+            with open(path, "rb") as source:
+                body = ast.parse(source.read()).body
+        except (OSError, SyntaxError, ValueError):
+            return
+        defs: dict[str, int] = {}
+        alias, start = "", 0  # what pytest is called, and the line after which it can be imported
+        for node in body:
+            text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+            if start == 0 and (text or (isinstance(node, ast.ImportFrom) and node.module == "__future__")):
+                continue
+            if start == 0:
+                start = self.first_line(node)
+            for name in node.names if isinstance(node, ast.Import) and not defs else ():
+                if name.name == "pytest":
+                    alias = name.asname or "pytest"
+            self.find(node, "", defs)
+        self.stream.write({"t": "source", "file": file, "path": clean(path), "pytest": alias, "start": start, "defs": defs})
+
+    def find(self, node: Any, within: str, defs: dict[str, int]) -> None:
+        """Note where tests and their classes begin: the last of a name counts, as in Python."""
+        import ast
+
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            name = within + "::" + node.name
+            defs[name] = self.first_line(node)
+            if not isinstance(node, ast.ClassDef):
+                return
+            within = name
+        elif not isinstance(node, (ast.If, ast.Try, ast.With, ast.ExceptHandler)):
+            return
+        for child in ast.iter_child_nodes(node):
+            self.find(child, within, defs)
+
+    @staticmethod
+    def first_line(node: Any) -> int:
+        return min([node.lineno] + [d.lineno for d in getattr(node, "decorator_list", [])])

@@ -1,0 +1,214 @@
+"""What a test costs, measured in the process that runs it. PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, Generator, NamedTuple
+
+import pytest
+from wcshard_results import clean, encode, file_of, microseconds
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+MIB = 1 << 20
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+def process_start() -> float:
+    """Return when this process started, on the clock of time.perf_counter."""
+    now = time.perf_counter()
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+        if 0 <= age < 3600:
+            return now - age
+    except (OSError, ValueError, IndexError, AttributeError):
+        pass
+    return now - time.process_time()  # start-up is nearly all computing
+
+
+class Memory:
+    """Resident memory of this process, in bytes; zeros where the system does
+    not tell (only Linux has a peak that can be reset)."""
+
+    def __init__(self) -> None:
+        self.status = self.refs = self.statm = -1
+        self.largest = self.largest_child()
+        self.open()
+        if self.status >= 0:
+            # The descriptors name the process that opened them: a forked
+            # child, as under pytest-forked, must look at itself.
+            os.register_at_fork(after_in_child=self.open)
+
+    def open(self) -> None:
+        for fd in (self.status, self.refs, self.statm):
+            if fd >= 0:
+                os.close(fd)
+        self.status = self.refs = self.statm = -1
+        try:
+            self.status = os.open("/proc/self/status", os.O_RDONLY)
+            self.refs = os.open("/proc/self/clear_refs", os.O_WRONLY)
+            os.write(self.refs, b"5")
+        except OSError:
+            self.refs = -1
+            return
+        # getrusage tells the same peak at a tenth of the cost, unless whoever
+        # started this process was larger: it counts that one's peak, too.
+        if resource and self.own_peak() <= self.read()[0]:
+            self.statm = os.open("/proc/self/statm", os.O_RDONLY)
+
+    def reset(self) -> None:
+        """Start a new peak."""
+        if self.refs >= 0:
+            os.write(self.refs, b"5")
+
+    def read(self) -> tuple[int, int]:
+        """Return the peak since the last reset, and what is resident now."""
+        if self.refs < 0:
+            return 0, 0
+        if self.statm >= 0:
+            return self.own_peak(), int(os.pread(self.statm, 100, 0).split(b" ", 2)[1]) * PAGE
+        text = os.pread(self.status, 4096, 0)
+        return self.field(text, b"\nVmHWM:"), self.field(text, b"\nVmRSS:")
+
+    def child(self, peak: int) -> int:
+        """Return the peak of the largest child process that ended since the
+        last call, 0 if an earlier one was as large. Samples see the others,
+        and miss what is quick."""
+        if self.refs < 0:
+            return 0
+        largest = self.largest_child()
+        rose = largest > self.largest
+        self.largest = largest
+        # A child starts as this process, and its peak with this one's.
+        return largest if rose and largest > peak + MIB else 0
+
+    @staticmethod
+    def own_peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+    @staticmethod
+    def largest_child() -> int:
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10 if resource else 0
+
+    @staticmethod
+    def field(text: bytes, name: bytes) -> int:
+        start = text.find(name)
+        if start < 0:
+            return 0
+        start += len(name)
+        return int(text[start : text.index(b"kB", start)]) << 10
+
+
+class Fixtures:
+    """Self times of the fixtures that tests share: those of a scope above
+    function. What one takes inside another is not the other's."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, list[int]] = {}  # by ID: set-up and teardown, of the current test
+        self.total = 0.0  # seconds, of the current test
+        self.stack: list[float] = []  # what ran inside each fixture that is being set up or torn down
+        self.ids: dict[tuple[Any, ...], str] = {}
+
+    def begin(self) -> None:
+        self.times = {}
+        self.total = 0.0
+        self.stack.clear()
+
+    @staticmethod
+    def place(scope: str, fixturedef: Any, node: pytest.Item | pytest.Collector) -> str | None:
+        """Say which of the fixture's instances node uses; None for one of its own."""
+        if scope == "session":
+            return ""
+        if scope == "package":
+            # What pytest looks up to find the package, so it tells packages
+            # apart even where it falls back to the session.
+            base = str(fixturedef.baseid)
+            return base[: -len("/__init__.py")] if base.endswith("/__init__.py") else base
+        if scope == "module":
+            return file_of(node.nodeid)
+        if scope == "class":
+            owner = node.getparent(pytest.Class)
+            return owner.nodeid if owner is not None else None
+        return None
+
+    def identify(self, fixturedef: Any, request: Any) -> str | None:
+        scope = fixturedef.scope
+        place = self.place(scope, fixturedef, request.node)
+        if place is None or is_parameter(fixturedef):
+            return None
+        index = f"[{request.param_index}]" if hasattr(request, "param") else ""
+        return clean(f"{scope} {place}::{fixturedef.argname}{index}")
+
+    def setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, None]:
+        name = self.identify(fixturedef, request)
+        if name is None:
+            yield
+            return
+        # Finalizers run last in, first out: the one added now runs when the
+        # fixture is gone, the one added after its set-up before it goes.
+        clock = [0.0]
+        fixturedef.addfinalizer(lambda: self.leave(name, 1, clock[0]) if clock[0] else None)
+        start = self.enter()
+        try:
+            yield
+        finally:
+            self.leave(name, 0, start)
+
+            def enter() -> None:
+                clock[0] = self.enter()
+
+            fixturedef.addfinalizer(enter)
+
+    def enter(self) -> float:
+        self.stack.append(0.0)
+        return time.perf_counter()
+
+    def leave(self, name: str, phase: int, start: float) -> None:
+        elapsed = time.perf_counter() - start
+        inside = self.stack.pop() if self.stack else 0.0
+        if self.stack:
+            self.stack[-1] += elapsed
+        own = max(0.0, elapsed - inside)
+        self.total += own
+        self.times.setdefault(name, [0, 0])[phase] += microseconds(own)
+
+    def wire(self) -> list[list[Any]]:
+        return [[name, *times] for name, times in self.times.items()]
+
+
+def is_parameter(fixturedef: Any) -> bool:
+    """Report whether this is pytest's stand-in for a parametrized argument."""
+    return getattr(fixturedef.func, "__name__", "") == "get_direct_param_fixture_func"
+
+
+class Measured(NamedTuple):
+    """What a test's worker tells its controller of it: times in microseconds,
+    memory in bytes."""
+
+    start_us: int = 0  # since the process started
+    wall_us: int = 0
+    shared_setup_us: int = 0  # by shared fixtures, in each phase of the test
+    shared_call_us: int = 0
+    shared_teardown_us: int = 0
+    before: int = 0
+    peak: int = 0
+    after: int = 0
+    children: int = 0
+    fixtures: Any = ()  # [[id, set-up, teardown], …]
+
+    def pack(self) -> str:
+        """Return it as one string: execnet takes values apart one by one."""
+        numbers = " ".join(map(str, self[:-1]))
+        return f"{numbers} {encode(self.fixtures)}" if self.fixtures else numbers
+
+    @classmethod
+    def unpack(cls, text: str) -> Measured:
+        parts = text.split(" ", 9)
+        return cls(*map(int, parts[:9]), json.loads(parts[9]) if len(parts) > 9 else ())

@@ -1,0 +1,138 @@
+"""The lines of a results file: how they are written, and what the reports of a
+test come to. PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+IDS_A_LINE = 1000  # long lists are split, so that no line of the results grows without bound
+MESSAGE_LENGTH = 500
+MOST_HELD = 16  # lines of the results
+
+encode = json.JSONEncoder(separators=(",", ":")).encode
+quote = json.encoder.encode_basestring_ascii
+
+
+def clean(text: str) -> str:
+    """Return text as valid Unicode: lone surrogates, as in the names of files
+    that are not UTF-8, stand as backslash escapes."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def microseconds(seconds: float) -> int:
+    return max(0, round(seconds * 1e6))
+
+
+def file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
+
+def relative(path: str, base: str) -> str:
+    """Return path relative to base with forward slashes, where that is shorter
+    than the path itself; a path that is relative already as it is."""
+    if os.path.isabs(path):
+        try:
+            short = os.path.relpath(path, base)
+        except ValueError:  # another drive
+            short = path
+        path = short if len(short) < len(path) else path
+    return path.replace(os.sep, "/")
+
+
+def first_line(text: str) -> str:
+    return clean(text.strip().partition("\n")[0][:MESSAGE_LENGTH])
+
+
+class Stream:
+    """A file of JSON lines. They are written in append mode, whole ones at
+    once, so that a kill at any moment leaves whole lines."""
+
+    def __init__(self, path: str) -> None:
+        self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+        self.hold = False  # whoever sets it flushes before it waits for anything
+        self.lines: list[str] = []
+
+    def write(self, record: dict[str, Any]) -> None:
+        self.write_line(encode(record))
+
+    def write_line(self, line: str) -> None:
+        self.lines.append(line)
+        if not self.hold or len(self.lines) >= MOST_HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.lines:
+            text = "\n".join(self.lines) + "\n"
+            self.lines.clear()
+            os.write(self.fd, text.encode())
+
+    def write_ids(self, kind: str, ids: list[str]) -> None:
+        for i in range(0, len(ids), IDS_A_LINE):
+            self.write({"t": kind, "ids": ids[i : i + IDS_A_LINE]})
+
+PHASES = {"setup": 0, "call": 1, "teardown": 2}
+
+
+class Try:
+    """What the reports of one test say, by its last try."""
+
+    def __init__(self, nodeid: str, reruns: int = 0) -> None:
+        self.nodeid = nodeid
+        self.reruns = reruns
+        self.repeated = False  # another try follows
+        self.clear()
+
+    def clear(self) -> None:
+        self.outcome = "passed"
+        self.durations = [0.0, 0.0, 0.0]
+        self.message = self.path = ""
+        self.line = 0
+
+    def add(self, report: Any) -> None:
+        if self.repeated and report.when == "setup":
+            self.repeated = False
+            self.clear()
+        if report.outcome == "rerun":  # pytest-rerunfailures says it of one phase of the try
+            self.reruns += not self.repeated
+            self.repeated = True
+        subtest = hasattr(report, "context")
+        if not subtest and report.when in PHASES:
+            self.durations[PHASES[report.when]] = report.duration
+        expected = hasattr(report, "wasxfail")
+        if report.outcome == "failed":
+            if self.outcome == "failed":
+                return  # its first failure says most
+            self.outcome = "failed" if report.when == "call" else "error"
+            self.explain(report)
+        elif subtest or self.outcome in ("failed", "error"):
+            return
+        elif report.outcome == "skipped":
+            self.outcome = "xfailed" if expected else "skipped"
+            if expected:
+                self.message = first_line(report.wasxfail)
+            else:
+                self.explain(report)
+        elif report.outcome == "passed" and expected:
+            self.outcome = "xpassed"
+            self.message = first_line(report.wasxfail)
+
+    def explain(self, report: Any) -> None:
+        longrepr = report.longrepr
+        crash = getattr(longrepr, "reprcrash", None)
+        if crash is not None:
+            self.message = first_line(crash.message)
+            # The place that pytest shows; it hides unittest's own frames.
+            entries = getattr(getattr(longrepr, "reprtraceback", None), "reprentries", None)
+            place = getattr(entries[-1], "reprfileloc", None) if entries else None
+            place = place or crash
+            self.path, self.line = str(place.path), place.lineno
+        elif isinstance(longrepr, tuple) and len(longrepr) == 3:
+            path, line, reason = longrepr
+            self.message = first_line(str(reason).partition("Skipped: ")[2] or str(reason))
+            self.path, self.line = str(path), line or 0
+        elif longrepr is not None:
+            self.message = first_line(str(longrepr))
