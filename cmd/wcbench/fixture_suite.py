@@ -1,27 +1,31 @@
 """Writes a suite with costly shared set-up, of known cost.
 
-python fixture_suite.py FOLDER SCALE
+python fixture_suite.py FOLDER SCALE CLOCK
 
 Each import, fixture and test burns CPU time, measured by the process's own
-clock: the suite costs the same on a busy machine. SCALE multiplies all of it.
+clock (cpu), or sleeps (sleep): the suite costs the same on a busy machine, and
+one that sleeps shows how long several workers take on fewer cores. SCALE
+multiplies all of it.
 """
 
 import pathlib
 import random
 import sys
 
-folder, scale = pathlib.Path(sys.argv[1]), float(sys.argv[2])
+folder, scale, clock = pathlib.Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 random.seed(6)
 folder.mkdir(parents=True, exist_ok=True)
-(folder / "burn.py").write_text(
-    f"""import time
-
-def burn(seconds):
+burn = {
+    "cpu": f"""
     end = time.process_time() + {scale} * seconds
     while time.process_time() < end:
         pass
-"""
-)
+""",
+    "sleep": f"""
+    time.sleep({scale} * seconds)
+""",
+}[clock]
+(folder / "burn.py").write_text("import time\n\ndef burn(seconds):" + burn)
 (folder / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
 (folder / "conftest.py").write_text(
     """import pytest

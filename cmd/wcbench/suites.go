@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,15 +22,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wcshard/wcshard/shard"
-	"github.com/wcshard/wcshard/shard/pytest"
 )
 
-// suitePackages are what all suites run with: pytest and the rivals. Some
-// suites need more.
-var (
-	suitePackages = []string{"pytest==9.2.0", pytestSplit, "pytest-balance==0.1.0", "pytest-fsplit==0.1.0"}
-	suiteNeeds    = map[string][]string{"networkx": {"networkx==3.7", "numpy==2.5.5"}}
-)
+// suitePackages are what all suites run with: pytest and the rivals.
+var suitePackages = []string{"pytest==9.2.0", pytestSplit, "pytest-balance==0.1.0", "pytest-fsplit==0.1.0"}
 
 //go:embed fixture_suite.py
 var fixtureSuite string
@@ -48,19 +44,17 @@ func newSuites() *cobra.Command {
 	verb := &cobra.Command{
 		Use:   "suites",
 		Short: "Run real suites, sharded by wcshard and by its rivals",
-		Long: `Run whole suites, sharded by wcshard and by each rival. Each records durations in
-one run of its own, in its own way; then each job of each planner is really run,
-one after another, the planners taking turns. Figures are CPU seconds of all
+		Long: `Run whole suites, sharded by wcshard and by each rival. wcshard records durations
+in one run, the rivals in another, each in its own way; then each job of each
+planner is really run, one after another, the planners taking turns. Figures are CPU seconds of all
 processes of a job, so that other work on the machine matters little.
 
-networkx: networkx.algorithms and networkx.generators, many tiny tests.
-fixtures: made up; imports and fixtures of every scope that burn CPU time.
-quick:    fixtures at a twentieth of the cost, with --quick over 2 jobs.
-
+` + describeSuites() + `
+Jobs find a fresh checkout: packages are compiled, the suite itself is not.
 Lost and doubled tests are counted in JUnit files against the recording runs.
 plan is what wcshard matrix takes, once for all jobs; rivals plan in each job.
-Predicted against real: the median over jobs, and the worst, of wall time, which
-says little where something else runs on the machine.`,
+The bound and predictions are in CPU seconds as well: a plan's times, multiplied
+by what share of its time the recorded run had a core.`,
 		Args: cobra.NoArgs,
 		RunE: func(verb *cobra.Command, _ []string) error {
 			if o.quick {
@@ -74,8 +68,8 @@ says little where something else runs on the machine.`,
 	f.IntSliceVar(&o.shards, "shards", o.shards, "numbers of jobs")
 	f.BoolVar(&o.quick, "quick", false, "only the smallest suite, over 2 jobs")
 	f.BoolVar(&o.json, "json", false, "print JSON")
-	f.StringVar(&o.python, "python", "", "interpreter to make virtual environments with (default: python3); networkx 3.7 needs 3.12")
-	f.StringVar(&o.keep, "keep", "", "leave suites, durations and JUnit files in a `FOLDER`")
+	f.StringVar(&o.python, "python", "", "interpreter to make virtual environments with (default: one that is new enough)")
+	f.StringVar(&o.keep, "keep", "", "leave suites, recorded durations and the rows so far in a `FOLDER`, and go on with those that are there")
 	return verb
 }
 
@@ -87,14 +81,14 @@ type suiteRow struct {
 	Jobs    []float64 `json:"job_cpu_seconds"`
 	Longest float64   `json:"longest_cpu_seconds"`
 	Sum     float64   `json:"sum_cpu_seconds"`
-	Plan    float64   `json:"plan_cpu_seconds"` // outside the jobs
-	Bound   float64   `json:"bound_seconds,omitempty"`
+	Plan    float64   `json:"plan_cpu_seconds"`            // outside the jobs
+	Bound   float64   `json:"bound_cpu_seconds,omitempty"` // no plan's longest job is predicted below it
 	Tests   int       `json:"tests"`
 	Lost    int       `json:"lost"`
 	Doubled int       `json:"doubled"`
 	Wrong   []string  `json:"wrong_exits,omitempty"`
 	Walls   []float64 `json:"job_wall_seconds"`
-	Errors  []float64 `json:"prediction_errors,omitempty"` // |predicted - real| / real wall time, by job
+	Errors  []float64 `json:"prediction_errors,omitempty"` // |predicted - real| / real, by job, in CPU seconds
 	Reason  string    `json:"reason,omitempty"`            // why there are no figures
 }
 
@@ -116,51 +110,35 @@ type rival struct {
 // A benchSuite is a suite on disk, and the programs that run it.
 type benchSuite struct {
 	name, dir, out  string // the suite; where durations and reports go
+	tool            string // what the virtual environment is for
 	python, wcshard string
 	args            []string       // of pytest: what to run
 	tests           map[string]int // test → how often it is in a whole run
 	recorded        map[string]error
+	share           float64 // of its time that the recorded run had a core
 }
 
 func doSuites(ctx context.Context, w io.Writer, o suitesOptions) error {
-	dir := o.keep
-	if dir == "" {
-		var err error
-		if dir, err = os.MkdirTemp("", "wcbench-"); err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-	}
-	dir, err := filepath.Abs(dir)
+	dir, clean, err := workFolder(o.keep)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
+	defer clean()
 	wcshard, err := buildWcshard(ctx, dir)
 	if err != nil {
 		return err
 	}
 	var rows []suiteRow
 	for _, name := range o.suites {
-		s := &benchSuite{name: name, dir: filepath.Join(dir, name), out: filepath.Join(dir, name+"-out"), wcshard: wcshard}
-		if err := s.install(ctx, o.python); err != nil {
-			return fmt.Errorf("installing what runs %s: %w", name, err)
+		s := &benchSuite{name: name, tool: "suites", dir: filepath.Join(dir, name), out: filepath.Join(dir, name+"-out"), wcshard: wcshard}
+		if err := s.prepare(ctx, o.python, suitePackages); err != nil {
+			return err
 		}
-		if err := s.write(ctx); err != nil {
-			return fmt.Errorf("making the suite %s: %w", name, err)
-		}
-		for _, r := range rivals {
-			if err := s.record(ctx, r); err != nil {
-				return fmt.Errorf("recording %s with %s: %w", name, r.name, err)
-			}
-		}
-		if s.tests == nil {
-			return fmt.Errorf("recording %s: no rival could: %w", name, s.recorded[rivals[0].name])
+		if err := s.recordAll(ctx); err != nil {
+			return fmt.Errorf("recording %s: %w", name, err)
 		}
 		for _, n := range o.shards {
-			more, err := s.compare(ctx, n)
+			more, err := s.measure(ctx, n)
 			if err != nil {
 				return fmt.Errorf("running %s over %d jobs: %w", name, n, err)
 			}
@@ -173,13 +151,114 @@ func doSuites(ctx context.Context, w io.Writer, o suitesOptions) error {
 		}
 	}
 	if o.json {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		if err := e.Encode(rows); err != nil {
+		if err := writeJSON(w, newReport(suitePackages, o.suites, rows)); err != nil {
 			return err
 		}
 	}
 	return faults(rows)
+}
+
+// workFolder makes the folder to keep, or one that clean removes.
+func workFolder(keep string) (dir string, clean func(), err error) {
+	if keep == "" {
+		dir, err = os.MkdirTemp("", "wcbench-")
+		return dir, func() { os.RemoveAll(dir) }, err
+	}
+	if dir, err = filepath.Abs(keep); err != nil {
+		return "", nil, err
+	}
+	return dir, func() {}, os.MkdirAll(dir, 0o755)
+}
+
+func writeJSON(w io.Writer, value any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(value)
+}
+
+// prepare installs what a suite needs and puts it on disk.
+func (s *benchSuite) prepare(ctx context.Context, python string, packages []string) error {
+	if err := s.install(ctx, python, packages); err != nil {
+		return fmt.Errorf("installing what runs %s: %w", s.name, err)
+	}
+	if err := s.write(ctx); err != nil {
+		return fmt.Errorf("making the suite %s: %w", s.name, err)
+	}
+	return nil
+}
+
+// A suiteRecord is what the recording runs leave, beside durations.
+type suiteRecord struct {
+	Tests  map[string]int    `json:"tests"`
+	Failed map[string]string `json:"failed,omitempty"` // rival → why it recorded nothing
+	Share  float64           `json:"share"`
+}
+
+// recordAll has each rival record durations, or takes those that an earlier
+// run kept.
+func (s *benchSuite) recordAll(ctx context.Context) error {
+	name := s.file("record.json")
+	var kept suiteRecord
+	if found, err := readKept(name, &kept); err != nil {
+		return err
+	} else if found {
+		s.tests, s.share = kept.Tests, kept.Share
+		for rival, why := range kept.Failed {
+			s.recorded[rival] = errors.New(why)
+		}
+		return nil
+	}
+	kept.Failed = map[string]string{}
+	for _, r := range rivals {
+		if err := s.record(ctx, r); err != nil {
+			return fmt.Errorf("with %s: %w", r.name, err)
+		}
+		if err := s.recorded[r.name]; err != nil {
+			kept.Failed[r.name] = err.Error()
+		}
+	}
+	if s.tests == nil {
+		return fmt.Errorf("no rival could: %w", s.recorded[rivals[0].name])
+	}
+	kept.Tests, kept.Share = s.tests, s.share
+	return keepJSON(name, kept)
+}
+
+// measure runs all jobs of all rivals, or takes the rows that an earlier run
+// kept.
+func (s *benchSuite) measure(ctx context.Context, n int) ([]suiteRow, error) {
+	name := s.file(fmt.Sprintf("rows-%d.json", n))
+	var rows []suiteRow
+	if found, err := readKept(name, &rows); found || err != nil {
+		return rows, err
+	}
+	rows, err := s.compare(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	return rows, keepJSON(name, rows)
+}
+
+func readKept(name string, value any) (found bool, err error) {
+	text, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := json.Unmarshal(text, value); err != nil {
+		return false, fmt.Errorf("reading %s: %w", name, err)
+	}
+	return true, nil
+}
+
+func keepJSON(name string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, text, 0o644)
 }
 
 // faults says what wcshard got wrong.
@@ -192,52 +271,11 @@ func faults(rows []suiteRow) error {
 	return nil
 }
 
-// install makes the virtual environment, once.
-func (s *benchSuite) install(ctx context.Context, python string) error {
-	cache, err := cacheDir()
-	if err != nil {
-		return err
-	}
-	needs := suiteNeeds[s.name]
-	folder := "suites"
-	if len(needs) > 0 {
-		folder += "-" + s.name
-	}
-	s.python, err = pytest.Venv(ctx, pytest.VenvOptions{
-		Dir: filepath.Join(cache, folder), Python: python, Requirements: slices.Concat(suitePackages, needs), Log: os.Stderr,
-	})
-	return err
-}
-
-// write puts the suite on disk.
-func (s *benchSuite) write(ctx context.Context) error {
-	s.recorded = map[string]error{}
-	if err := os.MkdirAll(s.out, 0o755); err != nil {
-		return err
-	}
-	scale := "0.5"
-	switch s.name {
-	case "networkx":
-		// A copy, as in a checkout: paths below the working directory.
-		s.args = []string{"networkx/algorithms", "networkx/generators"}
-		copyIt := "import networkx, pathlib, shutil, sys; shutil.copytree(pathlib.Path(networkx.__file__).parent, sys.argv[1], dirs_exist_ok=True)"
-		_, err := s.call(ctx, filepath.Dir(s.out), s.python, "-c", copyIt, filepath.Join(s.dir, "networkx"))
-		return err
-	case "fixtures":
-	case "quick":
-		scale = "0.025"
-	default:
-		return errors.New("there is no such suite: want networkx, fixtures or quick")
-	}
-	_, err := s.call(ctx, filepath.Dir(s.out), s.python, "-c", fixtureSuite, s.dir, scale)
-	return err
-}
-
 // call runs a program and returns the CPU time of all its processes.
 func (s *benchSuite) call(ctx context.Context, dir, name string, args ...string) (cpu time.Duration, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1")
+	cmd.Env = append(os.Environ(), "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		text := strings.TrimSpace(string(out))
@@ -337,7 +375,7 @@ func (s *benchSuite) job(ctx context.Context, row *suiteRow, c jobCall, seen map
 	row.Jobs = append(row.Jobs, cpu.Seconds())
 	row.Walls = append(row.Walls, wall.Seconds())
 	if c.predicted > 0 {
-		row.Errors = append(row.Errors, (c.predicted-wall).Abs().Seconds()/wall.Seconds())
+		row.Errors = append(row.Errors, math.Abs(s.share*c.predicted.Seconds()/cpu.Seconds()-1))
 	}
 	return nil
 }
@@ -383,10 +421,11 @@ func readTests(name string) (map[string]int, error) {
 // documentation shows.
 var rivals = []rival{
 	{"wcshard", recordWcshard, wcshardJobs},
-	{"pytest-split duration_based_chunks", recordPytestSplit, pytestSplitJobs("duration_based_chunks")},
-	{"pytest-split least_duration", recordNothing, pytestSplitJobs("least_duration")},
-	{"pytest-balance", recordPytestBalance, pytestBalanceJobs},
-	{"pytest-fsplit", recordPytestFsplit, pytestFsplitJobs},
+	{"pytest-split duration_based_chunks", recordTogether, pytestSplitJobs("duration_based_chunks")},
+	{"pytest-split least_duration", recordedIn("durations"), pytestSplitJobs("least_duration")},
+	{"pytest-balance", recordedIn("balance"), pytestBalanceJobs},
+	{"pytest-fsplit", recordedIn("fsplit.json"), pytestFsplitJobs},
+	{"gotestsum ci-matrix", recordGotestsum, nil},
 }
 
 // file names a file that a planner writes for the suite.
@@ -407,10 +446,13 @@ func recordWcshard(ctx context.Context, s *benchSuite) error {
 		return err
 	}
 	call := s.run(plan, "pool-1")
-	if _, err := s.call(ctx, s.dir, call[0], call[1:]...); err != nil {
+	began := time.Now()
+	cpu, err := s.call(ctx, s.dir, call[0], call[1:]...)
+	if err != nil {
 		return err
 	}
-	_, err := s.call(ctx, s.dir, s.wcshard, "merge", "--timings", s.file("timings.jsonl"), s.file("results"))
+	s.share = cpu.Seconds() / time.Since(began).Seconds()
+	_, err = s.call(ctx, s.dir, s.wcshard, "merge", "--timings", s.file("timings.jsonl"), s.file("results"))
 	return err
 }
 
@@ -430,7 +472,7 @@ func wcshardJobs(ctx context.Context, s *benchSuite, n int) (row suiteRow, calls
 	if err != nil {
 		return row, nil, err
 	}
-	row.Bound = plan.Bound.Seconds()
+	row.Bound = s.share * plan.Bound.Seconds()
 	for i := range plan.Shards {
 		x := &plan.Shards[i]
 		calls = append(calls, jobCall{x.Name, s.run(name, x.Name), x.Wall})
@@ -438,10 +480,22 @@ func wcshardJobs(ctx context.Context, s *benchSuite, n int) (row suiteRow, calls
 	return row, calls, nil
 }
 
-func recordNothing(context.Context, *benchSuite) error { return nil }
+// recordTogether has the plugins of the rivals record one run, each in its own
+// way: they listen to the same reports, and take microseconds for each.
+func recordTogether(ctx context.Context, s *benchSuite) error {
+	return s.pytest(ctx, "rivals", "--store-durations", "--durations-path="+s.file("durations"),
+		"--balance-store", "--balance-path="+s.file("balance"), "--balance-no-report",
+		"--fsplit-store-durations", "--fsplit-durations-path="+s.file("fsplit.json"))
+}
 
-func recordPytestSplit(ctx context.Context, s *benchSuite) error {
-	return s.pytest(ctx, "split", "--store-durations", "--durations-path="+s.file("durations"))
+// recordedIn says that recordTogether has recorded for a rival.
+func recordedIn(name string) func(context.Context, *benchSuite) error {
+	return func(_ context.Context, s *benchSuite) error {
+		if _, err := os.Stat(s.file(name)); err != nil {
+			return fmt.Errorf("finding what it recorded: %w", err)
+		}
+		return nil
+	}
 }
 
 func pytestSplitJobs(algorithm string) func(context.Context, *benchSuite, int) (suiteRow, []jobCall, error) {
@@ -460,20 +514,16 @@ func (s *benchSuite) each(n, first int, options ...string) (row suiteRow, calls 
 	return row, calls, nil
 }
 
-func recordPytestBalance(ctx context.Context, s *benchSuite) error {
-	return s.pytest(ctx, "balance", "--balance-store", "--balance-path="+s.file("balance"), "--balance-no-report")
-}
-
 func pytestBalanceJobs(_ context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error) {
 	return s.each(n, 0, "--balance", "--balance-no-report", "--balance-path="+s.file("balance"), "--balance-node-total", strconv.Itoa(n), "--balance-node-index")
 }
 
-func recordPytestFsplit(ctx context.Context, s *benchSuite) error {
-	return s.pytest(ctx, "fsplit", "--fsplit-store-durations", "--fsplit-durations-path="+s.file("fsplit.json"))
-}
-
 func pytestFsplitJobs(_ context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error) {
 	return s.each(n, 1, "--fsplits", strconv.Itoa(n), "--fsplit-durations-path="+s.file("fsplit.json"), "--fgroup")
+}
+
+func recordGotestsum(context.Context, *benchSuite) error {
+	return errors.New("it divides Go packages, from what go test -json prints, and knows no pytest; wcbench plan compares its plans")
 }
 
 // busyness is what jobs took, over their CPU time.
@@ -495,8 +545,7 @@ func printSuite(w io.Writer, rows []suiteRow) error {
 	fmt.Fprintln(tw, "planner\tlongest job\tsum of jobs\tplan\tlost\tdoubled\twrong exits\tpredicted off by\t")
 	for _, r := range rows {
 		if r.Reason != "" {
-			fmt.Fprintf(tw, "%s\tno figures: %s\t\n", r.Planner, r.Reason)
-			continue
+			continue // said below
 		}
 		off := "predicts nothing"
 		if n := len(r.Errors); n > 0 {
@@ -508,13 +557,16 @@ func printSuite(w io.Writer, rows []suiteRow) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	if bound := rows[0].Bound; bound > 0 {
-		fmt.Fprintf(w, "no plan is predicted below %.2f\n", bound)
+	if r := rows[0]; r.Bound > 0 {
+		fmt.Fprintf(w, "no plan is predicted below %.2f: the longest job of wcshard is %.2f of that\n", r.Bound, r.Longest/r.Bound)
 	}
 	if busy := busyness(rows); busy > 1.1 {
 		fmt.Fprintf(w, "the machine was busy: jobs took %.1f times their CPU time\n", busy)
 	}
 	for _, r := range rows {
+		if r.Reason != "" {
+			fmt.Fprintf(w, "%s: no figures: %s\n", r.Planner, r.Reason)
+		}
 		for _, wrong := range r.Wrong {
 			fmt.Fprintf(w, "%s, %s\n", r.Planner, wrong)
 		}

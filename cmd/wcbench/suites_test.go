@@ -75,7 +75,7 @@ func TestFixtureSuite(t *testing.T) {
 	var texts []map[string]string
 	for range 2 {
 		dir := t.TempDir()
-		s := &benchSuite{name: "quick", dir: filepath.Join(dir, "suite"), out: filepath.Join(dir, "out"), python: python}
+		s := &benchSuite{name: "quick", tool: "suites", dir: filepath.Join(dir, "suite"), out: filepath.Join(dir, "out"), python: python}
 		if err := s.write(t.Context()); err != nil {
 			t.Fatal(err)
 		}

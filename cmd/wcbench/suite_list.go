@@ -1,0 +1,177 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/wcshard/wcshard/shard/pytest"
+)
+
+// A suiteSpec says where the tests of a suite come from.
+type suiteSpec struct {
+	shape    string
+	packages []string // what it needs beside suitePackages
+	module   string   // the package that holds its tests; "": the suite is made up
+	without  []string // what a copy of the package is better without
+	args     []string // of pytest: what to run
+	minor    int      // the oldest Python 3 that the packages run on
+	scale    string   // of a made-up suite: what its costs are multiplied by
+	clock    string   // of a made-up suite: cpu or sleep
+}
+
+// suiteSpecs are the suites, chosen for their shapes. Wheels hold the tests.
+var suiteSpecs = map[string]suiteSpec{
+	"networkx": {
+		shape:    "many tiny tests",
+		packages: []string{"networkx==3.7", "numpy==2.3.5", "scipy==1.18.1"},
+		module:   "networkx",
+		args:     []string{"networkx/algorithms", "networkx/generators"},
+		minor:    12,
+	},
+	"statsmodels": {
+		shape:    "costly fixtures of classes",
+		packages: []string{"statsmodels==0.15.0", "numpy==2.3.5", "scipy==1.18.1", "pandas==3.1.1"},
+		module:   "statsmodels",
+		without:  []string{"pyproject.toml"}, // it asks for plugins
+		args:     []string{"statsmodels/discrete/tests"},
+		minor:    12,
+	},
+	"fixtures": {shape: "made up: imports and fixtures of every scope that burn CPU time", scale: "0.5", clock: "cpu"},
+	"quick":    {shape: "fixtures at a twentieth of its cost", scale: "0.025", clock: "cpu"},
+	"sleeping": {shape: "made up: imports and fixtures of every scope that sleep", scale: "0.25", clock: "sleep"},
+}
+
+// describeSuites is a line for each suite.
+func describeSuites() string {
+	var b strings.Builder
+	for _, name := range suiteNames() {
+		spec := suiteSpecs[name]
+		fmt.Fprintf(&b, "%-12s %s\n", name+":", cmp.Or(strings.Join(spec.args, " ")+": ", "")+spec.shape)
+	}
+	return b.String()
+}
+
+// install makes the virtual environment, once.
+func (s *benchSuite) install(ctx context.Context, python string, packages []string) error {
+	spec, ok := suiteSpecs[s.name]
+	if !ok {
+		return fmt.Errorf("there is no such suite; there are %s", strings.Join(suiteNames(), ", "))
+	}
+	s.args = spec.args
+	python, err := findPython(ctx, python, spec.minor)
+	if err != nil {
+		return err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	folder := s.tool
+	if len(spec.packages) > 0 {
+		folder += "-" + s.name
+	}
+	dir := filepath.Join(cache, folder)
+	s.python, err = pytest.Venv(ctx, pytest.VenvOptions{Dir: dir, Python: python, Requirements: slices.Concat(packages, spec.packages), Log: os.Stderr})
+	if err != nil {
+		return err
+	}
+	return s.compile(ctx, filepath.Join(dir, "compiled"))
+}
+
+// compile has Python compile what is installed, once: jobs write no bytecode,
+// as each begins with a fresh checkout, but packages are installed with it.
+func (s *benchSuite) compile(ctx context.Context, done string) error {
+	if _, err := os.Stat(done); err == nil {
+		return nil
+	}
+	const compileAll = "import compileall, sysconfig; compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2)"
+	if _, err := s.call(ctx, filepath.Dir(done), s.python, "-c", compileAll); err != nil {
+		return err
+	}
+	return os.WriteFile(done, nil, 0o644)
+}
+
+func suiteNames() []string {
+	var names []string
+	for name := range suiteSpecs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// findPython returns an interpreter of Python 3.minor or newer: python, or the
+// first that is found on the path or where pyenv keeps them.
+func findPython(ctx context.Context, python string, minor int) (string, error) {
+	candidates := []string{python}
+	if python == "" {
+		candidates = []string{"python3", "python3.13", "python3.12", "python3.14", "python"}
+		if home, err := os.UserHomeDir(); err == nil {
+			more, _ := filepath.Glob(filepath.Join(home, ".pyenv", "versions", "3.*", "bin", "python3")) // the pattern is well formed
+			slices.Reverse(more)
+			candidates = append(candidates, more...)
+		}
+	}
+	for _, name := range candidates {
+		out, err := exec.CommandContext(ctx, name, "-c", "import sys; print(sys.version_info[1])").Output()
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		if have, notNumber := strconv.Atoi(strings.TrimSpace(string(out))); err == nil && notNumber == nil && have >= max(minor, 9) {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("finding Python 3.%d or newer: none of %s is; name one with --python", max(minor, 9), strings.Join(candidates, ", "))
+}
+
+// write puts the suite on disk: paths below the working directory, as in a
+// checkout.
+func (s *benchSuite) write(ctx context.Context) error {
+	s.recorded = map[string]error{}
+	if err := os.MkdirAll(s.out, 0o755); err != nil {
+		return err
+	}
+	spec := suiteSpecs[s.name]
+	if spec.module == "" {
+		_, err := s.call(ctx, filepath.Dir(s.out), s.python, "-c", fixtureSuite, s.dir, spec.scale, spec.clock)
+		return err
+	}
+	if _, err := os.Stat(s.dir); err == nil {
+		return nil // of an earlier run, with --keep
+	}
+	if err := s.copyPackage(ctx, spec); err != nil {
+		return errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return nil
+}
+
+// copyPackage copies a package from the virtual environment, and the libraries
+// that its wheel brought along, but no bytecode.
+func (s *benchSuite) copyPackage(ctx context.Context, spec suiteSpec) error {
+	const copyIt = `
+import importlib.util, pathlib, shutil, sys
+name, target = sys.argv[1], pathlib.Path(sys.argv[2])
+source = pathlib.Path(importlib.util.find_spec(name).origin).parent
+no_bytecode = shutil.ignore_patterns("__pycache__")
+shutil.copytree(source, target / name, ignore=no_bytecode)
+for libs in source.parent.glob(f"{name}.libs"):
+    shutil.copytree(libs, target / libs.name)
+`
+	if _, err := s.call(ctx, filepath.Dir(s.out), s.python, "-c", copyIt, spec.module, s.dir); err != nil {
+		return err
+	}
+	for _, name := range spec.without {
+		if err := os.Remove(filepath.Join(s.dir, spec.module, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
