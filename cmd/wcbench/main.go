@@ -7,7 +7,8 @@
 //	go run ./cmd/wcbench action [--tests N] [--shards N] [--limit 3s]
 //	go run ./cmd/wcbench truth [--cases N] [--seed N]
 //	go run ./cmd/wcbench noise [--data DIR] [--json]
-//	go run ./cmd/wcbench suites [--quick] [--json]
+//	go run ./cmd/wcbench suites [--suites NAMES] [--shards N,...] [--quick] [--keep FOLDER] [--json]
+//	go run ./cmd/wcbench inside [--suites NAMES] [--workers N,...] [--rounds N] [--quick] [--json]
 //
 // Peers are called through their own code: pytest-split's algorithms from PyPI
 // in a virtual environment, gotestsum's own command. Both are installed into
@@ -39,7 +40,7 @@ func main() {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newTruth(), newSuites(), newNoise(), newFakePytest())
+	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newTruth(), newSuites(), newInside(), newNoise(), newFakePytest())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "wcbench: error: %v\n", err)
 		os.Exit(1)

@@ -134,7 +134,7 @@ func replay(ctx context.Context, weeks []recording, noise string, counts []int, 
 	before := make([]map[timing.NodeID]int, len(rows))
 	for k := warmUp; k < len(weeks); k++ {
 		run := newReplayed(weeks, k, noise)
-		best, err := splitByPack(ctx, run.real, counts)
+		best, _, err := splitByPack(ctx, run.real, counts)
 		if err != nil {
 			return nil, err
 		}
@@ -284,7 +284,8 @@ func (run *replayed) plan(ctx context.Context, i int, peers []planner, counts []
 			}
 			known.tests = append(known.tests, measured{t.id, wall})
 		}
-		return peers[i-ours].split(ctx, known, counts)
+		jobs, _, err := peers[i-ours].split(ctx, known, counts)
+		return jobs, err
 	}
 	ids := make([]timing.NodeID, len(run.real.tests))
 	for i, t := range run.real.tests {

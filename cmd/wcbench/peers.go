@@ -16,8 +16,12 @@ import (
 	"github.com/wcshard/wcshard/shard/pytest"
 )
 
-//go:embed pytest_split_plan.py
-var pytestSplitPlan string
+//go:embed rival_plan.py
+var rivalPlan string
+
+// pluginPlanners are the pytest plugins that split tests by durations, as
+// rival_plan.py names them.
+var pluginPlanners = []string{"pytest-split duration_based_chunks", "pytest-split least_duration", "pytest-balance", "pytest-fsplit"}
 
 // peerPlanners installs the peers that split tests from durations.
 func peerPlanners(ctx context.Context) ([]planner, error) {
@@ -26,7 +30,7 @@ func peerPlanners(ctx context.Context) ([]planner, error) {
 		return nil, err
 	}
 	python, err := pytest.Venv(ctx, pytest.VenvOptions{
-		Dir: filepath.Join(cache, "pytest-split"), Requirements: []string{pytestSplit, "pytest==9.*"}, Log: os.Stderr,
+		Dir: filepath.Join(cache, "plan"), Requirements: suitePackages, Log: os.Stderr,
 	})
 	if err != nil {
 		return nil, err
@@ -36,45 +40,45 @@ func peerPlanners(ctx context.Context) ([]planner, error) {
 		return nil, err
 	}
 	peers := []planner{}
-	for _, algorithm := range []string{"duration_based_chunks", "least_duration"} {
-		peers = append(peers, planner{"pytest-split " + algorithm, func(ctx context.Context, rec recording, counts []int) ([][]int, error) {
-			return splitByPytestSplit(ctx, python, algorithm, rec, counts)
+	for _, name := range pluginPlanners {
+		peers = append(peers, planner{name: name, split: func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
+			return splitByPlugin(ctx, python, name, rec, counts)
 		}})
 	}
-	return append(peers, planner{"gotestsum ci-matrix", func(ctx context.Context, rec recording, counts []int) ([][]int, error) {
+	return append(peers, planner{"gotestsum ci-matrix", func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
 		return splitByGotestsum(ctx, sum, rec, counts)
 	}}), nil
 }
 
-// splitByPytestSplit calls one of pytest-split's algorithms.
-func splitByPytestSplit(ctx context.Context, python, algorithm string, rec recording, counts []int) ([][]int, error) {
+// splitByPlugin calls the algorithm of a pytest plugin.
+func splitByPlugin(ctx context.Context, python, name string, rec recording, counts []int) ([][]int, planCost, error) {
 	type test struct {
 		ID      string  `json:"id"`
-		Seconds float64 `json:"seconds"` // below 0: unknown
+		Seconds float64 `json:"seconds"`
 	}
 	input := struct {
-		Algorithm string `json:"algorithm"`
-		Counts    []int  `json:"counts"`
-		Tests     []test `json:"tests"`
-	}{Algorithm: algorithm, Counts: counts}
+		Planner string `json:"planner"`
+		Counts  []int  `json:"counts"`
+		Tests   []test `json:"tests"`
+	}{Planner: name, Counts: counts}
 	for _, t := range rec.tests {
 		input.Tests = append(input.Tests, test{string(t.id), t.wall.Seconds()})
 	}
 	text, err := json.Marshal(input)
 	if err != nil {
-		return nil, err
+		return nil, planCost{}, err
 	}
-	cmd := exec.CommandContext(ctx, python, "-c", pytestSplitPlan)
+	cmd := exec.CommandContext(ctx, python, "-c", rivalPlan)
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(text), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("running its algorithm: %w", err)
+		return nil, planCost{}, fmt.Errorf("running its algorithm: %w", err)
 	}
 	var jobs [][]int
 	if err := json.Unmarshal(out, &jobs); err != nil {
-		return nil, fmt.Errorf("reading its answer: %w", err)
+		return nil, planCost{}, fmt.Errorf("reading its answer: %w", err)
 	}
-	return jobs, nil
+	return jobs, costOf(cmd.ProcessState), nil
 }
 
 // installGotestsum builds gotestsum into the cache, once.
@@ -98,10 +102,11 @@ func installGotestsum(ctx context.Context, cache string) (string, error) {
 // splitByGotestsum runs gotestsum tool ci-matrix on the recording as go test
 // -json would have reported it, each file being a package. Packages are
 // numbered, as its answer lists them with spaces between.
-func splitByGotestsum(ctx context.Context, sum string, rec recording, counts []int) ([][]int, error) {
+func splitByGotestsum(ctx context.Context, sum string, rec recording, counts []int) ([][]int, planCost, error) {
+	var cost planCost
 	dir, err := os.MkdirTemp("", "wcbench-")
 	if err != nil {
-		return nil, err
+		return nil, cost, err
 	}
 	defer os.RemoveAll(dir)
 	pkg := map[string]int{}
@@ -125,7 +130,7 @@ func splitByGotestsum(ctx context.Context, sum string, rec recording, counts []i
 	}
 	report := filepath.Join(dir, "report.log")
 	if err := os.WriteFile(report, events.Bytes(), 0o644); err != nil {
-		return nil, err
+		return nil, cost, err
 	}
 	var out [][]int
 	for _, n := range counts {
@@ -133,11 +138,12 @@ func splitByGotestsum(ctx context.Context, sum string, rec recording, counts []i
 		cmd.Stdin = bytes.NewReader(list.Bytes())
 		answer, err := cmd.Output()
 		if err != nil {
-			return nil, fmt.Errorf("running ci-matrix: %w", err)
+			return nil, cost, fmt.Errorf("running ci-matrix: %w", err)
 		}
+		cost.add(costOf(cmd.ProcessState))
 		job, err := readCIMatrix(answer, len(seconds))
 		if err != nil {
-			return nil, fmt.Errorf("reading the matrix for %d: %w", n, err)
+			return nil, cost, fmt.Errorf("reading the matrix for %d: %w", n, err)
 		}
 		jobs := make([]int, len(rec.tests))
 		for i, t := range rec.tests {
@@ -145,7 +151,7 @@ func splitByGotestsum(ctx context.Context, sum string, rec recording, counts []i
 		}
 		out = append(out, jobs)
 	}
-	return out, nil
+	return out, cost, nil
 }
 
 // readCIMatrix returns the job of each numbered package.

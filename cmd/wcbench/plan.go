@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,23 +26,38 @@ import (
 var shardCounts = []int{2, 4, 8, 16, 32, 64}
 
 func newPlan() *cobra.Command {
-	var data string
-	var asJSON bool
+	o := planOptions{data: filepath.Join("..", "shared", "data", "durations"), tests: 100_000, files: 2_000, shards: 32}
 	verb := &cobra.Command{
 		Use:   "plan",
 		Short: "Compare the quality of plans on recorded durations",
 		Long: `Compare the quality of plans on recorded durations (pytest-split's files, .json
 or .json.gz). For each number of jobs: the planned makespan over
 max(total/N, longest test), below which nothing can come, and how many files are
-cut over several jobs. gotestsum packs packages: each file is one here.`,
+cut over several jobs. gotestsum packs packages: each file is one here.
+
+Then a large made-up suite: also the CPU seconds and the peak memory of the
+process that plans. For wcshard that is the whole of wcshard matrix, from a list
+of tests and a history; for plugins their algorithm alone, which each job calls
+after it has collected the whole suite; for gotestsum its command. Where there are
+no recorded durations only that is shown.`,
 		Args: cobra.NoArgs,
 		RunE: func(verb *cobra.Command, _ []string) error {
-			return doPlan(verb.Context(), verb.OutOrStdout(), data, asJSON)
+			return doPlan(verb.Context(), verb.OutOrStdout(), o)
 		},
 	}
-	verb.Flags().StringVar(&data, "data", filepath.Join("..", "shared", "data", "durations"), "folder of recorded durations")
-	verb.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	f := verb.Flags()
+	f.StringVar(&o.data, "data", o.data, "folder of recorded durations")
+	f.IntVar(&o.tests, "tests", o.tests, "tests of the large suite; 0 for none")
+	f.IntVar(&o.files, "files", o.files, "files of the large suite")
+	f.IntVar(&o.shards, "shards", o.shards, "jobs of the large suite")
+	f.BoolVar(&o.json, "json", false, "print JSON")
 	return verb
+}
+
+type planOptions struct {
+	data                 string
+	tests, files, shards int
+	json                 bool
 }
 
 // A recording is one file of durations.
@@ -55,7 +71,7 @@ type measured struct {
 	wall time.Duration
 }
 
-// A planRow is the quality of one planner's plan.
+// A planRow is the quality of one planner's plan, and what it cost.
 type planRow struct {
 	Data    string  `json:"data"`
 	Shards  int     `json:"shards"`
@@ -63,18 +79,34 @@ type planRow struct {
 	Ratio   float64 `json:"ratio"`     // makespan over the ideal
 	Cut     int     `json:"files_cut"` // files in several jobs
 	Empty   int     `json:"empty"`     // jobs without a test
+	planCost
+}
+
+// planCost is what planning took: zeros where it was not measured.
+type planCost struct {
+	CPU  float64 `json:"cpu_seconds,omitempty"`
+	Peak int64   `json:"peak_bytes,omitempty"`
+}
+
+func costOf(p *os.ProcessState) planCost {
+	return planCost{(p.UserTime() + p.SystemTime()).Seconds(), peak(p)}
+}
+
+func (c *planCost) add(more planCost) {
+	c.CPU += more.CPU
+	c.Peak = max(c.Peak, more.Peak)
 }
 
 // A planner divides a recording's tests over n jobs: it returns the job of
-// each test.
+// each test, for each n, and what all of that cost.
 type planner struct {
 	name  string
-	split func(ctx context.Context, rec recording, counts []int) ([][]int, error)
+	split func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error)
 }
 
-func doPlan(ctx context.Context, w io.Writer, data string, asJSON bool) error {
-	recordings, err := readRecordings(data)
-	if err != nil {
+func doPlan(ctx context.Context, w io.Writer, o planOptions) error {
+	recordings, err := readRecordings(o.data)
+	if err != nil && (o.tests == 0 || !errors.Is(err, os.ErrNotExist)) {
 		return fmt.Errorf("reading durations: %w", err)
 	}
 	peers, err := peerPlanners(ctx)
@@ -83,22 +115,133 @@ func doPlan(ctx context.Context, w io.Writer, data string, asJSON bool) error {
 	}
 	var rows []planRow
 	for _, rec := range recordings {
-		for _, p := range append([]planner{{"wcshard", splitByPack}}, peers...) {
-			jobs, err := p.split(ctx, rec, shardCounts)
-			if err != nil {
-				return fmt.Errorf("planning %s with %s: %w", rec.name, p.name, err)
-			}
-			for i, n := range shardCounts {
-				rows = append(rows, judge(rec, n, p.name, jobs[i]))
-			}
+		more, err := planAll(ctx, rec, shardCounts, append([]planner{{"wcshard", splitByPack}}, peers...))
+		if err != nil {
+			return err
+		}
+		for i := range more {
+			more[i].planCost = planCost{} // of all numbers of jobs together, and wcshard's unknown
+		}
+		rows = append(rows, more...)
+	}
+	var large []planRow
+	if o.tests > 0 {
+		if large, err = planLarge(ctx, o, peers); err != nil {
+			return fmt.Errorf("planning a large suite: %w", err)
 		}
 	}
-	if asJSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(rows)
+	if o.json {
+		return writeJSON(w, append(rows, large...))
 	}
-	return printRows(w, rows)
+	if len(rows) > 0 {
+		if err := printRows(w, rows); err != nil {
+			return err
+		}
+	}
+	if len(large) == 0 {
+		return nil
+	}
+	return printLarge(w, o, large)
+}
+
+// planAll has each planner plan a recording for each number of jobs.
+func planAll(ctx context.Context, rec recording, counts []int, planners []planner) ([]planRow, error) {
+	var rows []planRow
+	for _, p := range planners {
+		jobs, cost, err := p.split(ctx, rec, counts)
+		if err != nil {
+			return nil, fmt.Errorf("planning %s with %s: %w", rec.name, p.name, err)
+		}
+		for i, n := range counts {
+			row := judge(rec, n, p.name, jobs[i])
+			row.planCost = cost
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
+}
+
+// planLarge plans a made-up suite, and measures what that costs.
+func planLarge(ctx context.Context, o planOptions, peers []planner) ([]planRow, error) {
+	if o.files < 1 || o.shards < 1 {
+		return nil, fmt.Errorf("--files and --shards want at least 1")
+	}
+	dir, err := os.MkdirTemp("", "wcbench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	wcshard, err := buildWcshard(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	s := scaleFiles{filepath.Join(dir, "ids.txt"), filepath.Join(dir, "timings.jsonl"), filepath.Join(dir, "plan.json")}
+	if err := s.write(o.tests, o.files); err != nil {
+		return nil, err
+	}
+	_, results := synthetic(o.tests, o.files)
+	rec := recording{name: "large"}
+	for i := range results.Tests {
+		rec.tests = append(rec.tests, measured{results.Tests[i].ID, results.Tests[i].Wall})
+	}
+	ours := planner{"wcshard", func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
+		return splitByMatrix(ctx, wcshard, s, rec, counts)
+	}}
+	return planAll(ctx, rec, []int{o.shards}, append([]planner{ours}, peers...))
+}
+
+// splitByMatrix calls wcshard matrix.
+func splitByMatrix(ctx context.Context, wcshard string, s scaleFiles, rec recording, counts []int) (out [][]int, cost planCost, err error) {
+	index := map[timing.NodeID]int{}
+	for i, t := range rec.tests {
+		index[t.id] = i
+	}
+	for _, n := range counts {
+		row, err := s.plan(ctx, wcshard, n)
+		if err != nil {
+			return nil, cost, err
+		}
+		cost.add(planCost{row.CPUSeconds, row.PeakBytes})
+		f, err := os.Open(s.out)
+		if err != nil {
+			return nil, cost, err
+		}
+		plan, err := shard.ReadPlan(f, s.out)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, cost, err
+		}
+		job, err := jobsOf(plan, index)
+		if err != nil {
+			return nil, cost, err
+		}
+		out = append(out, job)
+	}
+	return out, cost, nil
+}
+
+// jobsOf returns the job of each test, by the number in its name and from 0.
+func jobsOf(plan *shard.Plan, index map[timing.NodeID]int) ([]int, error) {
+	job := make([]int, len(index))
+	for k := range plan.Shards {
+		number, err := strconv.Atoi(strings.TrimPrefix(plan.Shards[k].Name, "pool-"))
+		if err != nil {
+			return nil, fmt.Errorf("a pool shard is named %s: %w", plan.Shards[k].Name, err)
+		}
+		for _, id := range plan.Shards[k].IDs() {
+			job[index[id]] = number - 1
+		}
+	}
+	return job, nil
+}
+
+func printLarge(w io.Writer, o planOptions, rows []planRow) error {
+	fmt.Fprintf(w, "\n%d tests in %d files over %d jobs\n", o.tests, o.files, o.shards)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "planner\tmakespan / ideal\tfiles cut\tCPU s\tpeak MiB\t")
+	for _, r := range rows {
+		fmt.Fprintf(tw, "%s\t%.4f\t%d\t%.2f\t%d\t\n", r.Planner, r.Ratio, r.Cut, r.CPU, r.Peak>>20)
+	}
+	return tw.Flush()
 }
 
 func readRecordings(dir string) ([]recording, error) {
@@ -154,12 +297,13 @@ func readRecording(name string) (recording, error) {
 }
 
 // splitByPack is wcshard's own planner.
-func splitByPack(_ context.Context, rec recording, counts []int) ([][]int, error) {
+func splitByPack(_ context.Context, rec recording, counts []int) ([][]int, planCost, error) {
 	var suite shard.Suite
 	for i, t := range rec.tests {
 		suite.Tests = append(suite.Tests, shard.Test{ID: t.id, Order: i, Estimate: timing.Estimate{Wall: t.wall}})
 	}
-	return packSuite(suite, counts, nil)
+	jobs, err := packSuite(suite, counts, nil)
+	return jobs, planCost{}, err
 }
 
 // packSuite returns the job of each test, by the number in its name and from 0,
@@ -183,15 +327,9 @@ func packSuite(suite shard.Suite, counts []int, before []map[timing.NodeID]int) 
 		if err != nil {
 			return nil, err
 		}
-		job := make([]int, len(suite.Tests))
-		for k := range plan.Shards {
-			number, err := strconv.Atoi(strings.TrimPrefix(plan.Shards[k].Name, "pool-"))
-			if err != nil {
-				return nil, fmt.Errorf("a pool shard is named %s: %w", plan.Shards[k].Name, err)
-			}
-			for _, id := range plan.Shards[k].IDs() {
-				job[index[id]] = number - 1
-			}
+		job, err := jobsOf(plan, index)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, job)
 	}

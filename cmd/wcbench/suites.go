@@ -352,32 +352,48 @@ func (s *benchSuite) compare(ctx context.Context, n int) ([]suiteRow, error) {
 
 // job runs one job and adds it to the row.
 func (s *benchSuite) job(ctx context.Context, row *suiteRow, c jobCall, seen map[string]int) error {
-	report := filepath.Join(s.out, "job.xml")
-	if err := os.Remove(report); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	start := time.Now()
-	cpu, err := s.call(ctx, s.dir, c.args[0], append(c.args[1:], "--junitxml="+report)...)
-	wall := time.Since(start)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
+	o, err := s.once(ctx, c.args)
 	if err != nil {
-		row.Wrong = append(row.Wrong, c.name+": "+err.Error())
-	}
-	tests, err := readTests(report)
-	if err != nil && len(row.Wrong) == 0 {
 		return err
 	}
-	for id, n := range tests {
+	if o.wrong != nil {
+		row.Wrong = append(row.Wrong, c.name+": "+o.wrong.Error())
+	}
+	for id, n := range o.tests {
 		seen[id] += n
 	}
-	row.Jobs = append(row.Jobs, cpu.Seconds())
-	row.Walls = append(row.Walls, wall.Seconds())
+	row.Jobs = append(row.Jobs, o.cpu.Seconds())
+	row.Walls = append(row.Walls, o.wall.Seconds())
 	if c.predicted > 0 {
-		row.Errors = append(row.Errors, math.Abs(s.share*c.predicted.Seconds()/cpu.Seconds()-1))
+		row.Errors = append(row.Errors, math.Abs(s.share*c.predicted.Seconds()/o.cpu.Seconds()-1))
 	}
 	return nil
+}
+
+// An outcome is what one call of pytest came to.
+type outcome struct {
+	cpu, wall time.Duration
+	tests     map[string]int // how often each ran
+	wrong     error          // why it did not end well
+}
+
+// once calls pytest, or what calls it.
+func (s *benchSuite) once(ctx context.Context, args []string) (outcome, error) {
+	report := s.file("job.xml")
+	if err := os.Remove(report); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return outcome{}, err
+	}
+	began := time.Now()
+	cpu, wrong := s.call(ctx, s.dir, args[0], append(slices.Clone(args[1:]), "--junitxml="+report)...)
+	o := outcome{cpu: cpu, wall: time.Since(began), wrong: wrong}
+	if ctx.Err() != nil {
+		return o, ctx.Err()
+	}
+	var err error
+	if o.tests, err = readTests(report); err != nil && wrong == nil {
+		return o, err
+	}
+	return o, nil
 }
 
 // count compares what ran with what a whole run has.
@@ -386,13 +402,20 @@ func (row *suiteRow) count(want, got map[string]int) {
 		row.Longest = max(row.Longest, seconds)
 		row.Sum += seconds
 	}
+	row.Tests, row.Lost, row.Doubled = countTests(want, got)
+}
+
+// countTests says how many tests there are, and how many of them ran too
+// rarely and too often.
+func countTests(want, got map[string]int) (tests, lost, doubled int) {
 	for id, n := range want {
-		row.Tests += n
-		row.Lost += max(0, n-got[id])
+		tests += n
+		lost += max(0, n-got[id])
 	}
 	for id, n := range got {
-		row.Doubled += max(0, n-want[id])
+		doubled += max(0, n-want[id])
 	}
+	return tests, lost, doubled
 }
 
 // readTests returns how often each test is in a JUnit file.
@@ -548,9 +571,8 @@ func printSuite(w io.Writer, rows []suiteRow) error {
 			continue // said below
 		}
 		off := "predicts nothing"
-		if n := len(r.Errors); n > 0 {
-			sorted := slices.Sorted(slices.Values(r.Errors))
-			off = fmt.Sprintf("%.1f %%, at most %.1f %%", 50*(sorted[(n-1)/2]+sorted[n/2]), 100*sorted[n-1])
+		if len(r.Errors) > 0 {
+			off = fmt.Sprintf("%.1f %%, at most %.1f %%", 100*median(r.Errors), 100*slices.Max(r.Errors))
 		}
 		fmt.Fprintf(tw, "%s\t%.2f\t%.2f\t%.2f\t%d\t%d\t%d\t%s\t\n", r.Planner, r.Longest, r.Sum, r.Plan, r.Lost, r.Doubled, len(r.Wrong), off)
 	}

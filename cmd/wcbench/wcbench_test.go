@@ -29,9 +29,9 @@ func TestJudge(t *testing.T) {
 		n    int
 		want planRow
 	}{
-		{[]int{0, 0, 1, 1}, 2, planRow{"x.json", 2, "p", 1.2, 0, 0}},
-		{[]int{0, 1, 1, 0}, 2, planRow{"x.json", 2, "p", 1, 1, 0}},
-		{[]int{0, 0, 0, 0}, 4, planRow{"x.json", 4, "p", 2.5, 0, 3}},
+		{[]int{0, 0, 1, 1}, 2, planRow{"x.json", 2, "p", 1.2, 0, 0, planCost{}}},
+		{[]int{0, 1, 1, 0}, 2, planRow{"x.json", 2, "p", 1, 1, 0, planCost{}}},
+		{[]int{0, 0, 0, 0}, 4, planRow{"x.json", 4, "p", 2.5, 0, 3, planCost{}}},
 	} {
 		if got := judge(sample(), c.n, "p", c.job); got != c.want {
 			t.Errorf("judge(%v) = %+v, want %+v", c.job, got, c.want)
@@ -40,7 +40,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestSplitByPack(t *testing.T) {
-	jobs, err := splitByPack(context.Background(), sample(), []int{1, 2})
+	jobs, _, err := splitByPack(context.Background(), sample(), []int{1, 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestReadCIMatrix(t *testing.T) {
 
 func TestPrintRows(t *testing.T) {
 	var b strings.Builder
-	rows := []planRow{{"x.json", 2, "wcshard", 1, 0, 0}, {"x.json", 2, "peer", 1.25, 3, 1}}
+	rows := []planRow{{"x.json", 2, "wcshard", 1, 0, 0, planCost{}}, {"x.json", 2, "peer", 1.25, 3, 1, planCost{}}}
 	if err := printRows(&b, rows); err != nil {
 		t.Fatal(err)
 	}

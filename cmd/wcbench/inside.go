@@ -1,0 +1,226 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+// insidePackages are the schedulers inside a job.
+var insidePackages = []string{"pytest==9.2.0", "pytest-xdist==3.8.0", "bistra==0.1.0"}
+
+type insideOptions struct {
+	suites  []string
+	workers []int
+	rounds  int
+	quick   bool
+	json    bool
+	python  string
+}
+
+func newInside() *cobra.Command {
+	o := insideOptions{suites: []string{"sleeping", "statsmodels"}, workers: []int{2, 4}, rounds: 3}
+	verb := &cobra.Command{
+		Use:   "inside",
+		Short: "Compare wcshard's order inside a job with xdist's modes and bistra",
+		Long: `Run a suite in one job with several workers: as wcshard run orders it, as each
+mode of pytest-xdist does, and as bistra does. The schedulers take turns; wall and
+CPU seconds are medians of the rounds. wcshard knows one run with one worker,
+bistra one run with as many workers.
+
+` + describeSuites() + `
+On a machine with fewer cores than workers, or with other work on it, only the
+wall time of a suite that sleeps says something.`,
+		Args: cobra.NoArgs,
+		RunE: func(verb *cobra.Command, _ []string) error {
+			if o.quick {
+				o.suites, o.workers, o.rounds = []string{"quick"}, []int{2}, 1
+			}
+			return doInside(verb.Context(), verb.OutOrStdout(), o)
+		},
+	}
+	f := verb.Flags()
+	f.StringSliceVar(&o.suites, "suites", o.suites, "suites to run")
+	f.IntSliceVar(&o.workers, "workers", o.workers, "numbers of workers")
+	f.IntVar(&o.rounds, "rounds", o.rounds, "how often each is run")
+	f.BoolVar(&o.quick, "quick", false, "only the smallest suite, once, with 2 workers")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	f.StringVar(&o.python, "python", "", "interpreter to make virtual environments with (default: one that is new enough)")
+	return verb
+}
+
+// An insideRow is how one scheduler ran a suite.
+type insideRow struct {
+	Suite     string    `json:"suite"`
+	Scheduler string    `json:"scheduler"`
+	Workers   int       `json:"workers"`
+	Wall      float64   `json:"wall_seconds"` // medians of the rounds
+	CPU       float64   `json:"cpu_seconds"`
+	Walls     []float64 `json:"walls"`
+	CPUs      []float64 `json:"cpus"`
+	Tests     int       `json:"tests"`
+	Lost      int       `json:"lost"` // in the worst round
+	Doubled   int       `json:"doubled"`
+	Wrong     []string  `json:"wrong_exits,omitempty"`
+}
+
+// A scheduler says how to run the whole suite with so many workers.
+type scheduler struct {
+	name string
+	argv func(s *benchSuite, workers int) []string
+}
+
+var schedulers = []scheduler{
+	{"wcshard", func(s *benchSuite, workers int) []string { return s.run(s.workersPlan(workers), "pool-1") }},
+	{"xdist load", xdist("load")},
+	{"xdist loadscope", xdist("loadscope")},
+	{"xdist loadfile", xdist("loadfile")},
+	{"xdist worksteal", xdist("worksteal")},
+	{"bistra", func(s *benchSuite, workers int) []string {
+		return append([]string{s.python, "-m", "bistra", "-j", strconv.Itoa(workers), "-q", "-p", "no:cacheprovider"}, s.args...)
+	}},
+}
+
+func xdist(mode string) func(*benchSuite, int) []string {
+	return func(s *benchSuite, workers int) []string {
+		return append([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", strconv.Itoa(workers), "--dist", mode}, s.args...)
+	}
+}
+
+func (s *benchSuite) workersPlan(workers int) string {
+	return s.file(fmt.Sprintf("plan-workers-%d.json", workers))
+}
+
+func doInside(ctx context.Context, w io.Writer, o insideOptions) error {
+	if o.rounds < 1 {
+		return fmt.Errorf("--rounds wants at least 1")
+	}
+	dir, clean, err := workFolder("")
+	if err != nil {
+		return err
+	}
+	defer clean()
+	wcshard, err := buildWcshard(ctx, dir)
+	if err != nil {
+		return err
+	}
+	var rows []insideRow
+	for _, name := range o.suites {
+		s := &benchSuite{name: name, tool: "inside", dir: filepath.Join(dir, name), out: filepath.Join(dir, name+"-out"), wcshard: wcshard}
+		if err := s.prepare(ctx, o.python, insidePackages); err != nil {
+			return err
+		}
+		if err := recordWcshard(ctx, s); err != nil {
+			return fmt.Errorf("recording %s: %w", name, err)
+		}
+		if err := s.pytest(ctx, "whole"); err != nil {
+			return fmt.Errorf("running %s in one process: %w", name, err)
+		}
+		for _, workers := range o.workers {
+			more, err := s.inside(ctx, workers, o.rounds)
+			if err != nil {
+				return fmt.Errorf("running %s with %d workers: %w", name, workers, err)
+			}
+			rows = append(rows, more...)
+			if !o.json {
+				if err := printInside(w, more); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if o.json {
+		if err := writeJSON(w, rows); err != nil {
+			return err
+		}
+	}
+	return insideFaults(rows)
+}
+
+// insideFaults says what wcshard got wrong.
+func insideFaults(rows []insideRow) error {
+	for _, r := range rows {
+		if r.Scheduler == schedulers[0].name && r.Lost+r.Doubled+len(r.Wrong) > 0 {
+			return fmt.Errorf("wcshard on %s with %d workers: %d tests lost, %d doubled, %d wrong exits %q", r.Suite, r.Workers, r.Lost, r.Doubled, len(r.Wrong), r.Wrong)
+		}
+	}
+	return nil
+}
+
+// inside runs the suite with each scheduler in turn, after one run that only
+// bistra learns from.
+func (s *benchSuite) inside(ctx context.Context, workers, rounds int) ([]insideRow, error) {
+	if err := s.planWorkers(ctx, workers); err != nil {
+		return nil, err
+	}
+	if _, err := s.once(ctx, schedulers[len(schedulers)-1].argv(s, workers)); err != nil {
+		return nil, err
+	}
+	rows := make([]insideRow, len(schedulers))
+	for range rounds {
+		for i, x := range schedulers {
+			row := &rows[i]
+			row.Suite, row.Scheduler, row.Workers = s.name, x.name, workers
+			o, err := s.once(ctx, x.argv(s, workers))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", x.name, err)
+			}
+			row.add(s.tests, o)
+		}
+	}
+	return rows, nil
+}
+
+// planWorkers plans the whole suite as one job.
+func (s *benchSuite) planWorkers(ctx context.Context, workers int) error {
+	n := strconv.Itoa(workers)
+	_, err := s.call(ctx, s.dir, s.wcshard, slices.Concat([]string{"matrix", "--pytest", s.python + " -m pytest", "--timings", s.file("timings.jsonl"),
+		"--plan", s.workersPlan(workers), "--shards", "1", "--workers", n, "--runner-cpus", n, "--", "-p", "no:cacheprovider"}, s.args)...)
+	return err
+}
+
+// add takes one round into the row.
+func (row *insideRow) add(want map[string]int, o outcome) {
+	row.Walls, row.CPUs = append(row.Walls, o.wall.Seconds()), append(row.CPUs, o.cpu.Seconds())
+	row.Wall, row.CPU = median(row.Walls), median(row.CPUs)
+	var lost, doubled int
+	row.Tests, lost, doubled = countTests(want, o.tests)
+	row.Lost, row.Doubled = max(row.Lost, lost), max(row.Doubled, doubled)
+	if o.wrong != nil {
+		row.Wrong = append(row.Wrong, o.wrong.Error())
+	}
+}
+
+// median returns the middle of values, or the mean of the two.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+func printInside(w io.Writer, rows []insideRow) error {
+	fmt.Fprintf(w, "%s in one job with %d workers, %d tests, medians of %d\n", rows[0].Suite, rows[0].Workers, rows[0].Tests, len(rows[0].Walls))
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "scheduler\twall s\tover the least\tCPU s\tlost\tdoubled\twrong exits\t")
+	least := slices.MinFunc(rows, func(a, b insideRow) int { return cmp.Compare(a.Wall, b.Wall) }).Wall
+	for _, r := range rows {
+		fmt.Fprintf(tw, "%s\t%.2f\t%.2f\t%.2f\t%d\t%d\t%d\t\n", r.Scheduler, r.Wall, r.Wall/least, r.CPU, r.Lost, r.Doubled, len(r.Wrong))
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		for _, wrong := range r.Wrong {
+			fmt.Fprintf(w, "%s: %s\n", r.Scheduler, wrong)
+		}
+	}
+	fmt.Fprintln(w)
+	return nil
+}

@@ -1,0 +1,64 @@
+"""Splits recorded tests with the own code of a pytest plugin that does so.
+
+Input on stdin: {"planner": name, "counts": [n, ...], "tests": [{"id", "seconds"}, ...]}.
+Output: for each count, the group of each test.
+"""
+
+import json
+import sys
+
+request = json.load(sys.stdin)
+ids = [test["id"] for test in request["tests"]]
+durations = {test["id"]: test["seconds"] for test in request["tests"]}
+
+
+def pytest_split(algorithm):
+    from pytest_split.algorithms import Algorithms
+
+    class Item:
+        """What the algorithms use of a pytest item: its ID, and its name to sort by."""
+
+        def __init__(self, nodeid):
+            self.nodeid = nodeid
+
+        def __str__(self):
+            return self.nodeid
+
+    items = [Item(nodeid) for nodeid in ids]
+    split = Algorithms[algorithm].value
+    return lambda count: [[item.nodeid for item in group.selected] for group in split(count, items, durations)]
+
+
+def pytest_balance():
+    from pytest_balance.algorithms.lpt import partition
+    from pytest_balance.algorithms.partitioner import Scope, group_by_scope
+
+    groups = {group.scope_id: group.test_ids for group in group_by_scope(ids, Scope.MODULE)}
+    seconds = {scope: sum(durations[nodeid] for nodeid in chosen) for scope, chosen in groups.items()}
+    return lambda count: [[nodeid for scope in bucket for nodeid in groups[scope]] for bucket in partition(seconds, count)]
+
+
+def pytest_fsplit():
+    from pytest_fsplit.planning import assign_files_to_shards
+
+    seconds, tests = {}, {}
+    for nodeid in ids:
+        file = nodeid.partition("::")[0]
+        seconds[file] = seconds.get(file, 0) + durations[nodeid]
+        tests.setdefault(file, []).append(nodeid)
+    return lambda count: [
+        [nodeid for file in shard.files for nodeid in tests[file]] for shard in assign_files_to_shards(tests, seconds, count)
+    ]
+
+
+split = {
+    "pytest-split duration_based_chunks": lambda: pytest_split("duration_based_chunks"),
+    "pytest-split least_duration": lambda: pytest_split("least_duration"),
+    "pytest-balance": pytest_balance,
+    "pytest-fsplit": pytest_fsplit,
+}[request["planner"]]()
+answer = []
+for count in request["counts"]:
+    group = {nodeid: k for k, chosen in enumerate(split(count)) for nodeid in chosen}
+    answer.append([group[nodeid] for nodeid in ids])
+json.dump(answer, sys.stdout)
