@@ -10,8 +10,16 @@ import (
 	"time"
 )
 
-// TestMain lets wcshard call this very test binary as its pytest.
+// TestMain lets wcshard call this very test binary as its pytest, and measure
+// call it to run a program.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == measuredVerb {
+		if err := runMeasured(os.Args[2:]); err != nil {
+			os.Stderr.WriteString(err.Error())
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) > 1 && os.Args[1] == fakePytest {
 		if err := reportAtOnce(os.Getenv("WCSHARD_PLUGIN_CONFIG")); err != nil {
 			os.Stderr.WriteString(err.Error())

@@ -40,7 +40,7 @@ func main() {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newTruth(), newSuites(), newInside(), newNoise(), newFakePytest())
+	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newTruth(), newSuites(), newInside(), newNoise(), newFakePytest(), newMeasured())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "wcbench: error: %v\n", err)
 		os.Exit(1)

@@ -68,17 +68,18 @@ func splitByPlugin(ctx context.Context, python, name string, rec recording, coun
 	if err != nil {
 		return nil, planCost{}, err
 	}
+	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, python, "-c", rivalPlan)
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(text), os.Stderr
-	out, err := cmd.Output()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), &out, os.Stderr
+	m, err := measure(cmd)
 	if err != nil {
 		return nil, planCost{}, fmt.Errorf("running its algorithm: %w", err)
 	}
 	var jobs [][]int
-	if err := json.Unmarshal(out, &jobs); err != nil {
+	if err := json.Unmarshal(out.Bytes(), &jobs); err != nil {
 		return nil, planCost{}, fmt.Errorf("reading its answer: %w", err)
 	}
-	return jobs, costOf(cmd.ProcessState), nil
+	return jobs, planCost{m.CPU, m.Peak}, nil
 }
 
 // installGotestsum builds gotestsum into the cache, once.
@@ -135,13 +136,14 @@ func splitByGotestsum(ctx context.Context, sum string, rec recording, counts []i
 	var out [][]int
 	for _, n := range counts {
 		cmd := exec.CommandContext(ctx, sum, "tool", "ci-matrix", "--timing-files", report, "--partitions", strconv.Itoa(n))
-		cmd.Stdin = bytes.NewReader(list.Bytes())
-		answer, err := cmd.Output()
+		var answer bytes.Buffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(list.Bytes()), &answer, os.Stderr
+		m, err := measure(cmd)
 		if err != nil {
 			return nil, cost, fmt.Errorf("running ci-matrix: %w", err)
 		}
-		cost.add(costOf(cmd.ProcessState))
-		job, err := readCIMatrix(answer, len(seconds))
+		cost.add(planCost{m.CPU, m.Peak})
+		job, err := readCIMatrix(answer.Bytes(), len(seconds))
 		if err != nil {
 			return nil, cost, fmt.Errorf("reading the matrix for %d: %w", n, err)
 		}

@@ -88,10 +88,6 @@ type planCost struct {
 	Peak int64   `json:"peak_bytes,omitempty"`
 }
 
-func costOf(p *os.ProcessState) planCost {
-	return planCost{(p.UserTime() + p.SystemTime()).Seconds(), peak(p)}
-}
-
 func (c *planCost) add(more planCost) {
 	c.CPU += more.CPU
 	c.Peak = max(c.Peak, more.Peak)

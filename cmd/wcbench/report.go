@@ -2,6 +2,11 @@ package main
 
 import (
 	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -40,4 +45,67 @@ func machine() string {
 		}
 	}
 	return system
+}
+
+// markdown writes a table of all rows and a chart of the longest jobs.
+func (r suiteReport) markdown(w io.Writer) {
+	fmt.Fprintln(w, "| suite | N | planner | longest job | of the bound | sum of jobs | lost | doubled | wrong exits | predicted off by |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|")
+	bound := 0.0
+	for _, x := range r.Rows {
+		suite, n := "", ""
+		if x.Planner == rivals[0].name {
+			suite, n, bound = fmt.Sprintf("%s, %d tests", x.Suite, x.Tests), fmt.Sprint(x.Shards), x.Bound
+		}
+		if x.Reason != "" {
+			continue // said once, below
+		}
+		off := ""
+		if len(x.Errors) > 0 {
+			off = fmt.Sprintf("%.0f %%, at most %.0f %%", 100*median(x.Errors), 100*slices.Max(x.Errors))
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %.1f s | %.2f | %.0f s | %d | %d | %d | %s |\n",
+			suite, n, x.Planner, x.Longest, x.Longest/bound, x.Sum, x.Lost, x.Doubled, len(x.Wrong), off)
+	}
+	fmt.Fprint(w, "\n```text\n")
+	r.chart(w)
+	fmt.Fprint(w, "```\n\n")
+	for _, line := range r.reasons() {
+		fmt.Fprintf(w, "* %s\n", line)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Suites)) {
+		fmt.Fprintf(w, "* %s: %s (`%s`)\n", name, suiteSpecs[name].shape, strings.Join(r.Suites[name], " "))
+	}
+	fmt.Fprintf(w, "\n%s, %s, %s\n", r.Date, r.Machine, strings.Join(r.Packages, ", "))
+}
+
+// chart draws a bar for each longest job, against the longest of its suite
+// and number of jobs.
+func (r suiteReport) chart(w io.Writer) {
+	const width = 40
+	for rows := r.Rows; len(rows) > 0; {
+		next := slices.IndexFunc(rows, func(x suiteRow) bool { return x.Suite != rows[0].Suite || x.Shards != rows[0].Shards })
+		if next < 0 {
+			next = len(rows)
+		}
+		most := slices.MaxFunc(rows[:next], func(a, b suiteRow) int { return cmp.Compare(a.Longest, b.Longest) }).Longest
+		fmt.Fprintf(w, "%s over %d jobs: CPU seconds of the longest job\n", rows[0].Suite, rows[0].Shards)
+		for _, x := range rows[:next] {
+			if x.Reason == "" && most > 0 {
+				fmt.Fprintf(w, "  %-34s %6.1f  %s\n", x.Planner, x.Longest, strings.Repeat("#", int(math.Round(width*x.Longest/most))))
+			}
+		}
+		rows = rows[next:]
+	}
+}
+
+// reasons says once why a planner has no figures.
+func (r suiteReport) reasons() []string {
+	var lines []string
+	for _, x := range r.Rows {
+		if line := x.Planner + ": no figures: " + x.Reason; x.Reason != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }

@@ -167,15 +167,11 @@ func (s scaleFiles) plan(ctx context.Context, command string, shards int) (scale
 	cmd := exec.CommandContext(ctx, command, "matrix", "--ids", s.ids, "--timings", s.timings, "--shards", strconv.Itoa(shards), "--plan", s.out)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	begin := time.Now()
-	if err := cmd.Run(); err != nil {
+	m, err := measure(cmd)
+	if err != nil {
 		return scaleRow{}, fmt.Errorf("running wcshard matrix: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
-	return scaleRow{
-		Seconds:    time.Since(begin).Seconds(),
-		CPUSeconds: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(),
-		PeakBytes:  peak(cmd.ProcessState),
-	}, nil
+	return scaleRow{Seconds: m.Seconds, CPUSeconds: m.CPU, PeakBytes: m.Peak}, nil
 }
 
 func size(name string) int64 {
