@@ -1,18 +1,18 @@
 // Wcbench measures wcshard beside its peers. It is for those who work on
 // wcshard, and no part of what users install.
 //
-//	go run ./cmd/wcbench plan [--data DIR] [--json]
+//	go run ./cmd/wcbench plan [--data DIR] [--tests N] [--json]
 //	go run ./cmd/wcbench scale [--tests N] [--files N] [--shards N]
 //	go run ./cmd/wcbench recording [--tests N] [--rounds N]
 //	go run ./cmd/wcbench action [--tests N] [--shards N] [--limit 3s]
 //	go run ./cmd/wcbench truth [--cases N] [--seed N]
 //	go run ./cmd/wcbench noise [--data DIR] [--json]
-//	go run ./cmd/wcbench suites [--suites NAMES] [--shards N,...] [--quick] [--keep FOLDER] [--json]
+//	go run ./cmd/wcbench suites [--suites NAMES] [--shards N,...] [--quick] [--keep FOLDER] [--json] [--markdown]
 //	go run ./cmd/wcbench inside [--suites NAMES] [--workers N,...] [--rounds N] [--quick] [--json]
 //
-// Peers are called through their own code: pytest-split's algorithms from PyPI
-// in a virtual environment, gotestsum's own command. Both are installed into
-// the user's cache once, in the versions below.
+// Peers are called through their own code: pytest's plugins from PyPI in virtual
+// environments, gotestsum's own command. All are installed into the user's cache
+// once, in fixed versions.
 package main
 
 import (

@@ -35,6 +35,7 @@ type suitesOptions struct {
 	shards []int
 	quick  bool
 	json   bool
+	mark   bool
 	keep   string
 	python string
 }
@@ -68,6 +69,7 @@ by what share of its time the recorded run had a core.`,
 	f.IntSliceVar(&o.shards, "shards", o.shards, "numbers of jobs")
 	f.BoolVar(&o.quick, "quick", false, "only the smallest suite, over 2 jobs")
 	f.BoolVar(&o.json, "json", false, "print JSON")
+	f.BoolVar(&o.mark, "markdown", false, "print a table and a chart in Markdown, as README has them")
 	f.StringVar(&o.python, "python", "", "interpreter to make virtual environments with (default: one that is new enough)")
 	f.StringVar(&o.keep, "keep", "", "leave suites, recorded durations and the rows so far in a `FOLDER`, and go on with those that are there")
 	return verb
@@ -143,17 +145,21 @@ func doSuites(ctx context.Context, w io.Writer, o suitesOptions) error {
 				return fmt.Errorf("running %s over %d jobs: %w", name, n, err)
 			}
 			rows = append(rows, more...)
-			if !o.json {
+			if !o.json && !o.mark {
 				if err := printSuite(w, more); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	if o.json {
-		if err := writeJSON(w, newReport(suitePackages, o.suites, rows)); err != nil {
+	report := newReport(suitePackages, o.suites, rows)
+	switch {
+	case o.json:
+		if err := writeJSON(w, report); err != nil {
 			return err
 		}
+	case o.mark:
+		report.markdown(w)
 	}
 	return faults(rows)
 }
