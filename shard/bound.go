@@ -42,8 +42,8 @@ func (it *items) memoryTime(tests []int32, budget int64, jobs int) int64 {
 	return int64(sum / float64(float64(jobs)*float64(room)) * (1 - 1e-9))
 }
 
-// memoryBound is poolBound for the memory shards: each of them has a job of
-// its own, so the longest sets it.
+// memoryBound is poolBound for the memory shards: each module has a job of its
+// own, or as many as it may have, so the longest sets it.
 func (it *items) memoryBound(fleet Fleet) int64 {
 	if it.blocks == 0 {
 		return 0
@@ -58,8 +58,9 @@ func (it *items) memoryBound(fleet Fleet) int64 {
 		for _, tests := range block {
 			top = max(top, it.load(tests))
 		}
-		w := int64(it.memoryWorkers(fleet, tests))
-		longest = max(longest, top, (it.load(tests)+w-1)/w, it.memoryTime(tests, fleet.budget(Memory), 1))
+		jobs := min(fleet.jobsOfModule(), len(block))
+		w := int64(it.memoryWorkers(fleet, tests) * jobs)
+		longest = max(longest, top, (it.load(tests)+w-1)/w, it.memoryTime(tests, fleet.budget(Memory), jobs))
 	}
 	if fleet.MaxMemoryJobs > 0 {
 		longest = max(longest, it.bound(int64(fleet.MaxMemoryJobs*cmp.Or(fleet.MemoryWorkers, fleet.CPUs))))

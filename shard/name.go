@@ -15,7 +15,8 @@ const maxName = 60
 // memoryNames names memory shards after their first file by name: mem-<stem>,
 // with folders in front where stems are the same. Names differ in more than
 // case, as artifacts may land on a disk that does not tell cases apart. A name
-// depends on the set of files only, so that it stays the same from run to run.
+// depends on the set of files only, so that it stays the same from run to run;
+// parts of a module that was cut are numbered.
 func (q *sequence) memoryNames(packs [][]int32) []string {
 	paths := make([][]string, len(packs)) // folders and stem
 	more := make([]int, len(packs))
@@ -36,10 +37,13 @@ func (q *sequence) memoryNames(packs [][]int32) []string {
 	names := make([]string, len(packs))
 	for again := true; again; {
 		again = false
-		count := map[string]int{}
+		count, seen := map[string]int{}, map[string]bool{}
 		for k, parts := range paths {
 			names[k] = memoryName(parts[max(0, len(parts)-1-depth[k]):], more[k])
-			count[strings.ToLower(names[k])]++
+			if !seen[whole[k]] {
+				seen[whole[k]] = true
+				count[strings.ToLower(names[k])]++
+			}
 		}
 		for k, parts := range paths {
 			if count[strings.ToLower(names[k])] > 1 && depth[k] < len(parts)-1 {
@@ -48,16 +52,20 @@ func (q *sequence) memoryNames(packs [][]int32) []string {
 			}
 		}
 	}
-	count := map[string]int{}
-	for _, name := range names {
-		count[strings.ToLower(short(name, name))]++
+	seen, alone := map[string]bool{}, map[string]int{}
+	for k, name := range names {
+		if !seen[whole[k]] { // parts of one module are numbered
+			seen[whole[k]] = true
+			alone[strings.ToLower(short(name, name))]++
+		}
 	}
 	for k, name := range names {
 		names[k] = short(name, name)
-		if count[strings.ToLower(names[k])] > 1 {
+		if alone[strings.ToLower(names[k])] > 1 {
 			names[k] = hashed(name, whole[k])
 		}
 	}
+	numberParts(names, whole)
 	return names
 }
 

@@ -69,6 +69,9 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	light := newItems(q, inPool)
 	packs := heavy.modules(fleet.MaxMemoryJobs)
 	packs = heavy.joinDoubtful(packs, &by, fleet.Shards)
+	if fleet.jobsOfModule() > 1 {
+		packs = heavy.splitModules(packs, fleet, light.poolBound(fleet))
+	}
 	if rows := len(packs) + min(fleet.Shards, int(light.blocks)); rows > MaxRows {
 		return nil, &TooManyRowsError{Rows: rows, Memory: len(packs)}
 	}
@@ -174,6 +177,8 @@ func (f Fleet) normal() (Fleet, error) {
 		return f, fmt.Errorf("CPUs is %d, want 0 to %d", f.CPUs, maxWorkers)
 	case f.MaxMemoryJobs < 0:
 		return f, fmt.Errorf("memory jobs is %d, want at least 0", f.MaxMemoryJobs)
+	case f.MemoryJobs < AutoMemoryJobs || f.MemoryJobs > MaxRows:
+		return f, fmt.Errorf("jobs of a memory module are %d, want %d to %d", f.MemoryJobs, AutoMemoryJobs, MaxRows)
 	case f.Memory < 0:
 		return f, fmt.Errorf("a runner's memory is %d, want at least 0", f.Memory)
 	}

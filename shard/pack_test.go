@@ -407,7 +407,8 @@ func drawFleet(t *rapid.T) Fleet {
 		Memory: int64(rapid.OneOf(rapid.Just(0), rapid.IntRange(500, 64_000)).Draw(t, "memory")) << 20, MemoryShare: rapid.Float64Range(0, 1).Draw(t, "share"),
 		MemoryRunnerMemory: int64(rapid.OneOf(rapid.Just(0), rapid.IntRange(500, 64_000)).Draw(t, "memory runner")) << 20,
 		MemoryWorkers:      rapid.IntRange(0, 2).Draw(t, "memory workers"), MaxMemoryJobs: rapid.IntRange(0, 3).Draw(t, "memory jobs"),
-		Runner: "ubuntu-latest",
+		MemoryJobs: rapid.IntRange(AutoMemoryJobs, 4).Draw(t, "jobs of a module"),
+		Runner:     "ubuntu-latest",
 	}
 }
 

@@ -64,6 +64,9 @@ func (f Fleet) inRange() error {
 	if min(f.Memory, f.MemoryRunnerMemory, f.Reserve) < 0 || max(f.Memory, f.MemoryRunnerMemory, f.Reserve) > maxBytes || !(0 <= f.MemoryShare && f.MemoryShare <= 1) {
 		return fmt.Errorf("a fleet of %+v: want 0 to %d bytes, and a share of 0 to 1", f, int64(maxBytes))
 	}
+	if f.MemoryJobs < AutoMemoryJobs || f.MemoryJobs > MaxRows {
+		return fmt.Errorf("a fleet of %+v: want %d to %d jobs of a memory module", f, AutoMemoryJobs, MaxRows)
+	}
 	if min(f.Shards, f.Workers, f.MemoryWorkers, f.MaxMemoryJobs, f.CPUs) < 0 || max(f.Workers, f.MemoryWorkers, f.CPUs) > maxWorkers {
 		return fmt.Errorf("a fleet of %+v: want at least 0 of everything, and at most %d workers", f, maxWorkers)
 	}

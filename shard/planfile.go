@@ -101,6 +101,7 @@ type planFleet struct {
 	MemoryRunnerMemory int64   `json:"memory_runner_bytes,omitempty"`
 	Reserve            int64   `json:"reserve_bytes,omitempty"`
 	MemoryShare        float64 `json:"memory_share,omitempty"`
+	MemoryJobs         int     `json:"memory_jobs,omitempty"`
 }
 
 type planShard struct {

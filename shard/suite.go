@@ -79,4 +79,5 @@ type Fleet struct {
 	MemoryRunnerMemory int64   // memory of the memory shards' runner, bytes; 0: Memory
 	Reserve            int64   // memory that is the system's on each runner, bytes; 0: Reserve(Memory)
 	MemoryShare        float64 // a test that needs more than this share of a runner's memory without its reserve and a worker's floor is a memory test; 0: markers alone say
+	MemoryJobs         int     // at most so many memory shards for one module; 0: 1; AutoMemoryJobs: as many as pay
 }

@@ -153,7 +153,7 @@ type advice struct {
 	prices   prices
 	unpriced []string // labels without a price
 	reason   string   // what sets the floor
-	cuts     []string
+	cuts     []string // what would help to get below it
 }
 
 func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
@@ -183,6 +183,9 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 		}
 	}
 	a.reason, a.cuts = floorReason(suite, all[a.floor])
+	if text := memoryGain(suite, all[a.floor].Plan); text != "" {
+		a.cuts = append(a.cuts, text)
+	}
 	if o.json {
 		return a.writeJSON(sys)
 	}
@@ -232,6 +235,8 @@ func floorReason(suite shard.Suite, c shard.Choice) (reason string, cuts []strin
 		}
 	}
 	switch {
+	case longest.Kind == shard.Memory && c.Plan.Fleet.MemoryJobs != 0:
+		reason = fmt.Sprintf("%s sets the floor: more jobs for its memory module do not pay, %s s whatever the number of pool jobs", longest.Name, seconds(longest.Wall))
 	case longest.Kind == shard.Memory:
 		reason = fmt.Sprintf("%s sets the floor: the memory tests of a file are one job, %s s whatever the number of pool jobs", longest.Name, seconds(longest.Wall))
 	case top != nil && 2*most > longest.Wall:

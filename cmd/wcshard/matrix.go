@@ -48,6 +48,7 @@ type matrixOptions struct {
 	memoryMemory string // --memory-runner-memory
 	reserve      string // --memory-reserve
 	memWorkers   string // --memory-workers
+	memJobs      string // --memory-jobs
 	markers      []string
 	noTests      bool // --allow-empty
 	fleet        shard.Fleet
@@ -133,6 +134,7 @@ func (o *matrixOptions) fleetFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.markers, "memory-marker", []string{defaultMarker}, "`MARKER` of memory tests; repeatable; none ignores markers")
 	f.Float64Var(&o.fleet.MemoryShare, "memory-share", 0.35, "a test that needs more than this `SHARE` of the runner's memory is a memory test; 0 goes by markers alone")
 	f.StringVar(&o.memWorkers, "memory-workers", "auto", "xdist workers of a memory job, `auto|N`; auto is as many as memory and cores have room for, 1 where a test was never measured")
+	f.StringVar(&o.memJobs, "memory-jobs", moduleJobs, "jobs of a memory module, `module|auto|K`: one, as many as pay, or at most K of those")
 	f.IntVar(&o.fleet.MaxMemoryJobs, "max-memory-jobs", 0, "at most `N` memory jobs, the lightest modules together; 0 is one for each module")
 	f.StringVar(&o.fleet.Runner, "runner", defaultRunner, "`LABEL` of the runner; for GitLab its tags, with commas between them")
 	f.StringVar(&o.fleet.MemoryRunner, "memory-runner", "", "`LABEL` of the memory jobs' runner (default: --runner)")
@@ -173,6 +175,10 @@ func (o *matrixOptions) validate() error {
 	if err := o.sizes(); err != nil {
 		return err
 	}
+	var err error
+	if o.fleet.MemoryJobs, err = memoryJobs(o.memJobs); err != nil {
+		return err
+	}
 	if o.fleet.MemoryRunner == "" {
 		o.fleet.MemoryRunner = o.fleet.Runner
 	}
@@ -205,6 +211,24 @@ func autoWorkers(flag, value string) (int, error) {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 1 || n > maxWorkers {
 		return 0, usagef(fmt.Sprintf("pass auto, or a number of workers from 1 to %d", maxWorkers), "%s is %q", flag, value)
+	}
+	return n, nil
+}
+
+// moduleJobs as --memory-jobs is one job for each memory module.
+const moduleJobs = "module"
+
+// memoryJobs reads how many jobs a memory module may have.
+func memoryJobs(value string) (int, error) {
+	switch value {
+	case moduleJobs:
+		return 0, nil
+	case "auto":
+		return shard.AutoMemoryJobs, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > shard.MaxRows {
+		return 0, usagef(fmt.Sprintf("pass module for one job a module, auto, or a number of jobs from 1 to %d", shard.MaxRows), "--memory-jobs is %q", value)
 	}
 	return n, nil
 }
@@ -279,6 +303,9 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	printPlan(sys, plan, o.plan)
 	o.printLearned(sys)
 	printMemory(sys, &m.suite, plan)
+	if text := memoryGain(m.suite, plan); text != "" {
+		sys.say("%s", text)
+	}
 	sys.publishPlan(plan, m.source, measured(m.suite))
 	return nil
 }

@@ -66,6 +66,35 @@ func (o *targetOptions) printLearned(sys *system) {
 	}
 }
 
+// substantial is the least part of the longest job, in per cent, for which a word
+// on more jobs for a memory module is worth its line.
+const substantial = 10
+
+// memoryGain says what --memory-jobs auto would make of a plan whose longest job
+// is a memory module's; "" where that is little.
+func memoryGain(suite shard.Suite, plan *shard.Plan) string {
+	fleet, longest := plan.Fleet, &plan.Shards[0]
+	if longest.Kind != shard.Memory || fleet.MemoryJobs == shard.AutoMemoryJobs {
+		return ""
+	}
+	fleet.MemoryJobs = shard.AutoMemoryJobs
+	other, err := shard.Pack(suite, fleet)
+	if err != nil || (plan.Makespan-other.Makespan)*100 < plan.Makespan*substantial {
+		return ""
+	}
+	return fmt.Sprintf("%s alone sets the longest job: --memory-jobs auto would cut it, and bring that from %s s to %s s with %s more, %s s of jobs in all instead of %s s",
+		longest.Name, seconds(plan.Makespan), seconds(other.Makespan), count(len(other.Shards)-len(plan.Shards), "job"), seconds(sumOf(other)), seconds(sumOf(plan)))
+}
+
+// sumOf is the wall time of all jobs of a plan.
+func sumOf(plan *shard.Plan) time.Duration {
+	sum := time.Duration(0)
+	for i := range plan.Shards {
+		sum += plan.Shards[i].Wall
+	}
+	return sum
+}
+
 // maxReasons is how many memory jobs are explained, each in a line.
 const maxReasons = 10
 

@@ -1,0 +1,125 @@
+package shard
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// module makes memory tests of one file that take so many seconds each and need
+// the set-ups.
+func module(file string, setups []int, seconds ...int) []Test {
+	var list []Test
+	for k, s := range seconds {
+		list = append(list, Test{ID: timing.NodeID(fmt.Sprintf("%s::t%02d", file, k)), Order: k, Memory: true, Setups: setups,
+			Estimate: timing.Estimate{Wall: time.Duration(s) * time.Second, Rung: timing.Measured}})
+	}
+	return list
+}
+
+func memoryWalls(p *Plan) []string {
+	var list []string
+	for i := range p.Shards {
+		if s := &p.Shards[i]; s.Kind == Memory {
+			list = append(list, fmt.Sprintf("%s %v", s.Name, s.Wall))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func TestMemoryJobs(t *testing.T) {
+	// As weathercop: one test of 717 s among 1131.
+	multisite := module("tests/test_multisite.py", nil, 717, 100, 90, 80, 70, 40, 20, 14)
+	small := module("tests/test_ensemble.py", nil, 60, 30)
+	pool := tests("tests/test_a.py", 40, 1000)
+	dear := []Setup{{"module x::big", 100 * time.Second}}
+	byParameter := []Test{
+		{ID: "m.py::a[1]", Order: 1, Memory: true}, {ID: "m.py::b[1]", Order: 2, Memory: true},
+		{ID: "m.py::a[2]", Order: 3, Memory: true}, {ID: "m.py::b[2]", Order: 4, Memory: true},
+	}
+	for i := range byParameter {
+		byParameter[i].Estimate.Wall = 100 * time.Second
+	}
+	grouped := module("m.py", nil, 100, 100, 100, 100)
+	for i := range grouped {
+		grouped[i].Group = "one"
+	}
+	long := "tests/" + strings.Repeat("long_", 20) + ".py"
+	for _, c := range []struct {
+		name     string
+		suite    Suite
+		jobs     int
+		most     int // MaxMemoryJobs
+		overhead time.Duration
+		want     []string
+	}{
+		{"module", Suite{Tests: slices.Concat(multisite, small, pool)}, 0, 0, 0,
+			[]string{"mem-test_ensemble 1m30s", "mem-test_multisite 18m51s"}},
+		{"1 is module", Suite{Tests: slices.Concat(multisite, small, pool)}, 1, 0, 0,
+			[]string{"mem-test_ensemble 1m30s", "mem-test_multisite 18m51s"}},
+		{"auto", Suite{Tests: slices.Concat(multisite, small, pool)}, AutoMemoryJobs, 0, 0,
+			[]string{"mem-test_ensemble 1m30s", "mem-test_multisite-1 11m57s", "mem-test_multisite-2 6m54s"}},
+		{"so few memory jobs in all", Suite{Tests: slices.Concat(multisite, small, pool)}, AutoMemoryJobs, 2, 0,
+			[]string{"mem-test_ensemble 1m30s", "mem-test_multisite 18m51s"}},
+		{"three that pay", Suite{Tests: module("m.py", nil, 100, 100, 100)}, AutoMemoryJobs, 0, 20 * time.Second,
+			[]string{"mem-m-1 1m40s", "mem-m-2 1m40s", "mem-m-3 1m40s"}},
+		{"at most two", Suite{Tests: module("m.py", nil, 100, 100, 100, 100)}, 2, 0, 0,
+			[]string{"mem-m-1 3m20s", "mem-m-2 3m20s"}},
+		{"a dear set-up that all need", Suite{Setups: dear, Tests: module("m.py", []int{0}, 40, 40, 40, 40)}, AutoMemoryJobs, 0, 0,
+			[]string{"mem-m 4m20s"}},
+		{"a dear start of a job", Suite{Tests: module("m.py", nil, 40, 40)}, AutoMemoryJobs, 0, 40 * time.Second,
+			[]string{"mem-m 1m20s"}},
+		{"parameters of a function stay together where that costs nothing", Suite{Tests: byParameter}, 2, 0, 0,
+			[]string{"mem-m-1 3m20s", "mem-m-2 3m20s"}},
+		{"a group is one piece", Suite{Tests: grouped}, AutoMemoryJobs, 0, 0, []string{"mem-m 6m40s"}},
+		{"the pool is longer anyway", Suite{Tests: slices.Concat(module("m.py", nil, 10, 10), tests("p.py", 1, 30_000))}, AutoMemoryJobs, 0, 0,
+			[]string{"mem-m 20s"}},
+		{"a name that is taken", Suite{Tests: slices.Concat(module("m.py", nil, 100, 100), module("m-1.py", nil, 1))}, 2, 0, 0,
+			[]string{"mem-m-1 1s", "mem-m-1-fdb63cab 1m40s", "mem-m-2 1m40s"}},
+		{"a long name", Suite{Tests: module(long, nil, 100, 100)}, 2, 0, 0,
+			[]string{"mem-long_long_long_long_long_long_long_long_long_lo-9068dc76 1m40s", "mem-long_long_long_long_long_long_long_long_long_lo-b9ef795a 1m40s"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.suite.Overhead = c.overhead
+			p := mustPack(t, c.suite, Fleet{Shards: 2, CPUs: 1, MemoryJobs: c.jobs, MaxMemoryJobs: c.most})
+			if got := memoryWalls(p); !slices.Equal(got, c.want) {
+				t.Errorf("the memory jobs are %q, want %q", got, c.want)
+			}
+			for i := range p.Shards {
+				if ids := p.Shards[i].IDs(); c.name[:4] == "para" && ids[0].Function() != ids[1].Function() {
+					t.Errorf("%s has %q", p.Shards[i].Name, ids)
+				}
+			}
+		})
+	}
+}
+
+// Cutting never makes the longest job longer, and what it adds to all jobs is
+// less than what it takes off the longest.
+func TestMemoryJobsPay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, f := drawSuite(t), drawFleet(t)
+		f.Memory, f.MemoryRunnerMemory = 0, 0
+		f.MemoryJobs = 0
+		whole, err := Pack(s, f)
+		if err != nil {
+			t.Fatalf("Pack: %v", err)
+		}
+		f.MemoryJobs = AutoMemoryJobs
+		cut, err := Pack(s, f)
+		if err != nil {
+			t.Fatalf("Pack with more jobs: %v", err)
+		}
+		less := whole.longest(Memory) - cut.longest(Memory)
+		if more := cut.sum(Memory) - whole.sum(Memory); less < 0 || more > less {
+			t.Errorf("the longest memory job is %v shorter, and all of them %v longer", less, more)
+		}
+	})
+}
