@@ -393,3 +393,27 @@ func (e *Estimator) scaled(source int32, us int64) int64 {
 	}
 	return max(1, int64(math.Round(float64(us)*e.scale[source])))
 }
+
+// Uncollected returns the fixtures of modules and classes that the newest run of
+// their file set up, and that no test names when it is collected: those that
+// tests ask for while they run (getfixturevalue). They are sorted; collected says
+// of an ID that a test names it.
+func (e *Estimator) Uncollected(collected func(id string) bool) []string {
+	var ids []string
+	for _, s := range e.h.series[fixtureKind] {
+		scope, rest, _ := strings.Cut(s.id, " ")
+		if scope != "module" && scope != "class" || collected(s.id) {
+			continue
+		}
+		file := NodeID(rest).File()
+		i, ok := slices.BinarySearchFunc(e.h.series[fileKind], file, compareID)
+		if !ok {
+			continue
+		}
+		newest := e.h.series[fileKind][i].samples[0].source
+		if e.h.sources[newest].run == e.h.sources[s.samples[0].source].run {
+			ids = append(ids, s.id)
+		}
+	}
+	return ids
+}

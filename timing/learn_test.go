@@ -3,6 +3,7 @@ package timing
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -216,5 +217,25 @@ func TestPace(t *testing.T) {
 		if got := h.EstimatorAt(Place{"linux", workers, 2}).Session(workers); got < want || got > want+100*time.Millisecond {
 			t.Errorf("Session(%d) = %v, want %v and the wait for the first test", workers, got, want)
 		}
+	}
+}
+
+// Fixtures that no test names count where the file's newest run set them up.
+func TestUncollected(t *testing.T) {
+	fixtures := func(ids ...string) TestResult {
+		r := passed("a.py::t", 1)
+		for _, id := range ids {
+			r.Fixtures = append(r.Fixtures, FixtureResult{ID: id, Setup: time.Second})
+		}
+		return r
+	}
+	imports := []WorkerResult{{Worker: "main", Imports: map[string]time.Duration{"a.py": time.Second}}}
+	old := run("r1", 1000, fixtures("module a.py::gone", "module a.py::late", "module b.py::other"))
+	old.Workers = imports
+	newer := run("r2", 2000, fixtures("module a.py::late", "class a.py::TestC::late", "module a.py::known", "session ::late"))
+	newer.Workers = imports
+	got := FromResults(old, newer).Estimator("linux").Uncollected(func(id string) bool { return id == "module a.py::known" })
+	if want := []string{"class a.py::TestC::late", "module a.py::late"}; !slices.Equal(got, want) {
+		t.Errorf("Uncollected() = %q, want %q", got, want)
 	}
 }

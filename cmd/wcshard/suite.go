@@ -22,6 +22,9 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	known := history.EstimatorAt(timing.Place{Runner: fleet.Runner, Workers: cmp.Or(fleet.Workers, fleet.CPUs), CPUs: fleet.CPUs})
 	estimates := known.Tests(ids)
 	setups := newSetups(known)
+	if c.Collector.Pytest != "" {
+		setups.dynamic = dynamicFixtures(c, known)
+	}
 	suite := shard.Suite{
 		Tests: make([]shard.Test, len(ids)),
 		Base:  known.Session(cmp.Or(fleet.Workers, fleet.CPUs)),
@@ -82,6 +85,33 @@ type setups struct {
 	all   []shard.Setup
 	index map[string]int   // by Setup.ID; -1 where the cost is nothing
 	lists map[string][]int // by file and fixtures
+
+	// Fixtures that tests ask for while they run, by file or class. Which of its
+	// tests do is not known: all of them are taken to.
+	dynamic map[string][]string
+}
+
+// dynamicFixtures finds the fixtures of a file or class that no test names.
+func dynamicFixtures(c *pytest.Collection, known *timing.Estimator) map[string][]string {
+	collected := map[string]bool{}
+	var last []string
+	for _, test := range c.Tests {
+		if len(test.Fixtures) == 0 || len(test.Fixtures) == len(last) && &test.Fixtures[0] == &last[0] {
+			continue
+		}
+		last = test.Fixtures
+		for _, f := range last {
+			collected[f] = true
+		}
+	}
+	byPlace := map[string][]string{}
+	for _, id := range known.Uncollected(func(id string) bool { return collected[id] }) {
+		_, rest, _ := strings.Cut(id, " ")
+		if i := strings.LastIndex(rest, "::"); i >= 0 {
+			byPlace[rest[:i]] = append(byPlace[rest[:i]], id)
+		}
+	}
+	return byPlace
 }
 
 func newSetups(known *timing.Estimator) *setups {
@@ -93,6 +123,12 @@ func newSetups(known *timing.Estimator) *setups {
 func (s *setups) of(test pytest.CollectedTest) []int {
 	file := test.ID.File()
 	key := file
+	class := ""
+	if len(s.dynamic) > 0 {
+		if class = test.ID.Class(); len(s.dynamic[class]) > 0 {
+			key += "\x00" + class
+		}
+	}
 	if len(test.Fixtures) > 0 {
 		key += "\x00" + strings.Join(test.Fixtures, "\x00")
 	}
@@ -100,6 +136,12 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 	if !ok {
 		list = s.add(list, file, s.known.File)
 		for _, fixture := range test.Fixtures {
+			list = s.add(list, fixture, s.known.Fixture)
+		}
+		for _, fixture := range s.dynamic[file] {
+			list = s.add(list, fixture, s.known.Fixture)
+		}
+		for _, fixture := range s.dynamic[class] {
 			list = s.add(list, fixture, s.known.Fixture)
 		}
 		slices.Sort(list)

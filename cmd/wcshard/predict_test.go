@@ -1,0 +1,252 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// sharedSetups is a suite with every way to share a set-up. All that costs time
+// sleeps, so that a busy machine adds little to it.
+var sharedSetups = map[string]string{
+	"pytest.ini": "[pytest]\n",
+	"conftest.py": `import time
+import pytest
+
+@pytest.fixture(scope="session")
+def engine():
+    time.sleep(0.5)
+
+@pytest.fixture(scope="session")
+def database(engine):
+    time.sleep(0.3)
+    yield
+    time.sleep(0.2)
+`,
+	"test_session.py": `import time
+import pytest
+
+@pytest.mark.parametrize("n", range(4))
+def test_database(database, n):
+    time.sleep(0.2)
+`,
+	"test_dynamic.py": `import time
+import pytest
+
+@pytest.fixture(scope="module")
+def late():
+    time.sleep(0.8)
+
+@pytest.mark.parametrize("n", range(3))
+def test_late(request, n):
+    request.getfixturevalue("late")
+    time.sleep(0.1)
+`,
+	"test_parameters.py": `import time
+import pytest
+
+@pytest.fixture(scope="module", params=[0.4, 0.6])
+def model(request):
+    time.sleep(request.param)
+
+def test_a(model):
+    time.sleep(0.1)
+
+def test_b(model):
+    time.sleep(0.1)
+`,
+	"test_auto.py": `import time
+import pytest
+
+@pytest.fixture(scope="module", autouse=True)
+def around():
+    time.sleep(0.3)
+    yield
+    time.sleep(0.3)
+
+class TestC:
+    @pytest.fixture(scope="class", autouse=True)
+    def inside(self):
+        time.sleep(0.4)
+
+    @pytest.fixture(autouse=True)
+    def own(self):
+        time.sleep(0.1)
+
+    def test_a(self):
+        pass
+
+    def test_b(self):
+        pass
+`,
+	"package/__init__.py": "",
+	"package/conftest.py": `import time
+import pytest
+
+@pytest.fixture(scope="package")
+def server():
+    time.sleep(0.6)
+`,
+	"package/test_one.py": "def test_one(server):\n    pass\n",
+	"package/test_two.py": "def test_two(server):\n    pass\n",
+	"test_unit.py": `import time
+import unittest
+
+def setUpModule():
+    time.sleep(0.5)
+
+class Unit(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        time.sleep(0.4)
+
+    def test_a(self):
+        time.sleep(0.1)
+
+    def test_b(self):
+        pass
+`,
+}
+
+// What each file costs by itself, in milliseconds: what the plan is to say of it
+// and what it takes.
+var sharedCosts = map[string]int{
+	"test_session.py": 500 + 300 + 200 + 4*200, "test_dynamic.py": 800 + 3*100, "test_parameters.py": 400 + 600 + 4*100,
+	"test_auto.py": 600 + 400 + 2*100, "package": 600, "test_unit.py": 500 + 400 + 100,
+}
+
+// Predictions are compared with what really happens: parametrized and autouse
+// fixtures, those built by others, those asked for at run time, of packages, of
+// unittest; and a session's fixture that two workers set up each for itself.
+func TestPredicted(t *testing.T) {
+	venv := testVenv(t)
+	t.Parallel() // it sleeps most of its time
+	dir := t.TempDir()
+	for name, text := range sharedSetups {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		writeTestFile(t, filepath.Join(dir, name), text)
+	}
+	env := []string{"VIRTUAL_ENV=" + venv, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	call := func(args ...string) { t.Helper(); mustRun(t, wcshard(t, dir, env, args...)) }
+	// A busy machine adds to a sleep and never takes away: a round more brings the
+	// medians that are predicted nearer to the times themselves. What is priced
+	// wrongly is so in each round.
+	var faults []string
+	for round := range 4 {
+		faults = predictedRound(t, dir, round, call)
+		if len(faults) == 0 {
+			return
+		}
+		t.Logf("round %d: %q", round, faults)
+	}
+	for _, fault := range faults {
+		t.Error(fault)
+	}
+}
+
+// predictedRound records the suite, plans it from all that was recorded, and
+// says what was predicted wrongly.
+func predictedRound(t *testing.T, dir string, round int, call func(args ...string)) (faults []string) {
+	check := func(what string, predicted, real time.Duration, sleeps int) {
+		t.Logf("%s: predicted %v, real %v", what, predicted.Round(time.Millisecond), real.Round(time.Millisecond))
+		// What waking up from so many sleeps may add.
+		if off := (predicted - real).Abs(); off > real/20+time.Duration(sleeps)*10*time.Millisecond {
+			faults = append(faults, fmt.Sprintf("%s: predicted %v, real %v", what, predicted, real))
+		}
+	}
+	known := func(place timing.Place) *timing.Estimator {
+		history, err := readHistory(&system{stderr: t.Output()}, filepath.Join(dir, defaultTimings), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return history.EstimatorAt(place)
+	}
+	plan := func(shards, workers int, files ...string) *shard.Plan {
+		call(append([]string{"matrix", "--shards", fmt.Sprint(shards), "--workers", fmt.Sprint(workers), "--runner", "local", "--runner-cpus", "2", "--", "-p", "no:cacheprovider"}, files...)...)
+		return testPlan(t, filepath.Join(dir, defaultPlan))
+	}
+	results := func(name string) string { return fmt.Sprintf("results-%d-%s", round, name) }
+	plan(1, 1)
+	call("run", "--shard", "pool-1", "--results", results("all"))
+	call("merge", results("all"))
+
+	// Each file alone, so that one that is wrong has a name.
+	session := known(timing.Place{Runner: "local"}).Session(1)
+	for file, ms := range sharedCosts {
+		check(file, plan(1, 1, file).Shards[0].Wall-session, time.Duration(ms)*time.Millisecond, 12)
+	}
+	if len(faults) > 0 {
+		return faults
+	}
+
+	// Jobs as they run: their own set-ups and tests, without the session's start.
+	// With two workers only what leaves nothing to chance: on a busy machine tests
+	// are not done in the order in which they are expected to be.
+	for _, c := range []struct {
+		shards, workers int
+		files           []string
+	}{{3, 1, nil}, {1, 2, []string{"test_session.py"}}} {
+		plan := plan(c.shards, c.workers, c.files...)
+		session := known(timing.Place{Runner: "local", Workers: c.workers, CPUs: 2}).Session(c.workers)
+		for i := range plan.Shards {
+			s := &plan.Shards[i]
+			if s.Workers != c.workers {
+				t.Errorf("%s has %d workers, want %d", s.Name, s.Workers, c.workers)
+			}
+			folder := results(fmt.Sprintf("%d-%d", c.shards, i))
+			call("run", "--shard", s.Name, "--results", folder)
+			r, err := readResultsFile(&system{stderr: t.Output()}, filepath.Join(dir, folder, "wcshard-results-"+s.Name+"-1.jsonl"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(fmt.Sprintf("%s with %d workers", strings.Join(filesOf(s), ", "), c.workers), s.Wall-session, testsTook(r), 20)
+		}
+	}
+	return faults
+}
+
+// testsTook is how long the busiest worker was at its tests.
+func testsTook(r *timing.Results) time.Duration {
+	first, last := map[string]time.Duration{}, map[string]time.Duration{}
+	for _, test := range r.Tests {
+		if at, ok := first[test.Worker]; !ok || test.Start < at {
+			first[test.Worker] = test.Start
+		}
+		last[test.Worker] = max(last[test.Worker], test.Start+test.Wall)
+	}
+	longest := time.Duration(0)
+	for worker := range first {
+		longest = max(longest, last[worker]-first[worker])
+	}
+	return longest
+}
+
+func filesOf(s *shard.Shard) []string {
+	var files []string
+	for _, p := range s.Pieces {
+		files = append(files, p.File)
+	}
+	return files
+}
+
+func testPlan(t *testing.T, name string) *shard.Plan {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	plan, err := shard.ReadPlan(f, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
