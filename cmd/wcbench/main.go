@@ -9,6 +9,7 @@
 //	go run ./cmd/wcbench noise [--data DIR] [--json]
 //	go run ./cmd/wcbench suites [--suites NAMES] [--shards N,...] [--quick] [--keep FOLDER] [--json] [--markdown]
 //	go run ./cmd/wcbench inside [--suites NAMES] [--workers N,...] [--rounds N] [--quick] [--json]
+//	go run ./cmd/wcbench predictions [--suites NAMES] [--workers N,...] [--noise] [--json]
 //
 // Peers are called through their own code: pytest's plugins from PyPI in virtual
 // environments, gotestsum's own command. All are installed into the user's cache
@@ -40,7 +41,7 @@ func main() {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newTruth(), newSuites(), newInside(), newNoise(), newFakePytest(), newMeasured())
+	root.AddCommand(newPlan(), newScale(), newRecording(), newAction(), newTruth(), newSuites(), newInside(), newNoise(), newPredictions(), newFakePytest(), newMeasured())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "wcbench: error: %v\n", err)
 		os.Exit(1)
