@@ -99,7 +99,7 @@ func TestPlanners(t *testing.T) {
 // what there is to do.
 func TestInstallErrors(t *testing.T) {
 	err := (&benchSuite{name: "nothing"}).install(t.Context(), "", nil)
-	if err == nil || !strings.Contains(err.Error(), "networkx, quick, sleeping, statsmodels") {
+	if err == nil || !strings.Contains(err.Error(), "networkx, quick, sleeping, statsmodels, sympy-physics, sympy-series") {
 		t.Errorf("install() = %v", err)
 	}
 	if _, err := findPython(t.Context(), "", 99); err == nil || !strings.Contains(err.Error(), "--python") {

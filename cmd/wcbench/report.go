@@ -74,7 +74,7 @@ func (r suiteReport) markdown(w io.Writer) {
 		fmt.Fprintf(w, "* %s\n", line)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Suites)) {
-		fmt.Fprintf(w, "* %s: %s (`%s`)\n", name, suiteSpecs[name].shape, strings.Join(r.Suites[name], " "))
+		fmt.Fprintf(w, "* %s: %s: `%s`\n", name, suiteSpecs[name].shape, strings.Join(r.Suites[name], " "))
 	}
 	fmt.Fprintf(w, "\n%s, %s, %s\n", r.Date, r.Machine, strings.Join(r.Packages, ", "))
 }

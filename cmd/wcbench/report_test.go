@@ -23,7 +23,7 @@ func TestMarkdown(t *testing.T) {
 		"|  |  | peer | 4.0 s | 2.50 | 6 s | 1 | 0 | 1 |  |\n",
 		"  wcshard                               2.0  ####################\n  peer                                  4.0  ########################################\nquick over 4 jobs",
 		"`\n\n* other: no figures: it knows no files\n* quick: ",
-		"(`a/tests a==1`)\n\n2026-11-23, a core, pytest==9.2.0\n",
+		": `a/tests a==1`\n\n2026-11-23, a core, pytest==9.2.0\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())

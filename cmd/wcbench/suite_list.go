@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,22 +26,48 @@ type suiteSpec struct {
 	clock    string   // of a made-up suite: cpu or sleep
 }
 
+// sympy is what its suites need.
+var sympy = []string{"sympy==1.14.0", "mpmath==1.3.0", "hypothesis==6.170.15"}
+
+// seriesFiles are some of the tests of sympy.series. The others take minutes.
+func seriesFiles(names ...string) []string {
+	var files []string
+	for _, name := range names {
+		files = append(files, "sympy/series/tests/test_"+name+".py")
+	}
+	return files
+}
+
 // suiteSpecs are the suites, chosen for their shapes. Wheels hold the tests.
 var suiteSpecs = map[string]suiteSpec{
 	"networkx": {
-		shape:    "many tiny tests",
+		shape:    "many tiny tests, of its algorithms and generators",
 		packages: []string{"networkx==3.7", "numpy==2.3.5", "scipy==1.18.1"},
 		module:   "networkx",
 		args:     []string{"networkx/algorithms", "networkx/generators"},
 		minor:    12,
 	},
 	"statsmodels": {
-		shape:    "costly fixtures of classes",
+		shape:    "costly fixtures of classes, of its discrete models",
 		packages: []string{"statsmodels==0.15.0", "numpy==2.3.5", "scipy==1.18.1", "pandas==3.1.1"},
 		module:   "statsmodels",
 		without:  []string{"pyproject.toml"}, // it asks for plugins
 		args:     []string{"statsmodels/discrete/tests"},
 		minor:    12,
+	},
+	"sympy-physics": {
+		shape:    "slow imports, of five of its packages of physics",
+		packages: sympy,
+		module:   "sympy",
+		args:     []string{"sympy/physics/continuum_mechanics", "sympy/physics/hep", "sympy/physics/optics", "sympy/physics/units", "sympy/physics/vector"},
+		minor:    9,
+	},
+	"sympy-series": {
+		shape:    "few tests and some giants, of eight of its files about series",
+		packages: sympy,
+		module:   "sympy",
+		args:     seriesFiles("approximants", "aseries", "demidovich", "fourier", "kauers", "lseries", "residues", "sequences"),
+		minor:    9,
 	},
 	"fixtures": {shape: "made up: imports and fixtures of every scope that burn CPU time", scale: "0.5", clock: "cpu"},
 	"quick":    {shape: "fixtures at a twentieth of its cost", scale: "0.025", clock: "cpu"},
@@ -53,8 +78,7 @@ var suiteSpecs = map[string]suiteSpec{
 func describeSuites() string {
 	var b strings.Builder
 	for _, name := range suiteNames() {
-		spec := suiteSpecs[name]
-		fmt.Fprintf(&b, "%-12s %s\n", name+":", cmp.Or(strings.Join(spec.args, " ")+": ", "")+spec.shape)
+		fmt.Fprintf(&b, "%-14s %s\n", name+":", suiteSpecs[name].shape)
 	}
 	return b.String()
 }
@@ -76,7 +100,7 @@ func (s *benchSuite) install(ctx context.Context, python string, packages []stri
 	}
 	folder := s.tool
 	if len(spec.packages) > 0 {
-		folder += "-" + s.name
+		folder += "-" + spec.module
 	}
 	dir := filepath.Join(cache, folder)
 	s.python, err = pytest.Venv(ctx, pytest.VenvOptions{Dir: dir, Python: python, Requirements: slices.Concat(packages, spec.packages), Log: os.Stderr})

@@ -41,14 +41,15 @@ type suitesOptions struct {
 }
 
 func newSuites() *cobra.Command {
-	o := suitesOptions{suites: []string{"networkx", "fixtures"}, shards: []int{4, 8}}
+	o := suitesOptions{suites: []string{"networkx", "statsmodels", "sympy-physics", "sympy-series", "fixtures"}, shards: []int{4, 8}}
 	verb := &cobra.Command{
 		Use:   "suites",
 		Short: "Run real suites, sharded by wcshard and by its rivals",
 		Long: `Run whole suites, sharded by wcshard and by each rival. wcshard records durations
 in one run, the rivals in another, each in its own way; then each job of each
-planner is really run, one after another, the planners taking turns. Figures are CPU seconds of all
-processes of a job, so that other work on the machine matters little.
+planner is really run, one after another, the planners taking turns. Figures are
+CPU seconds of all processes of a job, so that other work on the machine matters
+little.
 
 ` + describeSuites() + `
 Jobs find a fresh checkout: packages are compiled, the suite itself is not.
