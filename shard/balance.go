@@ -17,7 +17,7 @@ const (
 
 // effort bounds the refinement: so many parts and blocks are looked at. A
 // budget of work, not of time, makes the same plan on every machine.
-const effort = 30_000_000
+const effort = 8_000_000
 
 // A balance is the division of items over bins.
 type balance struct {
@@ -28,6 +28,9 @@ type balance struct {
 	cuts int   // items in more than one bin
 	in   []int // item → bins that have some of it
 	work int
+
+	choices [][kindsOfChoice][]choice // see sorted
+	change  []int32                   // see edited
 
 	steady bool  // bins have numbers that mean something: the order of files, or what they had before
 	enough int64 // the longest bin is refined until it is within so many thousandths of the goal
@@ -71,17 +74,22 @@ func newBalance(it *items, n, work int) *balance {
 // divideAnew is newBalance that looks at nothing but tests and times.
 func divideAnew(it *items, n int, goal int64, work, budget int) *balance {
 	costly := it.costlyShared(n, goal)
+	both := costly != nil
 	var best *balance
 	for _, room := range rooms {
 		for _, costly := range [][]int64{nil, costly} {
-			if best != nil && (work < budget/4 || room > 0 && (best.within(best.longest(), coarse) || it.blocks > maxByWorker)) {
+			if best != nil && room > 0 && (work < budget/4 || (best.within(best.longest(), coarse) || it.blocks > maxByWorker)) {
 				return best
 			}
 			if best != nil && room == 0 && costly == nil {
 				continue
 			}
-			b := divide(it, n, goal, goal+goal/1000*room, costly, work)
-			work = b.work
+			most := work
+			if best == nil && both {
+				most = work / 2 // and half for the other way
+			}
+			b := divide(it, n, goal, goal+goal/1000*room, costly, most)
+			work -= most - b.work
 			if best == nil || b.beats(best) {
 				best = b
 			}
@@ -214,7 +222,7 @@ func (b *balance) gather(parts []part, costly []int64) (rest []part) {
 		to, most := -1, int64(-1)
 		for k := range b.bins {
 			x := &b.bins[k]
-			if x.needed[m.draw] > 0 && x.load > most && x.load+x.gain(b.items, &m.part) <= b.room {
+			if x.needing(b.items, m.draw) > 0 && x.load > most && x.load+x.gain(b.items, &m.part) <= b.room {
 				to, most = k, x.load
 			}
 		}

@@ -16,14 +16,22 @@ type part struct {
 type bin struct {
 	load   int64
 	parts  []part
-	needed map[int32]int // shared set-up → parts that need it
+	needed []int32 // shared set-up, by items.shares → parts that need it; nil where none does
+}
+
+// needing returns how many parts need a shared set-up.
+func (b *bin) needing(it *items, s int32) int32 {
+	if b.needed == nil {
+		return 0
+	}
+	return b.needed[it.shares[s]]
 }
 
 // gain returns by how much the load grows when p comes in.
 func (b *bin) gain(it *items, p *part) int64 {
 	w := p.weight
 	for _, s := range p.shared {
-		if b.needed[s] == 0 {
+		if b.needing(it, s) == 0 {
 			w += it.setup[s]
 		}
 	}
@@ -34,20 +42,36 @@ func (b *bin) gain(it *items, p *part) int64 {
 func (b *bin) relief(it *items, p *part) int64 {
 	w := p.weight
 	for _, s := range p.shared {
-		if b.needed[s] == 1 {
+		if b.needing(it, s) == 1 {
 			w += it.setup[s]
 		}
 	}
 	return w
 }
 
+// exchanged returns the load after p, which the bin has, has gone and q has come.
+func (b *bin) exchanged(it *items, p, q *part) int64 {
+	load := b.load - p.weight + q.weight
+	for _, s := range p.shared {
+		if _, stays := slices.BinarySearch(q.shared, s); !stays && b.needing(it, s) == 1 {
+			load -= it.setup[s]
+		}
+	}
+	for _, s := range q.shared {
+		if b.needing(it, s) == 0 {
+			load += it.setup[s]
+		}
+	}
+	return load
+}
+
 func (b *bin) add(it *items, p part) {
 	b.load += b.gain(it, &p)
 	if len(p.shared) > 0 && b.needed == nil {
-		b.needed = map[int32]int{}
+		b.needed = make([]int32, it.several)
 	}
 	for _, s := range p.shared {
-		b.needed[s]++
+		b.needed[it.shares[s]]++
 	}
 	b.parts = append(b.parts, p)
 }
@@ -57,7 +81,7 @@ func (b *bin) remove(it *items, k int) part {
 	p := b.parts[k]
 	b.load -= b.relief(it, &p)
 	for _, s := range p.shared {
-		b.needed[s]--
+		b.needed[it.shares[s]]--
 	}
 	b.parts[k] = b.parts[len(b.parts)-1]
 	b.parts = b.parts[:len(b.parts)-1]

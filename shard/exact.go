@@ -35,14 +35,14 @@ type exact struct {
 
 // search replaces the division of a small suite by the best one there is, if
 // that is better by more than coarse. Where set-ups are known, so that each cut
-// has its price, as many cuts as there are bins or more are made for more than
-// pays.
+// has its price, or the bins are workers of one job, as many cuts as there are
+// bins or more are made for more than pays.
 func (b *balance) search() {
 	if b.blocks > exactBlocks {
 		return
 	}
 	b.searchWithin(len(b.bins), coarse)
-	if len(b.setup) > 0 {
+	if len(b.setup) > 0 || b.workers {
 		b.searchWithin(math.MaxInt, pays)
 	}
 }

@@ -18,13 +18,17 @@ type item struct {
 // items are a sequence's pool tests, divided.
 type items struct {
 	*sequence
-	list   []item
-	blocks int32
-	tests  []int32 // positions by block: block b has tests[start[b]:start[b+1]]
-	start  []int32
-	cost   []int64 // of a block's tests
-	owner  []int32 // set-up → the only item that needs it; nobody or several
-	shares []int32 // set-up → index among the shared ones
+	list    []item
+	blocks  int32
+	tests   []int32 // positions by block: block b has tests[start[b]:start[b+1]]
+	start   []int32
+	cost    []int64 // of a block's tests
+	owner   []int32 // set-up → the only item that needs it; nobody or several
+	shares  []int32 // set-up → index among the shared ones
+	several int     // shared ones
+
+	classes []int32 // by block; nil until somebody asks
+	workers bool    // they are divided over the workers of one job
 
 	seen  []uint32 // set-up → the last count that saw it
 	epoch uint32
@@ -84,8 +88,11 @@ func newItemsBy(q *sequence, take func(p int32) bool, keys []int32) *items {
 // carve divides the items further, for n bins: in each file, tests that need a
 // costly set-up which others of the file don't need are an item of their own,
 // so that they can be where others are that need it. It returns nil where
-// there are none.
+// there are none, and for more tests than can be divided twice in a few seconds.
 func (it *items) carve(n int) *items {
+	if it.blocks > maxByWorker {
+		return nil
+	}
 	keys := make([]int32, len(it.root))
 	some := false
 	least := it.evenly(int64(n)) / 100
@@ -214,11 +221,11 @@ func (it *items) findSetups() {
 		})
 	}
 	it.shares = make([]int32, len(it.owner))
-	shared := int32(0)
+	it.several = 0
 	for s, o := range it.owner {
 		if o == several {
-			it.shares[s] = shared
-			shared++
+			it.shares[s] = int32(it.several)
+			it.several++
 		}
 	}
 	for i := range it.list {
@@ -306,9 +313,21 @@ func (it *items) some(i int32, blocks []int32) part {
 	return p
 }
 
-// class returns the class of a block's first test, or its file.
-func (it *items) class(b int32) string {
-	return it.test(it.tests[it.start[b]]).ID.Class()
+// class numbers the class of a block's first test, or its file: neighbours of
+// the same class have the same number.
+func (it *items) class(b int32) int32 {
+	if it.classes == nil {
+		it.classes = make([]int32, it.blocks)
+		last, n := "", int32(0)
+		for k := range it.blocks {
+			if c := it.test(it.tests[it.start[k]]).ID.Class(); c != last {
+				last = c
+				n++
+			}
+			it.classes[k] = n
+		}
+	}
+	return it.classes[b]
 }
 
 // heaviest returns all items, heaviest first.

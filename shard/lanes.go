@@ -10,7 +10,7 @@ import (
 // laneEffort bounds the work of all divisions of jobs over their workers that
 // one plan makes; laneBlocks the blocks of a job that is divided.
 const (
-	laneEffort = 20_000_000
+	laneEffort = 5_000_000
 	laneBlocks = 20_000
 )
 
@@ -32,6 +32,7 @@ func (r *runner) divideLanes(whole []stretch, workers int, wall int64) ([]stretc
 		return nil, wall
 	}
 	it := newItems(r.part(tests), func(int32) bool { return true })
+	it.workers = true
 	r.laneWork -= len(r.setup) + len(tests)
 	if wall-it.bound(int64(workers)) <= wall/1000*pays {
 		return nil, wall

@@ -92,7 +92,7 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	}
 	if carved := light.carve(fleet.Shards); carved != nil {
 		try(carved.byLoad(fleet.Shards))
-		if fleet.Workers > 1 && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
+		if fleet.Workers > 1 && above(plan.longest(Pool), bound, coarse) {
 			try(carved.byWorker(fleet.Shards, fleet.Workers))
 		}
 	}

@@ -124,6 +124,39 @@ type choice struct {
 
 // byWeight returns the parts of a bin, lightest first.
 func (b *balance) byWeight(k int) []choice {
+	return b.sorted(k, wholeParts, func() []choice { return b.partsByWeight(k) })
+}
+
+// What there is to choose from in a bin: its parts, the blocks of items that are
+// cut, and all blocks.
+const (
+	wholeParts = iota
+	cutBlocks
+	allBlocks
+	kindsOfChoice
+)
+
+// sorted returns what list makes, kept until the bin changes: the longest bin
+// is compared with several, and most bins stay as they are.
+func (b *balance) sorted(k, kind int, list func() []choice) []choice {
+	if b.choices == nil {
+		b.choices = make([][kindsOfChoice][]choice, len(b.bins))
+	}
+	kept := &b.choices[k][kind]
+	if *kept == nil {
+		*kept = list()
+	}
+	return *kept
+}
+
+// forget drops what sorted keeps of a bin.
+func (b *balance) forget(k int) {
+	if b.choices != nil {
+		b.choices[k] = [kindsOfChoice][]choice{}
+	}
+}
+
+func (b *balance) partsByWeight(k int) []choice {
 	parts := b.bins[k].parts
 	out := make([]choice, len(parts))
 	for i := range parts {
@@ -174,28 +207,14 @@ func (b *balance) after(c change) int64 {
 	if p.blocks != nil && y.find(p.item) >= 0 {
 		return math.MaxInt64
 	}
-	from, to := x.load-x.relief(b.items, p), y.load+y.gain(b.items, p)
-	if c.take >= 0 {
-		q := &y.parts[c.take]
-		if q.blocks != nil && x.find(q.item) >= 0 {
-			return math.MaxInt64
-		}
-		if len(p.shared) > 0 && len(q.shared) > 0 {
-			return b.afterParts(c) // they may need the same
-		}
-		from += x.gain(b.items, q)
-		to -= y.relief(b.items, q)
+	if c.take < 0 {
+		return max(x.load-x.relief(b.items, p), y.load+y.gain(b.items, p))
 	}
-	return max(from, to)
-}
-
-// afterParts is after by trying.
-func (b *balance) afterParts(c change) int64 {
-	x, y := b.bins[c.from].trial(), b.bins[c.to].trial()
-	p, q := x.remove(b.items, c.give), y.remove(b.items, c.take)
-	x.add(b.items, q)
-	y.add(b.items, p)
-	return max(x.load, y.load)
+	q := &y.parts[c.take]
+	if q.blocks != nil && x.find(q.item) >= 0 {
+		return math.MaxInt64
+	}
+	return max(x.exchanged(b.items, p, q), y.exchanged(b.items, q, p))
 }
 
 // tryRuns considers moving the first or last blocks of an item: of one that is
@@ -314,7 +333,15 @@ func (b *balance) cuttable(i int32) bool {
 // loose returns the blocks of a bin's cut items, or of all of them, shortest
 // first.
 func (b *balance) loose(k int, all bool) []choice {
-	var out []choice
+	kind := cutBlocks
+	if all {
+		kind = allBlocks
+	}
+	return b.sorted(k, kind, func() []choice { return b.looseBlocks(k, all) })
+}
+
+func (b *balance) looseBlocks(k int, all bool) []choice {
+	out := []choice{}
 	for i := range b.bins[k].parts {
 		p := &b.bins[k].parts[i]
 		if b.in[p.item] == 1 && !all {
@@ -337,22 +364,72 @@ func (b *balance) itemOf(block int32) int32 {
 
 // afterBlocks returns the longer of the two loads after a change of blocks.
 func (b *balance) afterBlocks(c change) int64 {
-	x, y := b.bins[c.from].trial(), b.bins[c.to].trial()
-	b.move(&x, &y, c)
-	return max(x.load, y.load)
+	if len(c.backs) > 0 && c.back == c.item {
+		return max(b.edited(c.from, edit{c.item, c.blocks, c.backs}), b.edited(c.to, edit{c.item, c.backs, c.blocks}))
+	}
+	from, to := []edit{{c.item, c.blocks, nil}}, []edit{{c.item, nil, c.blocks}}
+	if len(c.backs) > 0 {
+		from, to = append(from, edit{c.back, nil, c.backs}), append(to, edit{c.back, c.backs, nil})
+	}
+	return max(b.edited(c.from, from...), b.edited(c.to, to...))
 }
 
-// trial returns a copy of the bin to try a change on.
-func (b *bin) trial() bin {
-	c := *b
-	c.parts = slices.Clone(b.parts)
-	if b.needed != nil {
-		c.needed = make(map[int32]int, len(b.needed))
-		for s, n := range b.needed {
-			c.needed[s] = n
+// An edit takes blocks of an item out of a bin, and others in.
+type edit struct {
+	item    int32
+	out, in []int32 // ascending
+}
+
+// edited returns the load of a bin after edits of different items. Copying the
+// bin to try them on would cost as much as all that it has.
+func (b *balance) edited(k int, edits ...edit) int64 {
+	x := &b.bins[k]
+	load := x.load
+	if b.change == nil {
+		b.change = make([]int32, len(b.setup))
+	}
+	var touched []int32
+	count := func(shared []int32, sign int32) {
+		for _, s := range shared {
+			touched = append(touched, s)
+			b.change[s] += sign
 		}
 	}
-	return c
+	for _, e := range edits {
+		var blocks []int32
+		if i := x.find(e.item); i >= 0 {
+			p := &x.parts[i]
+			load -= p.weight
+			count(p.shared, -1)
+			for _, block := range b.blocksOf(p) {
+				if _, gone := slices.BinarySearch(e.out, block); !gone {
+					blocks = append(blocks, block)
+				}
+			}
+		}
+		if len(e.in) > 0 {
+			blocks = append(blocks, e.in...)
+			slices.Sort(blocks)
+		}
+		if len(blocks) > 0 {
+			p := b.some(e.item, blocks)
+			load += p.weight
+			count(p.shared, 1)
+		}
+	}
+	for _, s := range touched {
+		if d := b.change[s]; d != 0 {
+			b.change[s] = 0
+			before := x.needing(b.items, s)
+			switch after := before + d; {
+			case before == 0 && after > 0:
+				load += b.setup[s]
+			case before > 0 && after == 0:
+				load -= b.setup[s]
+			}
+		}
+	}
+	return load
 }
 
 // move makes a change of blocks.
@@ -368,6 +445,8 @@ func (b *balance) move(from, to *bin, c change) {
 // apply makes a change and counts the cuts again.
 func (b *balance) apply(c change) {
 	from, to := &b.bins[c.from], &b.bins[c.to]
+	b.forget(c.from)
+	b.forget(c.to)
 	if len(c.blocks) == 0 {
 		p := from.remove(b.items, c.give)
 		if c.take >= 0 {

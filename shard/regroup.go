@@ -41,6 +41,12 @@ func (it *items) byWorker(n, workers int) division {
 	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(b.bins[y].load, b.bins[x].load) })
 	groups := make([][]bin, n)
 	load := make([]int64, n)
+	var dear []int32 // set-ups that several items share and that matter
+	for s, cost := range b.setup {
+		if b.owner[s] == several && cost > b.goal/100 {
+			dear = append(dear, int32(s))
+		}
+	}
 	for i, k := range order {
 		empty := 0
 		for _, g := range groups {
@@ -53,7 +59,7 @@ func (it *items) byWorker(n, workers int) division {
 			if len(groups[g]) == workers || len(order)-i == empty && len(groups[g]) > 0 {
 				continue
 			}
-			s := b.inCommon(groups[g], &b.bins[k])
+			s := b.inCommon(groups[g], &b.bins[k], dear)
 			if best < 0 || cmp.Or(cmp.Compare(s, shared), cmp.Compare(load[best], load[g])) > 0 {
 				best, shared = g, s
 			}
@@ -69,8 +75,8 @@ func (it *items) byWorker(n, workers int) division {
 }
 
 // inCommon returns the cut items that a group of bins and one more have in
-// common, and what they both pay for set-ups that no other job would, then.
-func (b *balance) inCommon(group []bin, x *bin) int64 {
+// common, and what they both pay for dear set-ups that fewer jobs would, then.
+func (b *balance) inCommon(group []bin, x *bin, dear []int32) int64 {
 	n := int64(0)
 	for i := range x.parts {
 		if x.parts[i].blocks == nil {
@@ -82,9 +88,9 @@ func (b *balance) inCommon(group []bin, x *bin) int64 {
 			}
 		}
 	}
-	for s := range x.needed {
-		if cost := b.setup[s]; x.needed[s] > 0 && cost > b.goal/100 && slices.ContainsFunc(group, func(y bin) bool { return y.needed[s] > 0 }) {
-			n += cost
+	for _, s := range dear {
+		if x.needing(b.items, s) > 0 && slices.ContainsFunc(group, func(y bin) bool { return y.needing(b.items, s) > 0 }) {
+			n += b.setup[s]
 		}
 	}
 	return n

@@ -60,6 +60,9 @@ func steady(it *items, n int, goal int64, work int) *balance {
 			b.cuts++
 		}
 	}
+	if b.sum() > (goal+goal/20)*int64(n) {
+		return nil // set-ups repeat that other companies of items would share
+	}
 	b.fillEmpty()
 	b.refine()
 	return b
