@@ -72,6 +72,10 @@ type actionRow struct {
 // fakePytest is the verb of this program that stands in for pytest.
 const fakePytest = "fake-pytest"
 
+// collectionEnv names the file that it has collected, on the file system of the
+// temporary folder.
+const collectionEnv = "WCBENCH_COLLECTION"
+
 // actionBench is a folder with what the jobs of one workflow hand on.
 type actionBench struct {
 	dir, command, fake string
@@ -307,8 +311,9 @@ func printAction(w io.Writer, rows []actionRow, o actionOptions) error {
 	return table.Flush()
 }
 
-// newFakePytest is what run calls instead of pytest: it reports the tests that
-// it was given as the plugin does, at once.
+// newFakePytest is what run and matrix call instead of pytest: it reports the
+// tests that it was given as the plugin does, at once, or a collection that is
+// there already.
 func newFakePytest() *cobra.Command {
 	return &cobra.Command{
 		Use: fakePytest, Hidden: true, DisableFlagParsing: true,
@@ -322,6 +327,7 @@ func reportAtOnce(name string) error {
 		return err
 	}
 	var config struct {
+		Mode   string `json:"mode"`
 		Out    string `json:"out"`
 		Pieces []struct {
 			File  string   `json:"file"`
@@ -330,6 +336,9 @@ func reportAtOnce(name string) error {
 	}
 	if err := json.Unmarshal(text, &config); err != nil {
 		return err
+	}
+	if config.Mode == "collect" {
+		return os.Link(os.Getenv(collectionEnv), config.Out)
 	}
 	var b bytes.Buffer
 	at := 0

@@ -171,8 +171,8 @@ func planLarge(ctx context.Context, o planOptions, peers []planner) ([]planRow, 
 	if err != nil {
 		return nil, err
 	}
-	s := scaleFiles{filepath.Join(dir, "ids.txt"), filepath.Join(dir, "timings.jsonl"), filepath.Join(dir, "plan.json")}
-	if err := s.write(o.tests, o.files); err != nil {
+	s := scaleFiles{filepath.Join(dir, "ids.txt"), filepath.Join(dir, "timings.jsonl"), filepath.Join(dir, "plan.json"), false}
+	if err := s.write(o.tests, o.files, 0); err != nil {
 		return nil, err
 	}
 	_, results := synthetic(o.tests, o.files)

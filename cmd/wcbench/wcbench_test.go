@@ -124,7 +124,7 @@ func TestScale(t *testing.T) {
 func TestScaleFiles(t *testing.T) {
 	dir := t.TempDir()
 	s := scaleFiles{ids: filepath.Join(dir, "ids"), timings: filepath.Join(dir, "timings")}
-	if err := s.write(103, 10); err != nil {
+	if err := s.write(103, 10, 0); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(s.ids)
