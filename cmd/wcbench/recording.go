@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -23,20 +24,22 @@ var recorded = []string{"pytest==9.2.0", "pytest-xdist==3.8.0"}
 
 type recordingOptions struct {
 	tests, rounds int
-	took          time.Duration
+	took, sampled time.Duration
 	json          bool
 }
 
 func newRecording() *cobra.Command {
-	o := recordingOptions{tests: 10_000, rounds: 3}
+	o := recordingOptions{tests: 10_000, rounds: 3, took: time.Millisecond, sampled: time.Minute}
 	verb := &cobra.Command{
 		Use:   "recording",
 		Short: "Measure what selecting and recording tests costs",
 		Long: `Run a suite of empty tests with plain pytest and with wcshard run, in turn, in
 one process and with two workers, and show the difference in CPU seconds of all
-processes, as microseconds a test, and both wall times: that with workers shows
-what our scheduler costs beside xdist's own, which is called load. Each figure is
-the least of the rounds.`,
+processes, as microseconds a test; what each takes for a suite of one test a
+worker is subtracted, and shown. Then run tests that sleep with two workers: the wall times
+show what our scheduler costs beside xdist's own, which is called load. Last,
+run tests that start processes, and show what sampling memory costs of a core, on
+Linux. Each figure is the least of the rounds; sampling is one.`,
 		Args: cobra.NoArgs,
 		RunE: func(verb *cobra.Command, _ []string) error {
 			return doRecording(verb.Context(), verb.OutOrStdout(), o)
@@ -45,21 +48,31 @@ the least of the rounds.`,
 	f := verb.Flags()
 	f.IntVar(&o.tests, "tests", o.tests, "tests of the suite")
 	f.IntVar(&o.rounds, "rounds", o.rounds, "how often each is run")
-	f.DurationVar(&o.took, "took", 0, "how long each test sleeps")
+	f.DurationVar(&o.took, "took", o.took, "how long each test of the last run sleeps")
+	f.DurationVar(&o.sampled, "sampled", o.sampled, "how long about to sample; 0 for not")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return verb
 }
 
 // A recordingRow is the cost with so many workers.
 type recordingRow struct {
-	Workers      int     `json:"workers"`
-	Tests        int     `json:"tests"`
-	PlainSeconds float64 `json:"plain_cpu_seconds"`
-	Seconds      float64 `json:"cpu_seconds"`
-	PlainWall    float64 `json:"plain_wall_seconds"`
-	Wall         float64 `json:"wall_seconds"`
-	ByTest       float64 `json:"us_by_test"`
+	Workers int     `json:"workers"`
+	Tests   int     `json:"tests"`
+	TookUS  int64   `json:"took_us"` // each test sleeps
+	Plain   session `json:"plain"`
+	Ours    session `json:"wcshard"`
+	ByTest  float64 `json:"us_by_test"` // CPU time, without start-ups
 }
+
+// A session is the least that running a suite took, and a suite of one test a
+// worker.
+type session struct {
+	CPU   float64 `json:"cpu_seconds"`
+	Wall  float64 `json:"wall_seconds"`
+	Start float64 `json:"start_cpu_seconds"`
+}
+
+func (s session) byTests() float64 { return s.CPU - s.Start }
 
 func doRecording(ctx context.Context, w io.Writer, o recordingOptions) error {
 	if o.tests < 1 || o.rounds < 1 {
@@ -82,25 +95,43 @@ func doRecording(ctx context.Context, w io.Writer, o recordingOptions) error {
 	if r.python, err = pytest.Venv(ctx, pytest.VenvOptions{Dir: venv, Requirements: recorded}); err != nil {
 		return fmt.Errorf("making a virtual environment: %w", err)
 	}
-	if err := r.write(o.tests, o.took); err != nil {
-		return fmt.Errorf("writing the suite: %w", err)
+	rows, err := r.rows(ctx, o)
+	if err != nil {
+		return err
 	}
-	var rows []recordingRow
-	for _, workers := range []int{1, 2} {
-		row, err := r.measure(ctx, workers, o)
-		if err != nil {
+	share := 0.0
+	if o.sampled > 0 && runtime.GOOS == "linux" {
+		if share, err = r.sampling(ctx, o.sampled); err != nil {
 			return err
+		}
+	}
+	if o.json {
+		return json.NewEncoder(w).Encode(map[string]any{"rows": rows, "sampling_share_of_core": share})
+	}
+	for _, row := range rows {
+		fmt.Fprintf(w, "%d tests of %v, workers %d: pytest %.2f CPU seconds after %.2f of start-up, wcshard run %.2f after %.2f: %.0f µs a test; wall %.2f s, %.2f s: %+.1f %%\n",
+			row.Tests, time.Duration(row.TookUS)*time.Microsecond, row.Workers, row.Plain.byTests(), row.Plain.Start, row.Ours.byTests(), row.Ours.Start,
+			row.ByTest, row.Plain.Wall, row.Ours.Wall, 100*(row.Ours.Wall/row.Plain.Wall-1))
+	}
+	if share > 0 {
+		fmt.Fprintf(w, "wcshard run itself, sampling tests with children: %.2f %% of a core\n", 100*share)
+	}
+	return nil
+}
+
+func (r emptySuite) rows(ctx context.Context, o recordingOptions) ([]recordingRow, error) {
+	var rows []recordingRow
+	for _, test := range []struct {
+		workers int
+		took    time.Duration
+	}{{1, 0}, {2, 0}, {2, o.took}} {
+		row, err := r.measure(ctx, test.workers, test.took, o)
+		if err != nil {
+			return nil, err
 		}
 		rows = append(rows, row)
 	}
-	if o.json {
-		return json.NewEncoder(w).Encode(rows)
-	}
-	for _, row := range rows {
-		fmt.Fprintf(w, "%d tests of %v, workers %d: pytest %.2f CPU seconds, wcshard run %.2f: %.0f µs a test; wall %.2f s, %.2f s: %+.1f %%\n",
-			row.Tests, o.took, row.Workers, row.PlainSeconds, row.Seconds, row.ByTest, row.PlainWall, row.Wall, 100*(row.Wall/row.PlainWall-1))
-	}
-	return nil
+	return rows, nil
 }
 
 // emptySuite is a suite of empty tests, and the programs that run it.
@@ -108,19 +139,19 @@ type emptySuite struct {
 	dir, wcshard, python string
 }
 
-// write makes a suite of tests that sleep, or do nothing, a hundred a file.
-func (r emptySuite) write(tests int, took time.Duration) error {
+// write makes a suite of tests that sleep, or do nothing, so many a file.
+func (r emptySuite) write(tests, perFile int, took time.Duration) error {
 	if err := os.MkdirAll(r.dir, 0o777); err != nil {
 		return err
 	}
-	for first := 0; first < tests; first += 100 {
+	for first := 0; first < tests; first += perFile {
 		var text strings.Builder
 		body := "pass"
 		if took > 0 {
 			text.WriteString("import time\n\n\n")
 			body = fmt.Sprintf("time.sleep(%v)", took.Seconds())
 		}
-		for k := first; k < min(first+100, tests); k++ {
+		for k := first; k < min(first+perFile, tests); k++ {
 			fmt.Fprintf(&text, "def test_%d():\n    %s\n\n\n", k, body)
 		}
 		if err := os.WriteFile(filepath.Join(r.dir, fmt.Sprintf("test_%d.py", first)), []byte(text.String()), 0o666); err != nil {
@@ -130,37 +161,135 @@ func (r emptySuite) write(tests int, took time.Duration) error {
 	return nil
 }
 
-func (r emptySuite) measure(ctx context.Context, workers int, o recordingOptions) (recordingRow, error) {
-	call := r.python + " -m pytest"
-	plan := fmt.Sprintf("plan-%d.json", workers)
-	if _, _, err := r.run(ctx, r.wcshard, "matrix", "--pytest", call, "--plan", plan, "--shards", "1", "--workers", strconv.Itoa(workers)); err != nil {
-		return recordingRow{}, err
+func (r emptySuite) measure(ctx context.Context, workers int, took time.Duration, o recordingOptions) (recordingRow, error) {
+	row := recordingRow{Workers: workers, Tests: o.tests, TookUS: took.Microseconds()}
+	all, one := r, r
+	all.dir = filepath.Join(r.dir, fmt.Sprint("all-", workers, took))
+	one.dir = filepath.Join(r.dir, fmt.Sprint("one-", workers, took))
+	for _, s := range []struct {
+		suite          emptySuite
+		tests, perFile int
+	}{{all, o.tests, 100}, {one, workers, 1}} {
+		if err := s.suite.write(s.tests, s.perFile, took); err != nil {
+			return row, fmt.Errorf("writing the suite: %w", err)
+		}
+		if err := s.suite.plan(ctx, workers); err != nil {
+			return row, err
+		}
 	}
-	row := recordingRow{Workers: workers, Tests: o.tests}
+	for i := range o.rounds {
+		for _, s := range []struct {
+			suite emptySuite
+			ours  bool
+			cpu   *float64
+			wall  *float64
+		}{
+			{all, false, &row.Plain.CPU, &row.Plain.Wall},
+			{all, true, &row.Ours.CPU, &row.Ours.Wall},
+			{one, false, &row.Plain.Start, new(float64)},
+			{one, true, &row.Ours.Start, new(float64)},
+		} {
+			cpu, wall, err := s.suite.session(ctx, workers, s.ours)
+			if err != nil {
+				return row, err
+			}
+			if i == 0 || cpu.Seconds() < *s.cpu {
+				*s.cpu = cpu.Seconds()
+			}
+			if i == 0 || wall.Seconds() < *s.wall {
+				*s.wall = wall.Seconds()
+			}
+		}
+	}
+	row.ByTest = 1e6 * (row.Ours.byTests() - row.Plain.byTests()) / float64(max(1, o.tests-workers))
+	return row, nil
+}
+
+func (r emptySuite) plan(ctx context.Context, workers int) error {
+	_, _, err := r.run(ctx, r.wcshard, "matrix", "--pytest", r.python+" -m pytest", "--plan", "plan.json", "--shards", "1", "--workers", strconv.Itoa(workers))
+	return err
+}
+
+// session runs the suite by plain pytest or by wcshard.
+func (r emptySuite) session(ctx context.Context, workers int, ours bool) (cpu, wall time.Duration, err error) {
+	if ours {
+		return r.run(ctx, r.wcshard, r.runArgs()...)
+	}
 	n := "0"
 	if workers > 1 {
 		n = strconv.Itoa(workers)
 	}
-	for i := range o.rounds {
-		plain, plainWall, err := r.run(ctx, r.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", n)
-		if err != nil {
-			return row, err
-		}
-		ours, wall, err := r.run(ctx, r.wcshard, "run", "--pytest", call, "--plan", plan, "--shard", "pool-1", "--", "-q", "-p", "no:cacheprovider")
-		if err != nil {
-			return row, err
-		}
-		for _, least := range []struct {
-			so   *float64
-			took time.Duration
-		}{{&row.PlainSeconds, plain}, {&row.Seconds, ours}, {&row.PlainWall, plainWall}, {&row.Wall, wall}} {
-			if i == 0 || least.took.Seconds() < *least.so {
-				*least.so = least.took.Seconds()
+	return r.run(ctx, r.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", n)
+}
+
+func (r emptySuite) runArgs() []string {
+	return []string{"run", "--pytest", r.python + " -m pytest", "--plan", "plan.json", "--shard", "pool-1", "--", "-q", "-p", "no:cacheprovider"}
+}
+
+// sampling runs tests that start processes, with two workers, and returns what
+// wcshard itself takes of a core: it samples, and does nothing else meanwhile.
+func (r emptySuite) sampling(ctx context.Context, about time.Duration) (share float64, err error) {
+	r.dir = filepath.Join(r.dir, "children")
+	if err := os.MkdirAll(r.dir, 0o777); err != nil {
+		return 0, err
+	}
+	text := fmt.Sprintf(childrenSuite, max(1, int(2*about.Seconds()/0.7)))
+	if err := os.WriteFile(filepath.Join(r.dir, "test_children.py"), []byte(text), 0o666); err != nil {
+		return 0, err
+	}
+	if err := r.plan(ctx, 2); err != nil {
+		return 0, err
+	}
+	cmd := exec.CommandContext(ctx, r.wcshard, r.runArgs()...)
+	cmd.Dir = r.dir
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				err = fmt.Errorf("running %s: %w", strings.Join(cmd.Args, " "), err)
+			}
+			return share, err
+		case <-time.After(time.Second / 4):
+			if took := ownTime(cmd.Process.Pid); took > 0 {
+				share = took.Seconds() / time.Since(began).Seconds()
 			}
 		}
 	}
-	row.ByTest = 1e6 * (row.Seconds - row.PlainSeconds) / float64(o.tests)
-	return row, nil
+}
+
+const childrenSuite = `import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("n", range(%d))
+def test_child(n):
+    subprocess.run([sys.executable, "-c", "import time; block = b'x' * (100 << 20); time.sleep(0.6)"], check=True)
+`
+
+// ownTime returns the CPU time of a process's threads, without that of its
+// children; 0 where that is not told.
+func ownTime(pid int) time.Duration {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	total := time.Duration(0)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		var ns int64
+		if _, err := fmt.Sscan(string(text), &ns); err == nil {
+			total += time.Duration(ns)
+		}
+	}
+	return total
 }
 
 // run runs a program in the suite and returns the CPU time of it and of all
