@@ -243,7 +243,10 @@ func (s *benchSuite) measure(ctx context.Context, n int) ([]suiteRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rows, keepJSON(name, rows)
+	if err := keepJSON(name, rows); err != nil {
+		return nil, err
+	}
+	return rows, os.Remove(s.file(fmt.Sprintf("part-%d.json", n)))
 }
 
 func readKept(name string, value any) (found bool, err error) {
@@ -323,38 +326,62 @@ func (s *benchSuite) record(ctx context.Context, r rival) error {
 	return nil
 }
 
-// compare runs all jobs of all rivals, taking turns.
+// A comparison is what the jobs so far came to, by rival.
+type comparison struct {
+	Rows []suiteRow       `json:"rows"`
+	Seen []map[string]int `json:"seen"` // how often each test ran
+	Done int              `json:"done"` // turns taken
+}
+
+// compare runs all jobs of all rivals, taking turns. Each is kept as it ends,
+// since all of them may take hours.
 func (s *benchSuite) compare(ctx context.Context, n int) ([]suiteRow, error) {
-	rows := make([]suiteRow, len(rivals))
-	calls := make([][]jobCall, len(rivals))
-	seen := make([]map[string]int, len(rivals))
-	for i, r := range rivals {
+	c, calls := s.divide(ctx, n)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	part := s.file(fmt.Sprintf("part-%d.json", n))
+	if _, err := readKept(part, &c); err != nil {
+		return nil, err
+	}
+	for ; c.Done < n*len(rivals); c.Done++ {
+		k, i := c.Done/len(rivals), c.Done%len(rivals)
+		if k >= len(calls[i]) {
+			continue
+		}
+		if err := keepJSON(part, c); err != nil {
+			return nil, err
+		}
+		if err := s.job(ctx, &c.Rows[i], calls[i][k], c.Seen[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range c.Rows {
+		if c.Rows[i].Reason == "" {
+			c.Rows[i].count(s.tests, c.Seen[i])
+		}
+	}
+	return c.Rows, nil
+}
+
+// divide has each rival divide the suite over n jobs.
+func (s *benchSuite) divide(ctx context.Context, n int) (comparison, [][]jobCall) {
+	var c comparison
+	var calls [][]jobCall
+	for _, r := range rivals {
+		var row suiteRow
+		var jobs []jobCall
 		err := s.recorded[r.name]
 		if err == nil {
-			rows[i], calls[i], err = r.jobs(ctx, s, n)
+			row, jobs, err = r.jobs(ctx, s, n)
 		}
-		rows[i].Suite, rows[i].Planner, rows[i].Shards = s.name, r.name, n
-		seen[i] = map[string]int{}
+		row.Suite, row.Planner, row.Shards = s.name, r.name, n
 		if err != nil {
-			rows[i].Reason = err.Error()
+			row.Reason = err.Error()
 		}
+		c.Rows, c.Seen, calls = append(c.Rows, row), append(c.Seen, map[string]int{}), append(calls, jobs)
 	}
-	for k := range n {
-		for i := range rivals {
-			if k >= len(calls[i]) {
-				continue
-			}
-			if err := s.job(ctx, &rows[i], calls[i][k], seen[i]); err != nil {
-				return nil, err
-			}
-		}
-	}
-	for i := range rows {
-		if rows[i].Reason == "" {
-			rows[i].count(s.tests, seen[i])
-		}
-	}
-	return rows, nil
+	return c, calls
 }
 
 // job runs one job and adds it to the row.

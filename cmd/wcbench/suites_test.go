@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,5 +101,45 @@ func TestFixtureSuite(t *testing.T) {
 	}
 	if len(texts[0]) != 24 || !reflect.DeepEqual(texts[0], texts[1]) {
 		t.Errorf("%d files, or others the second time", len(texts[0]))
+	}
+}
+
+// A comparison that was cut off goes on with the job that it was at.
+func TestCompareGoesOn(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("no sh")
+	}
+	dir := t.TempDir()
+	script := `echo $1 >>log; if [ $1 = b1 ] && [ ! -e there ]; then touch there; exit; fi
+echo "<testsuites><testsuite><testcase classname='c' name='$1'/></testsuite></testsuites>" >"${2#--junitxml=}"`
+	fake := func(name string) rival {
+		return rival{name, nil, func(context.Context, *benchSuite, int) (row suiteRow, calls []jobCall, err error) {
+			for _, job := range []string{"0", "1"} {
+				calls = append(calls, jobCall{name: job, args: []string{"sh", "-c", script, "sh", name + job}})
+			}
+			return row, calls, nil
+		}}
+	}
+	defer func(before []rival) { rivals = before }(rivals)
+	rivals = []rival{fake("a"), fake("b"), {"none", nil, nil}}
+	s := &benchSuite{name: "x", dir: dir, out: dir, recorded: map[string]error{"none": errors.New("it cannot")}, tests: map[string]int{"c::a0": 1, "c::b1": 1}}
+	if _, err := s.measure(t.Context(), 2); err == nil {
+		t.Fatal("a job without a report is no error")
+	}
+	rows, err := s.measure(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.ReadFile(filepath.Join(dir, "log"))
+	if want := "a0\nb0\na1\nb1\nb1\n"; err != nil || string(log) != want {
+		t.Errorf("ran %q, %v, want %q", log, err, want)
+	}
+	for i, want := range []suiteRow{{Tests: 2, Lost: 1, Doubled: 1}, {Tests: 2, Lost: 1, Doubled: 1}, {Reason: "it cannot"}} {
+		if r := rows[i]; r.Tests != want.Tests || r.Lost != want.Lost || r.Doubled != want.Doubled || r.Reason != want.Reason || i < 2 && len(r.Jobs) != 2 {
+			t.Errorf("row %d is %+v", i, r)
+		}
+	}
+	if parts, _ := filepath.Glob(filepath.Join(dir, "part-*")); parts != nil {
+		t.Errorf("%v is left", parts)
 	}
 }
