@@ -21,6 +21,11 @@ const MaxPlanBytes = 1 << 30
 // by line: a header, the shards, of each a line with what it is and then a
 // line for each piece, and at the end the digest, which is the SHA-256 of all
 // lines before its own. Equal plans are equal bytes.
+//
+// Where earlier predictions are known, "error" in the header says how far they
+// were off: {"jobs":6,"median_permille":41,"ninth_permille":88}. A fleet has
+// "memory_jobs" where a memory module may have several jobs, -1 for as many as
+// pay.
 func (p *Plan) Write(w io.Writer) error {
 	if err := p.valid(); err != nil {
 		return fmt.Errorf("checking the plan: %w", err)

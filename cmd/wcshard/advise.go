@@ -80,7 +80,11 @@ func (o *targetOptions) expected() string {
 	if !o.accuracy.Known() {
 		return ""
 	}
-	return fmt.Sprintf("expected error ±%s %% from %s (nine of ten within %s %%)", perCent(o.accuracy.Median), count(o.accuracy.Jobs, "earlier job"), perCent(o.accuracy.Ninth))
+	return expectedError(o.accuracy)
+}
+
+func expectedError(a timing.Accuracy) string {
+	return fmt.Sprintf("expected error ±%s %% from %s (nine of ten within %s %%)", perCent(a.Median), count(a.Jobs, "earlier job"), perCent(a.Ninth))
 }
 
 // perCent writes so many per mille as per cent, at least 1.
@@ -174,6 +178,7 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
 	}
 	a := advice{tests: len(suite.Tests), knee: shard.Knee(all), floor: shard.Floor(all), cheapest: -1, options: o.targetOptions, prices: rates}
+	a.knee = min(a.knee, a.floor) // what the last per cent looks like is no knee
 	for _, c := range all {
 		a.offers = append(a.offers, a.offer(c, o.fleet, suite.Base))
 	}
@@ -297,6 +302,9 @@ func (a *advice) print(sys *system) {
 	}
 	for _, cut := range a.cuts {
 		sys.say("to get below it: %s", cut)
+	}
+	if a.options.target > 0 && a.cheapest >= 0 {
+		sys.say("within %s is what stays so with %d %% more than predicted: nine of ten jobs should", short(a.options.target), a.options.margin)
 	}
 	if a.options.target > 0 && a.cheapest < 0 {
 		sys.say("no number of jobs keeps the longest within %s: the shortest is %s s, with %s", short(a.options.target), seconds(a.offers[a.floor].Longest), count(a.offers[a.floor].Shards, "pool job"))

@@ -73,6 +73,9 @@ func planSummary(plan *shard.Plan, source historySources, measured, limit int) s
 	if measured == 0 {
 		history = fmt.Sprintf("History: none of these tests in %s. The split is even by count.", source)
 	}
+	if known := (timing.Accuracy{Jobs: plan.Error.Jobs, Median: plan.Error.Median, Ninth: plan.Error.Ninth}); known.Known() {
+		history += " Predictions: " + expectedError(known) + "."
+	}
 	s.Paragraph(actions.Text("%s", history))
 	var rows [][]actions.Inline
 	for i := range plan.Shards {
