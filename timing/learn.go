@@ -21,9 +21,9 @@ type Place struct {
 // jobID names the samples of whole jobs of a place: Setup is the wall time of
 // the session and Other what the plan had predicted, both 0 where the
 // prediction did not rest on measurements or the job did not run its tests.
-// Call is the wall time from the first test of the busiest worker to the end of
-// its last one, and Teardown what these tests took themselves: what is between
-// is the time that workers wait for work. Where one of these is known, so is the
+// Call is how long the busiest worker was at its tests, without long waits, and
+// Teardown what these took themselves: what is between is the time that workers
+// wait for work. Where one of these is known, so is the
 // other. A sample without any of them says only how many workers the job had.
 func jobID(p Place) string { return fmt.Sprintf("%d/%d %s", p.Workers, p.CPUs, p.Runner) }
 
@@ -54,34 +54,38 @@ func (b *builder) job(src int32, r *Results) {
 	b.add(jobKind, jobID(Place{h.Runner, h.Workers, h.CPUs}), s)
 }
 
-// body returns how long the busiest worker was at its tests, and what they took,
-// in microseconds.
+// longWait is from when on a worker that waits between two tests waits for
+// something: for memory, or for a test that it has to follow. That is the plan's
+// to foresee, and no overhead of a test.
+const longWait = 100 * time.Millisecond
+
+// body returns how long the busiest worker was at its tests, without long waits,
+// and what they took, in microseconds.
 func body(r *Results) (took, tests int64) {
-	type life struct {
-		first, last, busy time.Duration
-		tests             int
-	}
-	lives := map[string]*life{}
+	lives := map[string][]*TestResult{}
 	for i := range r.Tests {
 		t := &r.Tests[i]
-		l := lives[t.Worker]
-		if l == nil {
-			l = &life{first: t.Start}
-			lives[t.Worker] = l
-		}
-		l.first = min(l.first, t.Start)
-		l.last = max(l.last, t.Start+t.Wall)
-		l.busy += t.Wall
-		l.tests++
+		lives[t.Worker] = append(lives[t.Worker], t)
 	}
+	tails := map[string]time.Duration{}
 	for _, w := range r.Workers {
-		if l := lives[w.Worker]; l != nil {
-			l.busy += w.Tail * time.Duration(l.tests-1) // the last one's is after its end
-		}
+		tails[w.Worker] = w.Tail
 	}
 	var longest, busiest time.Duration
-	for _, l := range lives {
-		longest, busiest = max(longest, l.last-l.first), max(busiest, l.busy)
+	for worker, list := range lives {
+		slices.SortStableFunc(list, func(a, b *TestResult) int { return cmp.Compare(a.Start, b.Start) })
+		var waits, busy time.Duration
+		for i, t := range list {
+			busy += t.Wall
+			if i == 0 {
+				continue
+			}
+			if gap := t.Start - list[i-1].Start - list[i-1].Wall; 0 < gap && gap < longWait {
+				waits += gap
+			}
+		}
+		longest = max(longest, busy+waits)
+		busiest = max(busiest, busy+tails[worker]*time.Duration(len(list)-1)) // the last one's tail is after its end
 	}
 	return longest.Microseconds(), busiest.Microseconds()
 }

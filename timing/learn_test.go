@@ -207,6 +207,16 @@ func TestPace(t *testing.T) {
 			t.Errorf("after %d runs: %v, want %v ms", k+1, got, want)
 		}
 	}
+	// Who waits for memory waits long, and the plan foresees that.
+	waits := &History{}
+	for k := range 3 {
+		r := jobRun(fmt.Sprint("r", k), int64(k), 2, 1000, 0, 100)
+		r.Tests[1].Start += time.Second
+		waits.Merge(FromResults(r))
+	}
+	if got := waits.EstimatorAt(Place{"linux", 2, 2}).Tests([]NodeID{"a.py::t0"})[0].Wall; got != 100*time.Millisecond {
+		t.Errorf("after waits for memory: %v", got)
+	}
 	// The session: with so many workers where that is known.
 	slow := jobRun("slow", 9, 4, 1000, 0, 100)
 	for i := range slow.Workers {
