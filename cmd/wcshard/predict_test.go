@@ -207,6 +207,9 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 			if err != nil {
 				t.Fatal(err)
 			}
+			if h := r.Header; h.CPUs < 1 || h.Tests != s.Len() || h.Predicted != s.Wall {
+				t.Errorf("the results of %s say %d cores, %d tests and %v predicted, want %d and %v", s.Name, h.CPUs, h.Tests, h.Predicted, s.Len(), s.Wall)
+			}
 			check(fmt.Sprintf("%s with %d workers", strings.Join(filesOf(s), ", "), c.workers), s.Wall-session, testsTook(r), 20)
 		}
 	}
