@@ -119,6 +119,47 @@ func TestScale(t *testing.T) {
 	}
 }
 
+// Fixtures come by a collection, and the sizes of a suite grow tenfold.
+func TestScaleFixtures(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("no go command to build wcshard with")
+	}
+	var b strings.Builder
+	o := scaleOptions{tests: 5000, files: 100, fixtures: 1000, shards: 4, rounds: 1, steps: 2}
+	if err := doScale(context.Background(), &b, o); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"500 tests in 10 files over 4 shards: ", ", with 100 fixtures\n", "\n5000 tests in 100 files over 4 shards: ", ", with 1000 fixtures; growth "} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+}
+
+// The suite has as many fixtures as it says, of all scopes, and tests need those
+// of their own class, file and folder.
+func TestFixturesOf(t *testing.T) {
+	const tests, files, fixtures = 20_000, 400, 5000
+	_, results := synthetic(tests, files)
+	scopes, all := map[string]int{}, map[string]bool{}
+	for k, x := range results.Tests {
+		for _, f := range fixturesOf(k, tests, files, fixtures, x.ID) {
+			scope, rest, _ := strings.Cut(f.id, " ")
+			place, _, _ := strings.Cut(rest, "::")
+			if !strings.HasPrefix(string(x.ID), place) || f.mean <= 0 {
+				t.Fatalf("%s needs %s, which takes %v", x.ID, f.id, f.mean)
+			}
+			if !all[f.id] {
+				all[f.id] = true
+				scopes[scope]++
+			}
+		}
+	}
+	if n := len(all); n < fixtures*9/10 || n > fixtures*11/10 || len(scopes) != 4 {
+		t.Errorf("%d fixtures: %v, want about %d", n, scopes, fixtures)
+	}
+}
+
 // The suite of scale has as many tests and files as it says, and its history
 // knows them all.
 func TestScaleFiles(t *testing.T) {
