@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os/exec"
 	"path"
@@ -139,6 +140,21 @@ func output(ctx context.Context, sys *system, name string, args ...string) (stri
 // hintArtifact is for an artifact whose file is none of ours, or broken.
 const hintArtifact = "another program may have uploaded an artifact of that name; if not, run the workflow again"
 
+// openFile downloads an artifact and opens the file of that name in it, which
+// may be compressed. It also returns what messages call the file.
+func openFile(ctx context.Context, client *artifact.Client, from artifact.Artifact, name string) (text io.ReadCloser, called string, err error) {
+	archive, err := client.Download(ctx, from)
+	if err != nil {
+		return nil, "", err
+	}
+	file, err := archive.Find(name, name+".gz")
+	if err != nil {
+		return nil, "", err
+	}
+	text, err = file.Open()
+	return text, from.Name.String() + "/" + file.Name, err
+}
+
 // plan downloads the plan that the run's newest attempt ran.
 func (r *remote) plan(ctx context.Context, trustFork bool) (*shard.Plan, error) {
 	if r.run.Fork != "" && !trustFork {
@@ -149,20 +165,12 @@ func (r *remote) plan(ctx context.Context, trustFork bool) (*shard.Plan, error) 
 	if len(found) == 0 {
 		return nil, r.missing("plan")
 	}
-	archive, err := r.client.Download(ctx, found[0])
-	if err != nil {
-		return nil, err
-	}
-	file, err := archive.Find(defaultPlan, defaultPlan+".gz")
-	if err != nil {
-		return nil, err
-	}
-	text, err := file.Open()
+	text, name, err := openFile(ctx, r.client, found[0], defaultPlan)
 	if err != nil {
 		return nil, err
 	}
 	defer text.Close()
-	plan, err := shard.ReadPlan(text, found[0].Name.String()+"/"+file.Name)
+	plan, err := shard.ReadPlan(text, name)
 	if err != nil {
 		return nil, advise(fmt.Errorf("reading the plan of run %d: %w", r.run.ID, err), hintArtifact)
 	}
@@ -538,21 +546,13 @@ func (o *remoteOptions) download(ctx context.Context, sys *system) (*timing.Hist
 		history.Merge(r.overheads(ctx, results))
 		return history, nil
 	}
-	archive, err := client.Download(ctx, found[0])
-	if err != nil {
-		return nil, err
-	}
-	file, err := archive.Find(defaultTimings, defaultTimings+".gz")
-	if err != nil {
-		return nil, err
-	}
-	text, err := file.Open()
+	text, name, err := openFile(ctx, client, found[0], defaultTimings)
 	if err != nil {
 		return nil, err
 	}
 	defer text.Close()
 	sys.say("history %s of run %d", found[0].Name, run.ID)
-	history, err := timing.ReadHistory(text, found[0].Name.String()+"/"+file.Name)
+	history, err := timing.ReadHistory(text, name)
 	if err != nil {
 		return history, advise(err, hintArtifact)
 	}
