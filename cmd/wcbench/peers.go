@@ -136,11 +136,11 @@ func splitByGotestsum(ctx context.Context, sum string, rec recording, counts []i
 	var out [][]int
 	for _, n := range counts {
 		cmd := exec.CommandContext(ctx, sum, "tool", "ci-matrix", "--timing-files", report, "--partitions", strconv.Itoa(n))
-		var answer bytes.Buffer
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(list.Bytes()), &answer, os.Stderr
+		var answer, said bytes.Buffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(list.Bytes()), &answer, &said
 		m, err := measure(cmd)
 		if err != nil {
-			return nil, cost, fmt.Errorf("running ci-matrix: %w", err)
+			return nil, cost, fmt.Errorf("running ci-matrix: %w: %s", err, bytes.TrimSpace(said.Bytes()))
 		}
 		cost.add(planCost{m.CPU, m.Peak})
 		job, err := readCIMatrix(answer.Bytes(), len(seconds))
