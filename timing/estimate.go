@@ -1,6 +1,7 @@
 package timing
 
 import (
+	"math"
 	"path"
 	"slices"
 	"sort"
@@ -227,9 +228,12 @@ func (e *Estimator) peak(i int) int64 {
 }
 
 // Tests returns the estimate of each test, aligned with ids. A test without
-// samples takes the cost of its nearest relative: the median over other
+// samples takes the cost of its nearest relatives: the mean over other
 // parameters of its function, over the tests that look like it in files that
-// are gone, over its class, over its file, over all tests.
+// are gone, over its class, over its file, over the nearest folder with known
+// tests, over all tests. It is the mean since what counts is the sum of a job's
+// tests: most tests are short and a few long, so that their median is far below
+// what a number of them takes.
 func (e *Estimator) Tests(ids []NodeID) []Estimate {
 	estimates := make([]Estimate, len(ids))
 	tests := e.h.series[testKind]
@@ -335,7 +339,7 @@ type groupKey struct {
 	name string
 }
 
-// group returns the median wall, the highest peak and what stands in for the
+// group returns the mean wall, the highest peak and what stands in for the
 // need of the tests, which are asked for only once.
 func (r *relatives) group(rung Rung, name string, members func() []int) *Estimate {
 	key := groupKey{rung, name}
@@ -357,10 +361,19 @@ func (r *relatives) group(rung Rung, name string, members func() []int) *Estimat
 	}
 	var found *Estimate
 	if len(walls) > 0 {
-		found = &Estimate{Wall: time.Duration(median(walls)) * time.Microsecond, Peak: peak, Need: standIn(rung, needs)}
+		found = &Estimate{Wall: time.Duration(mean(walls)) * time.Microsecond, Peak: peak, Need: standIn(rung, needs)}
 	}
 	r.groups[key] = found
 	return found
+}
+
+// mean is in floating point, where no sum overflows.
+func mean(values []int64) int64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += float64(v)
+	}
+	return int64(math.Round(sum / float64(len(values))))
 }
 
 func indexes(from, to int) []int {
@@ -403,7 +416,15 @@ func (r *relatives) file(id NodeID) *Estimate {
 	return r.group(File, id.File(), func() []int { return indexes(from, to) })
 }
 
-func (r *relatives) suite(NodeID) *Estimate {
+// suite takes the tests of the nearest folder that has some in the history: what
+// tests take differs more between the parts of a suite than within them.
+func (r *relatives) suite(id NodeID) *Estimate {
+	for dir := path.Dir(id.File()); dir != "." && dir != "/"; dir = path.Dir(dir) {
+		found := r.group(Suite, dir+"/", func() []int { return indexes(r.prefixRange(0, len(r.tests), dir+"/")) })
+		if found != nil {
+			return found
+		}
+	}
 	return r.group(Suite, "", func() []int { return indexes(0, len(r.tests)) })
 }
 

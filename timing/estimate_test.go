@@ -1,6 +1,7 @@
 package timing
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,13 +112,13 @@ func TestEstimateRungs(t *testing.T) {
 		"tests/test_a.py::test_f[new]", // 10, 20, 30
 		"tests/test_a.py::TestC::test_n",
 		"new/test_b.py::TestB::test_p[3]",
-		"new/test_b.py::TestB::test_p[4]",
+		"new/test_b.py::TestB::test_p[4]",  // 41, 43, 48
 		"tests/test_a.py::TestC::test_new", // 500, 600, 700
 		"tests/test_a.py::TestNew::test_x", // 1, 10, 20, 30, 500, 600, 700, 9000
 		"tests/test_a.py::TestC",
-		"tests/test_new.py::test_new",
-		"tests/test_crash.py",
-		"tests/test_a.py::test_crash", // the file's median is less than what it took to crash
+		"tests/test_new.py::test_new", // the folder's: these and 2000
+		"tests/more/test_crash.py",    // the folder above
+		"tests/test_a.py::test_crash", // the file's mean is less than what it took to crash
 		"tests/test_c.py::TestB::test_p[3]",
 		"test_c.py::test_q", // collected under its old name as well: not moved
 	}
@@ -130,15 +131,15 @@ func TestEstimateRungs(t *testing.T) {
 		{Wall: 20 * time.Millisecond, Peak: 77, Rung: Sibling, Need: need},
 		ms(700, Sibling),
 		ms(48, Moved),
-		ms(43, Moved),
+		ms(44, Moved),
 		ms(600, Class),
-		{Wall: 30 * time.Millisecond, Peak: 77, Rung: File, Need: need},
-		{Wall: 30 * time.Millisecond, Peak: 77, Rung: File, Need: need},
-		ms(43, Suite),
-		ms(43, Suite),
+		{Wall: 1357625 * time.Microsecond, Peak: 77, Rung: File, Need: need},
+		{Wall: 1357625 * time.Microsecond, Peak: 77, Rung: File, Need: need},
+		ms(1429, Suite),
+		ms(1429, Suite),
 		{Wall: 3000 * time.Millisecond, Peak: 77, Rung: File, Need: need},
 		ms(2000, File),
-		ms(43, Suite),
+		{Wall: 1082750 * time.Microsecond, Rung: Suite}, // all twelve
 	}
 	got := h.Estimator("linux").Tests(ids)
 	for i := range ids {
@@ -227,6 +228,62 @@ func TestEstimateOutlier(t *testing.T) {
 		got := sampled("a.py::t", samples...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Wall.Milliseconds()
 		if got < int64(lowest) || got > int64(highest) {
 			t.Fatalf("estimate %d ms of %v and an outlier of %v, want %d to %d", got, times, outlier.Call, lowest, highest)
+		}
+	})
+}
+
+// An estimate is between the shortest and the longest sample, whatever the
+// order in which results come, and one more sample, however wild, moves that of
+// two or more others no further than they are apart.
+func TestEstimateBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		times := rapid.SliceOfN(rapid.Int64Range(1, 1e5), 1, DefaultKeep+2).Draw(t, "times")
+		var all []*Results
+		for i, us := range times {
+			all = append(all, run(string(rune('a'+i)), int64(i+1), TestResult{ID: "a.py::t", Worker: "main", Outcome: Passed, Wall: time.Duration(us) * time.Microsecond}))
+		}
+		of := func(results []*Results) int64 {
+			return FromResults(results...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Wall.Microseconds()
+		}
+		got, low, high := of(all), slices.Min(times), slices.Max(times)
+		if got < low || got > high {
+			t.Fatalf("%d µs of %v", got, times)
+		}
+		if again := of(rapid.Permutation(all).Draw(t, "merged in this order")); again != got {
+			t.Fatalf("%d µs of %v, merged in another order %d", got, times, again)
+		}
+		if len(times) < 3 {
+			return
+		}
+		out := rapid.IntRange(0, len(times)-1).Draw(t, "one more")
+		others := slices.Delete(slices.Clone(times), out, out+1)
+		without := of(slices.Delete(slices.Clone(all), out, out+1))
+		if moved, apart := max(got-without, without-got), slices.Max(others)-slices.Min(others); moved > apart {
+			t.Fatalf("%d µs of %v, %d without number %d: %d are between the others", got, times, without, out, apart)
+		}
+	})
+}
+
+// What a job's unknown tests take together is what as many known ones take.
+func TestEstimateSums(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var known, fresh []NodeID
+		var tests []TestResult
+		sum := time.Duration(0)
+		for i, us := range rapid.SliceOfN(rapid.IntRange(1, 1e8), 1, 30).Draw(t, "times") {
+			wall := time.Duration(us) * time.Microsecond
+			known = append(known, NodeID(fmt.Sprintf("x/a.py::test_%d", i)))
+			fresh = append(fresh, NodeID(fmt.Sprintf("x/b.py::test_%d", i)))
+			tests = append(tests, TestResult{ID: known[i], Worker: "main", Outcome: Passed, Wall: wall})
+			sum += wall
+		}
+		got := time.Duration(0)
+		for _, e := range FromResults(run("r", 1, tests...)).Estimator("linux").Tests(append(fresh, known[0])) {
+			got += e.Wall
+		}
+		got -= tests[0].Wall
+		if off, most := max(got-sum, sum-got), time.Duration(len(tests))*time.Microsecond; off > most {
+			t.Fatalf("%d new tests of %v, as many known ones of %v", len(fresh), got, sum)
 		}
 	})
 }
