@@ -37,6 +37,7 @@ QUICK = 0.25  # seconds: for so long memory may be kept free for the test behind
 LOOK = 64  # units of light tests that are looked at for one that fits
 PATIENCE = 2
 APART = 1 << 32  # between the numbers of units, for parts of them
+SPLIT = 1 << 31  # and of what is split off those
 HELD = 64 << 20  # bytes that earlier tests left on a worker and that are worth a new process
 
 
@@ -370,7 +371,9 @@ class Schedule:
             else:
                 self.light.append(unit)
         self.heavy.sort()
-        self.plain = sum(not unit.need for unit in self.light)
+        self.plain = self.spare = 0
+        for unit in self.light:
+            self.count(unit, 1)
 
     def part(self, unit: Unit) -> list[Unit]:
         """Take the tests that may have to wait for memory out of a unit of
@@ -388,8 +391,9 @@ class Schedule:
 
     def feed_all(self) -> list[Order]:
         """Give every worker that runs nothing something to do, whoever waits
-        for memory first."""
-        by_turn = sorted(self.workers.values(), key=lambda w: (w.turn, w.number))
+        for memory first, then those whose parked test may have to: until they
+        know, that claims its memory, and the others would find none."""
+        by_turn = sorted(self.workers.values(), key=lambda w: (w.turn, not (w.sent and self.need(w.sent[0])), w.number))
         idle = [worker for worker in by_turn if worker.open and len(worker.sent) < 2]
         orders = [order for worker in idle if not worker.sent for order in self.feed(worker, 1)]
         if not self.needs:
@@ -586,11 +590,32 @@ class Schedule:
         return unit
 
     def choose_light(self, room: Room) -> Unit | None:
-        """Take the first light unit that fits; a look at some of them must do."""
+        """Take the first light unit that fits; a look at some of them must do.
+        Of the last ones that need nothing it leaves a test for each heavy
+        unit, to be parked."""
         for i, unit in zip(range(LOOK), self.light):
             if self.fits(unit.tests[0], room):
+                left = self.spare - len(unit.tests)
+                if not unit.need and left < len(self.heavy):
+                    self.split(i, len(unit.tests) - (len(self.heavy) - left))
                 return self.take_light(i)
         return None
+
+    def split(self, at: int, first: int) -> None:
+        """Divide a light unit behind its first tests, at least one, unless
+        nothing may part it."""
+        unit, first = self.light[at], max(1, first)
+        if first >= len(unit.tests) or unit.number // APART in self.groups:
+            return
+        self.count(unit, -1)
+        rest = list(unit.tests)[first:]
+        number = unit.number + SPLIT + rest[0]
+        self.unit_of.update(dict.fromkeys(rest, number))
+        parts = [Unit(list(unit.tests)[:first], unit.number, unit.need), Unit(rest, number, unit.need)]
+        del self.light[at]
+        for part in reversed(parts):
+            self.light.insert(at, part)
+            self.count(part, 1)
 
     def take_light(self, at: int) -> Unit:
         unit = self.light[at]
@@ -599,12 +624,16 @@ class Schedule:
         return unit
 
     def choose_filler(self) -> Unit | None:
-        """Take the quickest of the units that need nothing, which is the last,
-        to be parked where a heavy test shall come next, or starts now."""
+        """Take a test of the quickest of the units that need nothing, which is
+        the last, to be parked where a heavy test shall come next, or starts
+        now."""
         for i in range(1, min(LOOK, len(self.light)) + 1 if self.plain else 1):
             if not self.light[-i].need:
-                self.fillers.add(self.light[-i].tests[0])
-                return self.take_light(-i)
+                at = len(self.light) - i
+                if self.spare - len(self.light[at].tests) < len(self.heavy):
+                    self.split(at, 1)
+                self.fillers.add(self.light[at].tests[0])
+                return self.take_light(at)
         return None
 
     def least_bad(self, worker: Worker) -> Unit | None:
