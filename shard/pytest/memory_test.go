@@ -239,6 +239,26 @@ func TestScheduleModel(t *testing.T) {
 	}
 }
 
+// TestPairs: heavy tests run beside each other as they fit, so that little time
+// is lost against the best there is.
+func TestPairs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: no real Python")
+	}
+	python, err := FindPython("3.13")
+	if err != nil {
+		t.Skip(err)
+	}
+	oneOfFew(t)
+	output, err := exec.CommandContext(t.Context(), python, "-B", filepath.Join("testdata", "model", "pairs.py"), ".", "20").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	if share, err := strconv.ParseFloat(strings.TrimSpace(string(output)), 64); err != nil || share < 0.95 {
+		t.Errorf("%s of the best time, want 0.95: %v", output, err)
+	}
+}
+
 // What the schedule decides for 100,000 tests takes about a second of CPU in
 // all; much more would be a step that looks at all tests again.
 func TestScheduleSpeed(t *testing.T) {
