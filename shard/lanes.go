@@ -12,6 +12,7 @@ import (
 const (
 	laneEffort = 5_000_000
 	laneBlocks = 20_000
+	lanePays   = 5 // thousandths of its time that dividing a job must save
 )
 
 // A lane is what one worker of a job runs where the plan says so: blocks that
@@ -25,22 +26,22 @@ const (
 
 // divideLanes tries to shorten a job by saying which tests stay together. whole
 // are its pieces as they were before any was cut for its workers, wall is what
-// it takes without. It returns nil where that saves no more than pays.
+// it takes without. It returns nil where that saves no more than lanePays.
 func (r *runner) divideLanes(whole []stretch, workers int, wall int64) ([]stretch, int64) {
 	tests := testsOf(whole)
-	if r.laneWork <= 0 || len(tests) > laneBlocks || !r.known(tests) || wall-r.leastWall(tests, workers) <= wall/1000*pays {
+	if r.laneWork <= 0 || len(tests) > laneBlocks || !r.known(tests) || wall-r.leastWall(tests, workers) <= wall/1000*lanePays {
 		return nil, wall
 	}
 	it := newItems(r.part(tests), func(int32) bool { return true })
 	it.workers = true
 	r.laneWork -= len(r.setup) + len(tests)
-	if wall-it.bound(int64(workers)) <= wall/1000*pays {
+	if wall-it.bound(int64(workers)) <= wall/1000*lanePays {
 		return nil, wall
 	}
 	work := min(r.laneWork, effort)
 	b := newBalance(it, workers, work)
 	r.laneWork -= work - b.work
-	if wall-b.longest() <= wall/1000*pays {
+	if wall-b.longest() <= wall/1000*lanePays {
 		return nil, wall
 	}
 	for _, divide := range []func(*balance) []int32{(*balance).companies, (*balance).byBin} {
