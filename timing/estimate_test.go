@@ -34,10 +34,12 @@ func TestEstimateMeasured(t *testing.T) {
 		want    int          // ms
 	}{
 		{"one", []TestResult{took(Passed, 5)}, 5},
-		{"two: the smaller", []TestResult{took(Passed, 500), took(Passed, 5)}, 5},
+		{"two that differ: the smaller", []TestResult{took(Passed, 500), took(Passed, 5)}, 5},
+		{"two: their mean", []TestResult{took(Passed, 8), took(Passed, 4)}, 6},
 		{"an outlier above", []TestResult{took(Passed, 5), took(Passed, 6), took(Passed, 300)}, 6},
 		{"an outlier below", []TestResult{took(Passed, 50), took(Passed, 2), took(Passed, 52)}, 50},
-		{"four", []TestResult{took(Passed, 8), took(Passed, 5), took(Passed, 6), took(Passed, 300)}, 6},
+		{"four", []TestResult{took(Passed, 8), took(Passed, 5), took(Passed, 6), took(Passed, 300)}, 7},
+		{"eight", []TestResult{took(Passed, 1), took(Passed, 1), took(Passed, 10), took(Passed, 20), took(Passed, 30), took(Passed, 40), took(Passed, 900), took(Passed, 900)}, 25},
 		{"skips don't count as fast", []TestResult{took(Passed, 90), took(Skipped, 1), took(Skipped, 1)}, 90},
 		{"skipped for good", []TestResult{took(Passed, 90), took(Skipped, 1), took(Skipped, 2), took(Skipped, 2)}, 2},
 		{"always skipped", []TestResult{took(Skipped, 3)}, 3},
@@ -56,6 +58,20 @@ func TestEstimateMeasured(t *testing.T) {
 			}
 		})
 	}
+}
+
+// From three values on, one of them, however wild, moves what is typical no
+// further than to the nearest of the others.
+func TestTypical(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		value := rapid.Int64Range(1, 1<<50)
+		values := rapid.SliceOfN(value, 2, 20).Draw(t, "values")
+		low, high := slices.Min(values), slices.Max(values)
+		got := typical(append(slices.Clone(values), value.Draw(t, "wild")))
+		if float64(got) < float64(low)*(1-1e-9) || float64(got) > float64(high)*(1+1e-9) {
+			t.Errorf("typical() = %d, want %d to %d", got, low, high)
+		}
+	})
 }
 
 func TestEstimateRunner(t *testing.T) {
@@ -81,9 +97,9 @@ func TestEstimateRunner(t *testing.T) {
 	}{
 		{"linux", Estimate{Wall: 12 * time.Millisecond, Peak: 300, Need: Need{High: 100}}, 2 * time.Second},
 		{"mac", Estimate{Wall: 51 * time.Millisecond, Peak: 900, Need: Need{High: 900}}, 4 * time.Second},
-		{"windows", Estimate{Wall: 3 * time.Millisecond, Peak: 50, Need: Need{High: 50}}, 5 * time.Second}, // skipped there
-		{"arm", Estimate{Wall: 12 * time.Millisecond, Peak: 50, Need: Need{High: 50}}, 6 * time.Second},    // failed there: the others' median
-		{"solaris", Estimate{Wall: 12 * time.Millisecond, Peak: 900, Need: Need{High: 100}}, 3 * time.Second},
+		{"windows", Estimate{Wall: 3 * time.Millisecond, Peak: 50, Need: Need{High: 50}}, 5 * time.Second},                   // skipped there
+		{"arm", Estimate{Wall: 12*time.Millisecond + 500*time.Microsecond, Peak: 50, Need: Need{High: 50}}, 6 * time.Second}, // failed there: what the others take
+		{"solaris", Estimate{Wall: 12*time.Millisecond + 500*time.Microsecond, Peak: 900, Need: Need{High: 100}}, 3500 * time.Millisecond},
 	} {
 		e := h.Estimator(c.runner)
 		if got := e.Tests([]NodeID{"a.py::t"})[0]; got != c.want {
