@@ -103,7 +103,7 @@ func TestOutOfMemory(t *testing.T) {
 		t.Errorf("with a history it took %d MiB, want at most %d\n%s", used.Peak/mib, most/mib, out)
 	}
 	results := readTestResults(t, filepath.Join(dir, "second", "wcshard-results-all-1.jsonl"))
-	span, best := spanOf(results), oracle(results, most)
+	span, best := spanOf(results), oracle(results, limit)
 	t.Logf("with a history: peak %d MiB, %.2f s, an oracle takes at least %.2f s", used.Peak/mib, span.Seconds(), best.Seconds())
 	if long() && float64(best) < 0.9*float64(span) {
 		t.Errorf("it took %s, an oracle takes %s", span, best)
@@ -147,19 +147,16 @@ func spanOf(results *timing.Results) time.Duration {
 }
 
 // oracle is a lower bound of the time that any schedule takes, who knew all
-// times and needs and never passes the memory that wcshard may not pass either:
-// all tests over all workers; time and memory as an area over what is there
-// beside the floors of the workers and of their controller, which loads what
-// they load; and one after another the tests of which no two fit together.
+// times and needs: all tests over all workers; time and memory as an area over
+// what is there beside the workers' floors; and one after another the tests of
+// which no two fit together.
 func oracle(results *timing.Results, memory int64) time.Duration {
 	floors := map[string]int64{}
-	room, controller := memory, memory
+	room := memory
 	for _, w := range results.Workers {
 		floors[w.Worker] = w.Floor
 		room -= w.Floor
-		controller = min(controller, w.Floor)
 	}
-	room -= controller
 	var work, serial time.Duration
 	area := 0.0
 	type test struct {

@@ -438,6 +438,9 @@ class Schedule:
                 if not self.fits(sequence[-1], room):
                     lone = sequence[-1]
                 room = room.after(self.kept(sequence[-1]))
+                if self.done_here(worker, sequence[-1]):
+                    close = True
+                    break
             tests = self.take(worker, sequence, room)
             if not tests:
                 close = wanted > 1 and self.nothing_for(worker)
@@ -471,6 +474,16 @@ class Schedule:
         if len(sequence) < self.ahead(worker):
             return True
         return self.is_heavy(sequence[-1]) and self.is_quick(worker, sequence[-2]) and not self.is_heavy(sequence[-2])
+
+    def done_here(self, worker: Worker, last: int) -> bool:
+        """Report whether a worker may be told that nothing comes behind a heavy
+        test, so that this starts: where nothing else is left to be parked, and
+        idle workers can take the heavy tests that remain, one each. Behind this
+        one, a heavy test would have to wait for its worker."""
+        if self.light or worker.own or not self.heavy or not self.is_heavy(last):
+            return False
+        idle = [w for w in self.workers.values() if w is not worker and w.open and len(w.sent) < 2 and not w.own]
+        return len(self.heavy) <= len([w for w in idle if not any(map(self.is_heavy, w.sent))])
 
     def is_heavy(self, test: int) -> bool:
         return bool(self.needs) and self.need(test) > self.share
@@ -552,7 +565,7 @@ class Schedule:
         scarce = self.spare <= len(self.heavy)
         if early or (scarce and not quick):
             return self.choose_filler() or self.choose_light(room)
-        return None if scarce and self.plain == len(self.light) else self.choose_light(room)
+        return self.choose_light(room, needy=scarce)
 
     def fitting(self, room: Room) -> int:
         """Return the place of the most needy of the heavy units that fit, as
@@ -589,12 +602,14 @@ class Schedule:
             self.heavy[head][3].passed += 1
         return unit
 
-    def choose_light(self, room: Room) -> Unit | None:
-        """Take the first light unit that fits; a look at some of them must do.
-        Of the last ones that need nothing it leaves a test for each heavy
-        unit, to be parked."""
+    def choose_light(self, room: Room, needy: bool = False) -> Unit | None:
+        """Take the first light unit, or the first that needs memory, that
+        fits; a look at some of them must do. Of the last ones that need nothing
+        it leaves a test for each heavy unit, to be parked."""
+        if needy and self.plain == len(self.light):
+            return None
         for i, unit in zip(range(LOOK), self.light):
-            if self.fits(unit.tests[0], room):
+            if (unit.need or not needy) and self.fits(unit.tests[0], room):
                 left = self.spare - len(unit.tests)
                 if not unit.need and left < len(self.heavy):
                     self.split(i, len(unit.tests) - (len(self.heavy) - left))

@@ -7,7 +7,7 @@ def test_before(n, work):
 
 
 def test_heavy(take):
-    take(950)
+    take(1010)
 
 
 @pytest.mark.parametrize("n", range(8))

@@ -7,7 +7,7 @@ def test_before(n, work):
 
 
 def test_heavy(take):
-    take(850)
+    take(930)
 
 
 @pytest.mark.parametrize("n", range(8))

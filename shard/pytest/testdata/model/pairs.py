@@ -1,4 +1,4 @@
-"""A suite of 200 light and 12 heavy tests on four workers, driven by a model of
+"""Suites of 200 light and 12 heavy tests on four workers, driven by a model of
 xdist: prints the least share of the time that no schedule within the same
 memory undercuts. Usage: pairs.py DIRECTORY-OF-schedule.py CASES"""
 
@@ -8,7 +8,10 @@ import sys
 source = pathlib.Path(__file__).with_name("model.py").read_text().removesuffix("main()\n")
 exec(compile(source, "model.py", "exec"))
 
-HEAVY = [1600, 1350, 300, 350, 1150, 450, 1050, 550, 950, 650, 850, 750]  # MiB
+HEAVY = [  # MiB, of each suite
+    [1600, 1350, 300, 350, 1150, 450, 1050, 550, 950, 650, 850, 750],
+    [1600, 1350, 300, 350, 1150, 450, 1050, 550, 1010, 650, 930, 750],
+]
 LIGHT = [25, *[16] * 10, 15]  # tests of the same file, 8 of them before the heavy one
 
 
@@ -19,7 +22,7 @@ class Pairs(Case):
         self.floor, self.others, self.budget = 36 * MIB, 60 * MIB, 1920 * MIB
         self.measures, self.blind, self.may_renew, self.groups = True, False, True, set()
         self.needs, self.wall, self.files = {}, [], []
-        for need, light in zip(HEAVY, LIGHT):
+        for need, light in zip(HEAVY[seed % len(HEAVY)], LIGHT):
             first = len(self.wall)
             seconds = [0.011] * 8 + [0.4 + need / 1000] + [0.011] * (light - 8)
             self.wall += [s * self.random.uniform(1, 1.3) for s in seconds]
