@@ -28,7 +28,7 @@ OUTSIDE = "outside-the-workspace"
 def http(url, data=None, method=None, headers=None):
     request = urllib.request.Request(url, data=data, method=method, headers=headers or {})
     request.add_header("Authorization", "Bearer " + os.environ["ACTIONS_RUNTIME_TOKEN"])
-    with urllib.request.urlopen(request) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return response.read()
 
 
