@@ -205,7 +205,7 @@ class Measured(NamedTuple):
 
     def pack(self) -> str:
         """Return it as one string: execnet takes values apart one by one."""
-        numbers = " ".join(map(str, self[:-1]))
+        numbers = "%d %d %d %d %d %d %d %d %d" % self[:-1]
         return f"{numbers} {encode(self.fixtures)}" if self.fixtures else numbers
 
     @classmethod

@@ -24,7 +24,7 @@ def clean(text: str) -> str:
 
 
 def microseconds(seconds: float) -> int:
-    return max(0, round(seconds * 1e6))
+    return round(seconds * 1e6) if seconds > 0 else 0
 
 
 def file_of(nodeid: str) -> str:

@@ -26,7 +26,7 @@ const (
 // memory does not end the quick ones.
 var (
 	sampleCost = credit{left: 15 * time.Millisecond, most: 100 * time.Millisecond, every: 500}
-	shareCost  = credit{left: 35 * time.Millisecond, most: 200 * time.Millisecond, every: 400} // it takes some 25 µs a MiB
+	shareCost  = credit{left: 35 * time.Millisecond, most: 200 * time.Millisecond, every: 600} // it takes some 25 µs a MiB
 )
 
 // credit is CPU time that may be spent: what there is at first, and one part in

@@ -231,7 +231,6 @@ class Scheduler:
             except OSError:
                 pass  # it died, and xdist is about to say so
 
-
     def note_crowding(self) -> None:
         """Say where memory was too little for tests to run beside each other."""
         plan, budget = self.plan, gib(self.plan.budget)

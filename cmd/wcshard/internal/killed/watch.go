@@ -16,7 +16,7 @@ import (
 const (
 	calm       = 100 * time.Millisecond
 	alert      = 30 * time.Millisecond
-	calmShare  = 500
+	calmShare  = 700
 	alertShare = 20
 )
 
