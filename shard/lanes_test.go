@@ -40,7 +40,7 @@ func TestUnits(t *testing.T) {
 		{
 			"a session fixture of two files is made once, not on both workers",
 			Suite{
-				Setups: []Setup{{"session ::db", 60 * time.Millisecond}},
+				Setups: []Setup{{ID: "session ::db", Cost: 60 * time.Millisecond}},
 				Tests:  []Test{needs(test("a.py::x", 10), 0), needs(test("b.py::x", 10), 0), test("c.py::x", 50), test("d.py::x", 30)},
 			},
 			Fleet{Shards: 1, CPUs: 2},
@@ -50,7 +50,7 @@ func TestUnits(t *testing.T) {
 		{
 			"a file is parted by its class fixtures, not test by test",
 			Suite{
-				Setups: []Setup{{"class a.py::A::f", 40 * time.Millisecond}, {"class a.py::B::f", 40 * time.Millisecond}},
+				Setups: []Setup{{ID: "class a.py::A::f", Cost: 40 * time.Millisecond}, {ID: "class a.py::B::f", Cost: 40 * time.Millisecond}},
 				Tests: []Test{
 					needs(test("a.py::A::1", 10), 0), needs(test("a.py::A::2", 5), 0), needs(test("a.py::A::3", 5), 0),
 					needs(test("a.py::B::1", 10), 1), needs(test("a.py::B::2", 5), 1), needs(test("a.py::B::3", 5), 1),
@@ -77,7 +77,7 @@ func TestUnits(t *testing.T) {
 		{
 			"many tests, whose set-ups cost little, go where there is room",
 			Suite{
-				Setups: []Setup{{"a.py", time.Millisecond}},
+				Setups: []Setup{{ID: "a.py", Cost: time.Millisecond}},
 				Tests:  needingAll(tests("a.py", 100, 10), 0),
 			},
 			Fleet{Shards: 1, CPUs: 4},
@@ -106,7 +106,7 @@ func needingAll(tests []Test, setups ...int) []Test {
 // it takes to run those tests within the bound.
 func TestDearSession(t *testing.T) {
 	for workers, jobs := range map[int]int{1: 1, 2: 2, 4: 3} {
-		s := Suite{Setups: []Setup{{"session ::model", time.Minute}}}
+		s := Suite{Setups: []Setup{{ID: "session ::model", Cost: time.Minute}}}
 		for f := range 60 {
 			list := tests(fmt.Sprintf("test_%02d.py", f), 10, 500)
 			if f%6 == 0 {
@@ -139,7 +139,7 @@ func TestBoundWithWorkers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := Suite{Base: time.Duration(rapid.IntRange(0, 20).Draw(t, "base")) * time.Millisecond}
 		for k := range rapid.IntRange(0, 4).Draw(t, "setups") {
-			s.Setups = append(s.Setups, Setup{fmt.Sprintf("s%d", k), time.Duration(rapid.IntRange(0, 60).Draw(t, "cost")) * time.Millisecond})
+			s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("s%d", k), Cost: time.Duration(rapid.IntRange(0, 60).Draw(t, "cost")) * time.Millisecond})
 		}
 		n := rapid.IntRange(1, 7).Draw(t, "tests")
 		for k := range n {
@@ -205,4 +205,26 @@ func TestUnitsAreWhole(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Each worker imports the files of its job before the first test, whichever it
+// will run: no division of the tests saves that.
+func TestImportsOfWorkers(t *testing.T) {
+	s := Suite{Base: 100 * time.Millisecond, Setups: []Setup{
+		{ID: "a.py", Cost: 20 * time.Millisecond, Import: true},
+		{ID: "import numpy", Cost: 300 * time.Millisecond, Import: true},
+		{ID: "module b.py::model", Cost: 40 * time.Millisecond},
+	}}
+	for _, x := range []struct {
+		id     string
+		setups []int
+	}{{"a.py::x", []int{0, 1}}, {"a.py::y", []int{0, 1}}, {"b.py::x", []int{2}}, {"b.py::y", []int{2}}} {
+		s.Tests = append(s.Tests, Test{ID: timing.NodeID(x.id), Setups: x.setups, Estimate: timing.Estimate{Wall: 50 * time.Millisecond}})
+	}
+	for workers, want := range map[int]time.Duration{1: 660 * time.Millisecond, 2: 560 * time.Millisecond} {
+		p := mustPack(t, s, Fleet{Shards: 1, Workers: workers, CPUs: workers})
+		if p.Makespan != want {
+			t.Errorf("with %d workers the job takes %v, want %v", workers, p.Makespan, want)
+		}
+	}
 }

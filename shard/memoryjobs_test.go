@@ -39,7 +39,7 @@ func TestMemoryJobs(t *testing.T) {
 	multisite := module("tests/test_multisite.py", nil, 717, 100, 90, 80, 70, 40, 20, 14)
 	small := module("tests/test_ensemble.py", nil, 60, 30)
 	pool := tests("tests/test_a.py", 40, 1000)
-	dear := []Setup{{"module x::big", 100 * time.Second}}
+	dear := []Setup{{ID: "module x::big", Cost: 100 * time.Second}}
 	byParameter := []Test{
 		{ID: "m.py::a[1]", Order: 1, Memory: true}, {ID: "m.py::b[1]", Order: 2, Memory: true},
 		{ID: "m.py::a[2]", Order: 3, Memory: true}, {ID: "m.py::b[2]", Order: 4, Memory: true},

@@ -155,7 +155,7 @@ func TestPack(t *testing.T) {
 			"set-ups count once a shard, and keep a file whole that costs more cut",
 			Suite{
 				Base:   time.Second,
-				Setups: []Setup{{"a.py", 100 * time.Millisecond}},
+				Setups: []Setup{{ID: "a.py", Cost: 100 * time.Millisecond}},
 				Tests:  []Test{needs(test("a.py::x", 10), 0), needs(test("a.py::y", 10), 0), test("b.py::x", 30), test("b.py::y", 20)},
 			},
 			Fleet{Shards: 2},
@@ -164,7 +164,7 @@ func TestPack(t *testing.T) {
 		{
 			"a file a little too long is not cut through a fixture that costs more",
 			Suite{
-				Setups: []Setup{{"module a.py::model", 80 * time.Millisecond}},
+				Setups: []Setup{{ID: "module a.py::model", Cost: 80 * time.Millisecond}},
 				Tests: slices.Concat(
 					[]Test{needs(test("a.py::1", 1), 0), needs(test("a.py::2", 1), 0), needs(test("a.py::3", 1), 0)},
 					tests("b.py", 10, 8), tests("c.py", 10, 8)),
@@ -175,7 +175,7 @@ func TestPack(t *testing.T) {
 		{
 			"a file with a fixture for each class is cut between classes",
 			Suite{
-				Setups: []Setup{{"class a.py::A::f", 30 * time.Millisecond}, {"class a.py::B::f", 30 * time.Millisecond}},
+				Setups: []Setup{{ID: "class a.py::A::f", Cost: 30 * time.Millisecond}, {ID: "class a.py::B::f", Cost: 30 * time.Millisecond}},
 				Tests:  []Test{needs(test("a.py::A::1", 5), 0), needs(test("a.py::A::2", 5), 0), needs(test("a.py::A::3", 5), 0), needs(test("a.py::B::1", 5), 1), needs(test("a.py::B::2", 5), 1), needs(test("a.py::B::3", 5), 1)},
 			},
 			Fleet{Shards: 2},
@@ -184,7 +184,7 @@ func TestPack(t *testing.T) {
 		{
 			"tests that share a costly session fixture meet in one shard",
 			Suite{
-				Setups: []Setup{{"session ::model", 60 * time.Millisecond}},
+				Setups: []Setup{{ID: "session ::model", Cost: 60 * time.Millisecond}},
 				Tests: slices.Concat(
 					[]Test{needs(test("a.py::x", 5), 0), needs(test("b.py::x", 5), 0), needs(test("c.py::x", 5), 0), needs(test("d.py::x", 5), 0)},
 					tests("e.py", 1, 75), tests("f.py", 1, 70), tests("g.py", 2, 3)),
@@ -344,7 +344,7 @@ func TestBound(t *testing.T) {
 		want  time.Duration
 	}{
 		{"a fair share", Suite{Base: time.Second, Tests: tests("a.py", 12, 10)}, Fleet{Shards: 2, CPUs: 2}, 1030 * time.Millisecond},
-		{"the longest test with its set-ups", Suite{Setups: []Setup{{"a.py", 7 * time.Millisecond}}, Tests: []Test{{ID: "a.py::x", Setups: []int{0}, Estimate: timing.Estimate{Wall: 30 * time.Millisecond}}, test("b.py::x", 1)}}, Fleet{Shards: 2}, 37 * time.Millisecond},
+		{"the longest test with its set-ups", Suite{Setups: []Setup{{ID: "a.py", Cost: 7 * time.Millisecond}}, Tests: []Test{{ID: "a.py::x", Setups: []int{0}, Estimate: timing.Estimate{Wall: 30 * time.Millisecond}}, test("b.py::x", 1)}}, Fleet{Shards: 2}, 37 * time.Millisecond},
 		{"three equal tests on two machines", Suite{Tests: tests("a.py", 3, 10)}, Fleet{Shards: 2}, 20 * time.Millisecond},
 		{"a memory module is one piece", Suite{Tests: append(tests("a.py", 3, 10), memory)}, Fleet{Shards: 2}, 500 * time.Millisecond},
 	} {
@@ -361,7 +361,7 @@ func drawSuite(t *rapid.T) Suite {
 		Floor: int64(rapid.IntRange(0, 300).Draw(t, "floor")) << 20, Controller: int64(rapid.IntRange(0, 200).Draw(t, "controller")) << 20,
 	}
 	for k := range rapid.IntRange(0, 6).Draw(t, "setups") {
-		s.Setups = append(s.Setups, Setup{fmt.Sprintf("s%d", k), time.Duration(rapid.IntRange(0, 30_000).Draw(t, "cost")) * time.Microsecond})
+		s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("s%d", k), Cost: time.Duration(rapid.IntRange(0, 30_000).Draw(t, "cost")) * time.Microsecond})
 	}
 	before := rapid.OneOf(rapid.Just(0), rapid.IntRange(0, 6))
 	for k := range rapid.IntRange(1, 60).Draw(t, "tests") {
@@ -665,10 +665,10 @@ func TestPackSetupsAgainstBruteForce(t *testing.T) {
 		files, n := 1+r.IntN(5), 2+r.IntN(3)
 		var s Suite
 		for f := range files {
-			s.Setups = append(s.Setups, Setup{fmt.Sprintf("f%d.py", f), time.Duration(r.IntN(20)) * time.Millisecond})
+			s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("f%d.py", f), Cost: time.Duration(r.IntN(20)) * time.Millisecond})
 		}
 		for k := range 2 {
-			s.Setups = append(s.Setups, Setup{fmt.Sprintf("session ::s%d", k), time.Duration(r.IntN(60)) * time.Millisecond})
+			s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("session ::s%d", k), Cost: time.Duration(r.IntN(60)) * time.Millisecond})
 		}
 		for k := range 4 + r.IntN(7) {
 			f := r.IntN(files)
@@ -708,7 +708,7 @@ func TestPackCrowds(t *testing.T) {
 	}
 	// Three jobs are full with 400 ms of a.py's import and 600 of its tests each,
 	// a fourth with two files that share a fixture.
-	s := Suite{Setups: []Setup{{"a.py", 400 * time.Millisecond}, {"session ::s", 500 * time.Millisecond}}}
+	s := Suite{Setups: []Setup{{ID: "a.py", Cost: 400 * time.Millisecond}, {ID: "session ::s", Cost: 500 * time.Millisecond}}}
 	crowd(&s, "a.py", 90, 20, 0)
 	crowd(&s, "b.py", 5, 50, 1)
 	crowd(&s, "c.py", 5, 50, 1)

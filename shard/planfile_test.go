@@ -27,7 +27,7 @@ func samplePlan(t testing.TB) *Plan {
 	s := Suite{
 		Base:  1200 * time.Millisecond,
 		Floor: 100 << 20, Controller: 60 << 20,
-		Setups: []Setup{{"tests/test_a.py", 30 * time.Millisecond}},
+		Setups: []Setup{{ID: "tests/test_a.py", Cost: 30 * time.Millisecond}},
 		Tests: []Test{
 			{ID: "tests/test_a.py::test_x[a::b]", Setups: []int{0}, Estimate: timing.Estimate{Wall: 10 * time.Millisecond}},
 			{ID: "tests/test_a.py::TestC::test_y[ ]\"\\\n\t<&>]", Setups: []int{0}, Estimate: timing.Estimate{Wall: 20 * time.Millisecond, Rung: timing.Sibling}},

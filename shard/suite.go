@@ -58,11 +58,12 @@ func (s *Suite) LimitNeeds(more func(file string) time.Duration) {
 }
 
 // Setup is work done once for each worker that runs any of the tests that need
-// it: the import of a file, or one instance of a fixture whose scope is above
-// function.
+// it: the import of a file or of libraries that files share, or one instance of a
+// fixture whose scope is above function.
 type Setup struct {
-	ID   string        // a file's path for an import; "module tests/test_a.py::model" for a fixture
-	Cost time.Duration // set-up and teardown
+	ID     string        // a file's path, "import numpy.linalg", or "module tests/test_a.py::model" for a fixture
+	Cost   time.Duration // set-up and teardown
+	Import bool          // each worker of a job that runs any of the tests pays it, before its first test
 }
 
 // Fleet says how many runners of which kind there are.

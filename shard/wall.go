@@ -14,12 +14,15 @@ const maxWorkers = 4096
 // plan on every machine.
 const scheduleEffort = 20_000_000
 
-// A runner foresees how a shard runs.
+// A runner foresees how a shard runs. Its sequence has no imports among the
+// set-ups: each worker pays all of its job's before the first test, whichever
+// tests it will run.
 type runner struct {
 	*sequence
-	spans []bool
-	seen  []uint32 // by worker and set-up: the last run that had it there
-	epoch uint32
+	imports []int64 // by set-up
+	spans   []bool
+	seen    []uint32 // by worker and set-up: the last run that had it there
+	epoch   uint32
 
 	work     int   // looks at lanes and units that schedules within memory may still take
 	laneWork int   // and what may still go into dividing jobs over their workers
@@ -30,7 +33,15 @@ type runner struct {
 }
 
 func newRunner(q *sequence) *runner {
-	return &runner{sequence: q, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
+	own := *q
+	own.setup = slices.Clone(q.setup)
+	imports := make([]int64, len(q.setup))
+	for s := range imports {
+		if q.suite.Setups[s].Import {
+			imports[s], own.setup[s] = q.setup[s], 0
+		}
+	}
+	return &runner{sequence: &own, imports: imports, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
 }
 
 // A stretch is a piece in the making.
@@ -48,7 +59,7 @@ type stretch struct {
 func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) Shard {
 	pieces := r.stretches(tests, cut)
 	workers, wall, use := r.staff(pieces, tests, workers, budget)
-	s := Shard{Workers: workers, Wall: duration(r.base + wall), Floor: r.suite.Floor, Budget: budget}
+	s := Shard{Workers: workers, Wall: duration(r.base + r.once(r.imports, tests) + wall), Floor: r.suite.Floor, Budget: budget}
 	for _, p := range tests {
 		s.Basis.count(r.test(p).Estimate.Rung)
 	}
@@ -517,11 +528,19 @@ func (r *runner) needy(pieces []stretch) bool {
 
 // load returns the time that one worker takes for some tests.
 func (q *sequence) load(tests []int32) int64 {
+	sum := q.once(q.setup, tests)
+	for _, p := range tests {
+		sum += q.cost[p]
+	}
+	return sum
+}
+
+// once returns what all set-ups of some tests cost together.
+func (q *sequence) once(costs []int64, tests []int32) int64 {
 	sum := int64(0)
 	seen := map[int]bool{}
 	var last []int
 	for _, p := range tests {
-		sum += q.cost[p]
 		needs := q.test(p).Setups
 		if len(needs) == 0 || len(last) == len(needs) && &last[0] == &needs[0] {
 			continue
@@ -530,7 +549,7 @@ func (q *sequence) load(tests []int32) int64 {
 		for _, s := range needs {
 			if !seen[s] {
 				seen[s] = true
-				sum += q.setup[s]
+				sum += costs[s]
 			}
 		}
 	}

@@ -507,6 +507,12 @@ func (e *Estimator) File(file string) time.Duration {
 	return e.orRelatives(fileKind, file, func(string) string { return "" }, func(s *sample) int64 { return s.setup })
 }
 
+// Library returns the time that the import of a library takes, without other
+// libraries; 0 where it is not known.
+func (e *Estimator) Library(name string) time.Duration {
+	return time.Duration(e.shared(fixtureKind, LibraryPrefix+name, func(s *sample) int64 { return s.setup })) * time.Microsecond
+}
+
 // Fixture returns the time that one instance of a fixture takes, set-up and
 // teardown. An unknown instance takes the median over the fixtures of the same
 // scope and name in other places or with other parameters, else 0.

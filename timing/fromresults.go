@@ -196,8 +196,12 @@ func (b *builder) workers(src int32, r *Results) {
 		}
 		floor = max(floor, w.Floor)
 	}
-	for file, costs := range imports {
-		b.add(fileKind, file, sample{source: src, setup: median(costs)})
+	for name, costs := range imports {
+		kind := fileKind
+		if strings.HasPrefix(name, LibraryPrefix) {
+			kind = fixtureKind
+		}
+		b.add(kind, name, sample{source: src, setup: median(costs)})
 	}
 	for _, m := range r.Memory {
 		if xdist && m.Worker == "main" && len(r.Killed) == 0 { // otherwise it may have run a killed test again

@@ -95,12 +95,16 @@ type FixtureResult struct {
 	Teardown time.Duration
 }
 
+// LibraryPrefix goes before the names of libraries where they stand beside files
+// or fixtures: "import scipy.stats".
+const LibraryPrefix = "import "
+
 // WorkerResult is what one worker process paid before its first test.
 type WorkerResult struct {
 	Worker  string
 	Startup time.Duration            // from process start to the start of collection: interpreter, pytest, plugins, conftest
 	Collect time.Duration            // whole collection, imports included
-	Imports map[string]time.Duration // by file
+	Imports map[string]time.Duration // by file, and by library after LibraryPrefix: of each without the libraries inside
 	PID     int                      // 0 where unknown
 	Floor   int64                    // resident memory after collection, bytes
 	Tail    time.Duration            // mean time a test's protocol goes on after its teardown report; 0 until the worker ended

@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +27,7 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	if c.Collector.Pytest != "" {
 		setups.dynamic = dynamicFixtures(c, known)
 	}
+	setups.libraries = sharedLibraries(c, known)
 	suite := shard.Suite{
 		Tests: make([]shard.Test, len(ids)),
 		Base:  known.Session(cmp.Or(fleet.Workers, fleet.CPUs)),
@@ -89,6 +92,71 @@ type setups struct {
 	// Fixtures that tests ask for while they run, by file or class. Which of its
 	// tests do is not known: all of them are taken to.
 	dynamic map[string][]string
+
+	libraries map[string][]shard.Setup // by file
+}
+
+// leastImport is what libraries must take together that the same files need, to
+// be a set-up.
+const leastImport = 2 * time.Millisecond
+
+// sharedLibraries returns what the imports of each file's libraries take. Those
+// that the same files need are one set-up, under the name of the dearest.
+func sharedLibraries(c *pytest.Collection, known *timing.Estimator) map[string][]shard.Setup {
+	number := map[*string]int{} // of lists, by their first element: files share them
+	var files [][]string        // by list
+	users := map[string][]int{} // lists by library
+	for _, file := range slices.Sorted(maps.Keys(c.Libraries)) {
+		list := c.Libraries[file]
+		if len(list) == 0 {
+			continue
+		}
+		n, ok := number[&list[0]]
+		if !ok {
+			n = len(files)
+			number[&list[0]] = n
+			files = append(files, nil)
+			for _, name := range list {
+				users[name] = append(users[name], n)
+			}
+		}
+		files[n] = append(files[n], file)
+	}
+	type group struct {
+		users   []int
+		setup   shard.Setup
+		dearest time.Duration // of its libraries
+	}
+	groups := map[string]*group{}
+	for _, name := range slices.Sorted(maps.Keys(users)) {
+		cost := known.Library(name)
+		if cost <= 0 {
+			continue
+		}
+		key := fmt.Sprint(users[name])
+		g := groups[key]
+		if g == nil {
+			g = &group{users: users[name], setup: shard.Setup{Import: true}}
+			groups[key] = g
+		}
+		if cost > g.dearest {
+			g.setup.ID, g.dearest = timing.LibraryPrefix+name, cost
+		}
+		g.setup.Cost += cost
+	}
+	byFile := map[string][]shard.Setup{}
+	for _, key := range slices.Sorted(maps.Keys(groups)) {
+		g := groups[key]
+		if g.setup.Cost < leastImport {
+			continue
+		}
+		for _, n := range g.users {
+			for _, file := range files[n] {
+				byFile[file] = append(byFile[file], g.setup)
+			}
+		}
+	}
+	return byFile
 }
 
 // dynamicFixtures finds the fixtures of a file or class that no test names.
@@ -134,15 +202,18 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 	}
 	list, ok := s.lists[key]
 	if !ok {
-		list = s.add(list, file, s.known.File)
+		list = s.add(list, shard.Setup{ID: file, Import: true}, s.known.File)
+		for _, library := range s.libraries[file] {
+			list = s.add(list, library, func(string) time.Duration { return library.Cost })
+		}
 		for _, fixture := range test.Fixtures {
-			list = s.add(list, fixture, s.known.Fixture)
+			list = s.add(list, shard.Setup{ID: fixture}, s.known.Fixture)
 		}
 		for _, fixture := range s.dynamic[file] {
-			list = s.add(list, fixture, s.known.Fixture)
+			list = s.add(list, shard.Setup{ID: fixture}, s.known.Fixture)
 		}
 		for _, fixture := range s.dynamic[class] {
-			list = s.add(list, fixture, s.known.Fixture)
+			list = s.add(list, shard.Setup{ID: fixture}, s.known.Fixture)
 		}
 		slices.Sort(list)
 		list = slices.Compact(list)
@@ -151,15 +222,15 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 	return list
 }
 
-func (s *setups) add(list []int, id string, cost func(string) time.Duration) []int {
-	i, ok := s.index[id]
+func (s *setups) add(list []int, setup shard.Setup, cost func(id string) time.Duration) []int {
+	i, ok := s.index[setup.ID]
 	if !ok {
 		i = -1
-		if c := cost(id); c > 0 {
+		if setup.Cost = cost(setup.ID); setup.Cost > 0 {
 			i = len(s.all)
-			s.all = append(s.all, shard.Setup{ID: id, Cost: c})
+			s.all = append(s.all, setup)
 		}
-		s.index[id] = i
+		s.index[setup.ID] = i
 	}
 	if i < 0 {
 		return list

@@ -8,8 +8,9 @@ import time
 from typing import Any, Generator
 
 import pytest
+from wcshard_importing import Importing
 from wcshard_measuring import Fixtures, is_parameter, process_start
-from wcshard_results import Stream, clean, encode, file_of, microseconds, relative
+from wcshard_results import IDS_A_LINE, Stream, clean, encode, file_of, microseconds, relative
 from wcshard_workers import xdist_group, xdist_version
 
 VERSION = 1
@@ -25,7 +26,8 @@ class Common:
         self.born = process_start()
         self.collection_start = time.perf_counter()
         self.collection_end = self.collection_start
-        self.imports: dict[str, float] = {}
+        self.imports: dict[str, float] = {}  # seconds by file, without the libraries that it imports
+        self.importing = Importing(edges=settings["mode"] == "collect")
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -92,11 +94,15 @@ class Common:
         own = "::" in collector.nodeid or (
             isinstance(collector, pytest.File) and not isinstance(collector, pytest.Package)
         )
+        if not own:
+            yield
+            return
+        name = clean(file_of(collector.nodeid))
         start = time.perf_counter()
+        self.importing.begin(name)
         yield
-        if own:
-            name = clean(file_of(collector.nodeid))
-            self.imports[name] = self.imports.get(name, 0.0) + time.perf_counter() - start
+        took = time.perf_counter() - start - self.importing.end()
+        self.imports[name] = self.imports.get(name, 0.0) + took
 
 
 class Collecting(Common):
@@ -156,6 +162,7 @@ class Collecting(Common):
         for i in range(0, len(items), 1000):
             lines = [encode(self.describe(item)) + "\n" for item in items[i : i + 1000]]
             os.write(self.stream.fd, "".join(lines).encode())
+        self.write_libraries()
         for text in self.notes:
             self.stream.write({"t": "note", "text": text})
         self.stream.write(
@@ -165,6 +172,16 @@ class Collecting(Common):
                 "startup_us": microseconds(self.collection_start - self.born),
             }
         )
+
+    def write_libraries(self) -> None:
+        """Write which files import the same libraries."""
+        files: dict[tuple[str, ...], list[str]] = {}
+        for file, libraries in self.importing.needed().items():
+            if libraries:
+                files.setdefault(tuple(map(clean, libraries)), []).append(file)
+        for found, names in files.items():
+            for i in range(0, len(names), IDS_A_LINE):
+                self.stream.write({"t": "imports", "libraries": found, "files": names[i : i + IDS_A_LINE]})
 
     @staticmethod
     def describe(item: pytest.Item) -> dict[str, Any]:

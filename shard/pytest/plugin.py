@@ -242,7 +242,7 @@ class Running(Common):
             "collect_us": microseconds(self.collection_end - self.collection_start),
             "floor": self.floor,
             "pid": os.getpid(),
-            "imports_us": {file: microseconds(s) for file, s in self.imports.items()},
+            "imports_us": {name: microseconds(s) for name, s in self.costs().items()},
             "missing": self.missing,
             "extra": self.extra,
             "groups": self.groups,
@@ -254,6 +254,11 @@ class Running(Common):
                 json.dump(report, file)
         else:
             self.write_collection(report)
+
+    def costs(self) -> dict[str, float]:
+        """Return the seconds that each file and each library took to import."""
+        libraries = {f"import {clean(name)}": s for name, s in self.importing.took.items() if s >= 1e-3}
+        return {**self.imports, **libraries}
 
     def exchange_file(self, worker: str) -> str:
         return os.path.join(self.exchange, f"collected-{worker}.json")

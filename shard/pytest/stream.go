@@ -25,7 +25,8 @@ const maxLine = 16 << 20
 // Collection is what pytest collected.
 type Collection struct {
 	Tests     []CollectedTest          // in running order
-	Files     map[string]time.Duration // time to import and collect each file, whole microseconds
+	Files     map[string]time.Duration // time to import and collect each file, without the libraries that it imports, whole microseconds
+	Libraries map[string][]string      // what each file imports, by itself or by way of others: the first two parts of modules' names, "scipy.stats", sorted; files may share the slices
 	Collector shard.Collector          // Args is what the caller passed
 	Startup   time.Duration            // interpreter, plugins and conftest, before collection
 	Collect   time.Duration            // the whole collection, Files included
@@ -64,6 +65,8 @@ type event struct {
 	Markers   json.RawMessage `json:"markers"`
 	Group     string          `json:"group"`
 	Fixtures  json.RawMessage `json:"fixtures"`
+	Libraries []string        `json:"libraries"`
+	Files     []string        `json:"files"`
 	Text      string          `json:"text"`
 	CollectUS int64           `json:"collect_us"`
 	StartupUS int64           `json:"startup_us"`
@@ -153,6 +156,13 @@ func (p *parser) read(line []byte) error {
 	switch e.T {
 	case "file":
 		c.Files[e.File] += microseconds(e.ImportUS)
+	case "imports":
+		if c.Libraries == nil {
+			c.Libraries = map[string][]string{}
+		}
+		for _, file := range e.Files {
+			c.Libraries[file] = e.Libraries
+		}
 	case "test":
 		return p.readTest(e)
 	case "note":
@@ -161,7 +171,7 @@ func (p *parser) read(line []byte) error {
 		c.Collect, c.Startup = microseconds(e.CollectUS), microseconds(e.StartupUS)
 		p.ended = true
 	default:
-		return fmt.Errorf("a line of type %q, want file, test, note or end", e.T)
+		return fmt.Errorf("a line of type %q, want file, imports, test, note or end", e.T)
 	}
 	return nil
 }

@@ -1,0 +1,144 @@
+"""What files import beside each other: what they share is imported once a
+worker, by whichever file comes first. PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import time
+from typing import Any, Iterable
+
+SLOW = 1e-4  # seconds: what is faster counts to who imports it
+OURS = frozenset(["_pytest", "pluggy", "pytest"])  # there before any file
+STANDARD = getattr(sys, "stdlib_module_names", frozenset()) | OURS
+
+# Under this name warnings do not take the frame of the hook for the importer's,
+# as with importlib's own frames: filters go by the module that is to blame.
+FRAME = "<frozen importlib._bootstrap>"
+HOOK = """
+def make(original, modules, enter, leave):
+    def __import__(name, globals=None, locals=None, fromlist=(), level=0):
+        __tracebackhide__ = True
+        if level == 0 and name not in modules:
+            # Packages first, each by itself, as the original does at once.
+            parent = name if fromlist else name.rpartition(".")[0]
+            if parent and parent not in modules:
+                __import__(parent, globals, locals)
+        start = enter()
+        try:
+            return original(name, globals, locals, fromlist, level)
+        finally:
+            leave(start, name, globals, fromlist, level)
+    return __import__
+"""
+
+
+class Importing:
+    """Watches the import statements that run while test files are imported.
+
+    A library is the first two parts of a module's name: those of larger
+    packages, such as scipy.stats, are imported apart from each other."""
+
+    def __init__(self, edges: bool = False) -> None:
+        self.took: dict[str, float] = {}  # seconds by library, without the libraries inside
+        self.direct: dict[str, set[str]] = {}  # libraries by file
+        self.edges: dict[str, set[str]] | None = {} if edges else None  # libraries by library
+        self.stack: list[float] = []  # what ran inside each statement
+        self.spent = 0.0  # in all statements of the current file
+        self.file = ""
+        scope: dict[str, Any] = {}
+        exec(compile(HOOK, FRAME, "exec"), scope)
+        self.make = scope["make"]
+        self.original: Any = None
+        self.hook: Any = None
+
+    def begin(self, file: str) -> None:
+        """A file is being collected from now on."""
+        self.file = file
+        self.spent = 0.0
+        self.stack.clear()
+        self.original = builtins.__import__
+        self.hook = builtins.__import__ = self.make(self.original, sys.modules, self.enter, self.leave)
+
+    def end(self) -> float:
+        """The file has been collected. Return how many seconds of that were
+        libraries."""
+        if builtins.__import__ is self.hook:  # else the file has put its own around it
+            builtins.__import__ = self.original
+        self.file = ""
+        return self.spent
+
+    def enter(self) -> float:
+        self.stack.append(0.0)
+        return time.perf_counter()
+
+    def leave(self, start: float, name: str, importer: Any, fromlist: Iterable[str], level: int) -> None:
+        took = time.perf_counter() - start
+        inside = self.stack.pop() if self.stack else 0.0
+        if not self.file:
+            return
+        slow = took > SLOW
+        if not slow and self.edges is None:
+            return
+        module = absolute(name, importer, level)
+        for part in fromlist or ():
+            if f"{module}.{part}" in sys.modules:
+                module = f"{module}.{part}"
+                break
+        library = library_of(module)
+        if slow:
+            self.took[library] = self.took.get(library, 0.0) + took - inside
+            if self.stack:
+                self.stack[-1] += took
+            else:
+                self.spent += took
+        if self.edges is not None:
+            if not self.stack:
+                self.direct.setdefault(self.file, set()).add(library)
+            elif importer:
+                self.edges.setdefault(library_of(importer.get("__name__") or ""), set()).add(library)
+
+    def needed(self) -> dict[str, list[str]]:
+        """Return the libraries that each file imports, itself or by way of
+        others, sorted."""
+        assert self.edges is not None
+        names = sorted({*self.edges, *(name for found in [*self.edges.values(), *self.direct.values()] for name in found)})
+        bit = {name: 1 << i for i, name in enumerate(names)}
+        reach = {name: bit[name] for name in names}
+        changed = True
+        while changed:
+            changed = False
+            for name in names:
+                parent = name.partition(".")[0]
+                more = reach[name] | reach.get(parent, 0)
+                for other in self.edges.get(name, ()):
+                    more |= reach[other]
+                changed = changed or more != reach[name]
+                reach[name] = more
+        lists: dict[int, list[str]] = {}  # files that need the same share one
+        found = {}
+        for file, direct in self.direct.items():
+            bits = 0
+            for name in direct:
+                bits |= reach[name] | reach.get(name.partition(".")[0], 0)
+            if bits not in lists:
+                lists[bits] = [name for name in names if bits & bit[name] and name.partition(".")[0] not in STANDARD]
+            found[file] = lists[bits]
+        return found
+
+
+def library_of(module: str) -> str:
+    return ".".join(module.split(".", 2)[:2])
+
+
+def absolute(name: str, importer: Any, level: int) -> str:
+    """Return the full name of a module that is imported relatively."""
+    if level == 0 or not importer:
+        return name
+    package = importer.get("__package__")
+    if package is None:
+        package = importer.get("__name__") or ""
+        if "__path__" not in importer:
+            package = package.rpartition(".")[0]
+    base = package.rsplit(".", level - 1)[0]
+    return f"{base}.{name}" if name else base

@@ -1,0 +1,131 @@
+package pytest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// writeAll writes files, by their paths in a folder.
+func writeAll(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, text)
+	}
+}
+
+// What files import is measured by itself, whichever of them comes first, and
+// collection tells which files need it, by way of others too.
+func TestImports(t *testing.T) {
+	const body = "\n\ndef test_x():\n    pass\n"
+	const slow, part, own = 150 * time.Millisecond, 100 * time.Millisecond, 50 * time.Millisecond
+	sleep := func(d time.Duration) string { return fmt.Sprintf("import time\ntime.sleep(%v)\n", d.Seconds()) }
+	files := map[string]string{
+		"slowlib/__init__.py":      sleep(slow),
+		"slowlib/part/__init__.py": sleep(part) + "from . import deep\nfrom .. import __name__\n",
+		"slowlib/part/deep.py":     "",
+		"via.py":                   "import slowlib.part.deep\n",
+		"test_a.py":                "import slowlib" + body,
+		"test_b.py":                sleep(own) + "from slowlib import part" + body,
+		"test_c.py":                sleep(own) + body,
+		"test_d.py":                "import via, json" + body,
+		"test_e.py":                "import builtins\nreal = builtins.__import__\nbuiltins.__import__ = lambda *a, **k: real(*a, **k)\nimport via" + body,
+	}
+	for _, env := range []string{"old", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir()}
+			writeAll(t, p.dir, files)
+			c := p.collect(t)
+			want := map[string][]string{
+				"test_a.py": {"slowlib"}, "test_b.py": {"slowlib", "slowlib.part"},
+				"test_d.py": {"slowlib", "slowlib.part", "via"}, "test_e.py": {"slowlib", "slowlib.part", "via"},
+			}
+			for file, libraries := range c.Libraries {
+				var ours []string // Python 3.9 does not tell what is of its standard library
+				for _, name := range libraries {
+					if strings.HasPrefix(name, "slowlib") || name == "via" {
+						ours = append(ours, name)
+					}
+				}
+				if !reflect.DeepEqual(ours, want[file]) {
+					t.Errorf("%s needs %q, want %q", file, ours, want[file])
+				}
+				delete(want, file)
+			}
+			if len(want) > 0 {
+				t.Errorf("not told: %v", want)
+			}
+			for _, shard := range []struct {
+				files string
+				want  map[string]time.Duration
+			}{
+				{"abcde", map[string]time.Duration{"import slowlib": slow, "import slowlib.part": part, "test_a.py": 0, "test_b.py": own, "test_c.py": own, "test_d.py": 0}},
+				{"b", map[string]time.Duration{"import slowlib": slow, "import slowlib.part": part, "test_b.py": own}},
+				{"cd", map[string]time.Duration{"import slowlib": slow, "import slowlib.part": part, "test_c.py": own, "test_d.py": 0}},
+				{"a", map[string]time.Duration{"import slowlib": slow, "import slowlib.part": -1, "test_a.py": 0}},
+			} {
+				part := &Collection{Collector: c.Collector}
+				for _, test := range c.Tests {
+					if strings.Contains(shard.files, strings.TrimSuffix(strings.TrimPrefix(test.ID.File(), "test_"), ".py")) {
+						part.Tests = append(part.Tests, test)
+					}
+				}
+				plan, s := one(part, 1, false)
+				r := p.shard(t, c, plan, s).results
+				for name, want := range shard.want {
+					got, known := r.Workers[0].Imports[name]
+					// What sleeps takes longer on a busy machine, never less.
+					if known != (want >= 0) || got < want || got > want+own-10*time.Millisecond && !strings.HasPrefix(name, "import") {
+						t.Errorf("of %s, %s took %v, want %v", shard.files, name, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Whoever imports is to blame for what is said at import, as without wcshard,
+// and errors show nothing of it.
+func TestImportBlame(t *testing.T) {
+	for _, env := range []string{"old", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir()}
+			writeAll(t, p.dir, map[string]string{
+				"pytest.ini":  "[pytest]\nfilterwarnings =\n    error::DeprecationWarning:test_old\n",
+				"old.py":      "import warnings\nwarnings.warn('old is old', DeprecationWarning, stacklevel=2)\n",
+				"test_old.py": "import old\n\n\ndef test_x():\n    pass\n",
+				"bad.py":      "import no_such_module\n",
+				"test_bad.py": "import bad\n",
+			})
+			for _, file := range []string{"test_old.py", "test_bad.py"} {
+				plain := execIn(t, p.dir, testEnv(), p.command, []string{"--collect-only", "-q", file})
+				want, _ := plain.CombinedOutput()
+				_, err := Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Args: []string{file}})
+				var exit *ExitError
+				if !asExit(err, &exit) {
+					t.Fatalf("%s: %v, want the error of\n%s", file, err, want)
+				}
+				for line := range strings.Lines(string(want)) {
+					if strings.HasPrefix(line, "E ") || strings.Contains(line, ".py:") {
+						if !strings.Contains(exit.Output, line) {
+							t.Errorf("%s: no %q in\n%s", file, line, exit.Output)
+						}
+					}
+				}
+				if strings.Contains(exit.Output, "_bootstrap") && !strings.Contains(string(want), "_bootstrap") || strings.Contains(exit.Output, "wcshard") {
+					t.Errorf("%s: the error shows what wraps imports:\n%s\nwant\n%s", file, exit.Output, want)
+				}
+			}
+		})
+	}
+}
