@@ -204,9 +204,11 @@ class Schedule:
         self.expected: list[Any] = []  # in the place of workers that are being started
         for place, tests in enumerate(units):
             number = place * APART
-            self.unit_of.update(dict.fromkeys(tests, number))
-            self.light.append(Unit(tests, number, self.most(tests)))
-            self.count(self.light[-1], 1)
+            for test in tests:
+                self.unit_of[test] = number
+            unit = Unit(tests, number, self.most(tests))
+            self.light.append(unit)
+            self.count(unit, 1)
 
     # What happened.
 
@@ -294,10 +296,10 @@ class Schedule:
     def pending(self) -> bool:
         return self.queued or any(w.sent or w.own for w in self.workers.values())
 
-    def most(self, tests: Iterable[int]) -> int:
+    def most(self, tests: Sequence[int]) -> int:
         if not self.needs:
             return 0
-        return max(self.needs.get(test, NOTHING).need for test in tests)
+        return max([self.needs.get(test, NOTHING).need for test in tests])
 
     def entry(self, unit: Unit) -> tuple[int, int, int, Unit]:
         self.entries += 1
@@ -379,6 +381,8 @@ class Schedule:
         """Take the tests that may have to wait for memory out of a unit of
         mostly others: bound to their place in it, they would find memory free
         by chance only. The others stay together."""
+        if len(unit.tests) == 1:
+            return [unit]
         heavy = [test for test in unit.tests if self.need(test) > self.share // 4]
         if not 0 < 2 * len(heavy) <= len(unit.tests) or unit.number // APART in self.groups:
             return [unit]
@@ -430,6 +434,8 @@ class Schedule:
             return [Order(worker.name, [], True, True)]
         close = False
         lone = None
+        others = [w for w in self.workers.values() if w is not worker]
+        claimed = self.claimed(others)
         while len(sequence) < wanted or (wanted > 1 and self.goes_on(worker, sequence)):
             if sequence:
                 if not self.may_start(sequence, room):
@@ -441,12 +447,16 @@ class Schedule:
                 if self.done_here(worker, sequence[-1]):
                     close = True
                     break
-            tests = self.take(worker, sequence, room)
+            tests = self.take(worker, sequence, room.less(claimed))
             if not tests:
                 close = wanted > 1 and self.nothing_for(worker)
                 self.waiting = self.waiting or not close
                 break
             sequence += tests
+            if self.budget and self.need(sequence[-1]):
+                for other in others:
+                    other.passed += other.turn != NO_TURN
+                claimed = self.claimed(others)
         more = sequence[len(worker.sent) :]
         if len(sequence) > 1 or close:
             worker.turn, worker.passed = NO_TURN, 0
@@ -504,10 +514,7 @@ class Schedule:
         """Take the next test for a worker, one that fits if there is any; with
         no budget, all of its unit. Where none fits, and one must come so that
         the one before it starts, take one that will have to wait."""
-        if self.budget:
-            others = [w for w in self.workers.values() if w is not worker]
-            room = room.less(sum(map(self.claim, others)))  # a test that needs nothing may always be parked
-        unit = next((unit for unit in worker.own if self.fits(unit.tests[0], room)), None)
+        unit = next((unit for unit in worker.own if self.fits(unit.tests[0], room)), None) if worker.own else None
         unit = unit or self.choose(worker, sequence, room)
         if unit is None and (self.alone or (sequence and not self.can_wait(worker, sequence[-1]))):
             unit = worker.own[0] if worker.own else self.least_bad(worker)
@@ -518,9 +525,6 @@ class Schedule:
         if unit in worker.own:
             worker.own.remove(unit)
         test = unit.tests.popleft()
-        if self.need(test):
-            for other in others:
-                other.passed += other.turn != NO_TURN
         if unit.tests:
             worker.own.insert(0, unit)
         return (test,)
@@ -529,6 +533,11 @@ class Schedule:
         """Report whether a parked test may wait until a heavy one fits that
         can run behind it."""
         return bool(self.heavy) and self.is_quick(worker, test) and not self.is_heavy(test)
+
+    def claimed(self, workers: Iterable[Worker]) -> int:
+        """Return what is to be left to what is parked on some workers. A test
+        that needs nothing may always be parked beside it."""
+        return sum(map(self.claim, workers)) if self.budget else 0
 
     def claim(self, worker: Worker) -> int:
         """Return what is to be left to the test that is parked on a worker.
