@@ -87,23 +87,18 @@ func doAction(ctx context.Context, w io.Writer, o actionOptions) error {
 	if o.tests < 1 || o.files < 1 || o.shards < 1 || o.samples < 1 || o.rounds < 1 {
 		return fmt.Errorf("--tests, --files, --shards, --samples and --rounds want at least 1")
 	}
-	dir, err := os.MkdirTemp("", "wcbench-")
+	place, err := newWorkplace(ctx, "", o.wcshard)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	command := o.wcshard
-	if command == "" {
-		if command, err = buildWcshard(ctx, dir); err != nil {
-			return err
-		}
-	}
+	defer place.clean()
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
+	dir := place.dir
 	b := actionBench{
-		dir: dir, command: command, fake: fmt.Sprintf("'%s' %s", self, fakePytest),
+		dir: dir, command: place.wcshard, fake: fmt.Sprintf("'%s' %s", self, fakePytest),
 		ids: filepath.Join(dir, "ids.txt"), history: filepath.Join(dir, "timings.jsonl.gz"),
 		plan: filepath.Join(dir, "plan", "wcshard-plan-1", "wcshard-plan.json.gz"), results: filepath.Join(dir, "results"),
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"text/tabwriter"
@@ -102,19 +101,15 @@ func doInside(ctx context.Context, w io.Writer, o insideOptions) error {
 	if o.rounds < 1 {
 		return fmt.Errorf("--rounds wants at least 1")
 	}
-	dir, clean, err := workFolder("")
+	place, err := newWorkplace(ctx, "", "")
 	if err != nil {
 		return err
 	}
-	defer clean()
-	wcshard, err := buildWcshard(ctx, dir)
-	if err != nil {
-		return err
-	}
+	defer place.clean()
 	var rows []insideRow
 	for _, name := range o.suites {
-		s := &benchSuite{name: name, tool: "inside", dir: filepath.Join(dir, name), out: filepath.Join(dir, name+"-out"), wcshard: wcshard}
-		if err := s.prepare(ctx, o.python, insidePackages); err != nil {
+		s, err := place.suite(ctx, name, "inside", o.python, insidePackages)
+		if err != nil {
 			return err
 		}
 		if err := recordWcshard(ctx, s); err != nil {

@@ -162,16 +162,12 @@ func planLarge(ctx context.Context, o planOptions, peers []planner) ([]planRow, 
 	if o.files < 1 || o.shards < 1 {
 		return nil, fmt.Errorf("--files and --shards want at least 1")
 	}
-	dir, err := os.MkdirTemp("", "wcbench-")
+	place, err := newWorkplace(ctx, "", "")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	wcshard, err := buildWcshard(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	s := scaleFiles{filepath.Join(dir, "ids.txt"), filepath.Join(dir, "timings.jsonl"), filepath.Join(dir, "plan.json"), false}
+	defer place.clean()
+	s := place.scaleFiles(false)
 	if err := s.write(o.tests, o.files, 0); err != nil {
 		return nil, err
 	}
@@ -181,7 +177,7 @@ func planLarge(ctx context.Context, o planOptions, peers []planner) ([]planRow, 
 		rec.tests = append(rec.tests, measured{results.Tests[i].ID, results.Tests[i].Wall})
 	}
 	ours := planner{"wcshard", func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
-		return splitByMatrix(ctx, wcshard, s, rec, counts)
+		return splitByMatrix(ctx, place.wcshard, s, rec, counts)
 	}}
 	return planAll(ctx, rec, []int{o.shards}, append([]planner{ours}, peers...))
 }

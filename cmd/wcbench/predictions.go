@@ -98,18 +98,14 @@ func doPredictions(ctx context.Context, w io.Writer, o predictionOptions) error 
 	if o.rounds < 2 || o.shards < 1 {
 		return errors.New("--rounds wants at least 2, and --shards 1")
 	}
-	dir, clean, err := workFolder(o.keep)
+	place, err := newWorkplace(ctx, o.keep, "")
 	if err != nil {
 		return err
 	}
-	defer clean()
-	wcshard, err := buildWcshard(ctx, dir)
-	if err != nil {
-		return err
-	}
+	defer place.clean()
 	var rows []predictionRow
 	for _, name := range o.suites {
-		s, err := predictionSuite(ctx, o, name, dir, wcshard)
+		s, err := predictionSuite(ctx, o, name, place)
 		if err != nil {
 			return fmt.Errorf("making the suite %s: %w", name, err)
 		}
@@ -133,21 +129,20 @@ func doPredictions(ctx context.Context, w io.Writer, o predictionOptions) error 
 }
 
 // predictionSuite puts a suite and what runs it on disk.
-func predictionSuite(ctx context.Context, o predictionOptions, name, dir, wcshard string) (*loopSuite, error) {
-	s := &loopSuite{benchSuite{name: name, dir: filepath.Join(dir, name), out: filepath.Join(dir, name+"-out"), tool: "predictions", wcshard: wcshard}}
-	if err := s.prepare(ctx, o.python, recorded); err != nil {
+func predictionSuite(ctx context.Context, o predictionOptions, name string, place workplace) (*loopSuite, error) {
+	s, err := place.suite(ctx, name, "predictions", o.python, recorded)
+	if err != nil {
 		return nil, err
 	}
 	spec := suiteSpecs[name]
-	if spec.module != "" || o.scale == 0 {
-		return s, nil
+	if spec.module == "" && o.scale != 0 {
+		_, err = s.call(ctx, place.dir, s.python, "-c", fixtureSuite, s.dir, strconv.FormatFloat(o.scale, 'g', -1, 64), spec.clock)
 	}
-	_, err := s.call(ctx, dir, s.python, "-c", fixtureSuite, s.dir, strconv.FormatFloat(o.scale, 'g', -1, 64), spec.clock)
-	return s, err
+	return &loopSuite{s}, err
 }
 
 // A loopSuite goes round: plan, run, learn.
-type loopSuite struct{ benchSuite }
+type loopSuite struct{ *benchSuite }
 
 func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions) ([]predictionRow, error) {
 	timings := s.file(fmt.Sprintf("timings-%d.jsonl", workers))

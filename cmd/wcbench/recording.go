@@ -78,15 +78,12 @@ func doRecording(ctx context.Context, w io.Writer, o recordingOptions) error {
 	if o.tests < 1 || o.rounds < 1 {
 		return fmt.Errorf("--tests and --rounds want at least 1")
 	}
-	dir, err := os.MkdirTemp("", "wcbench-")
+	place, err := newWorkplace(ctx, "", "")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	r := emptySuite{dir: filepath.Join(dir, "suite")}
-	if r.wcshard, err = buildWcshard(ctx, dir); err != nil {
-		return err
-	}
+	defer place.clean()
+	r := emptySuite{dir: filepath.Join(place.dir, "suite"), wcshard: place.wcshard}
 	cache, err := cacheDir()
 	if err != nil {
 		return err

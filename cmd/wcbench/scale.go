@@ -78,21 +78,15 @@ func doScale(ctx context.Context, w io.Writer, o scaleOptions) error {
 	if o.tests < 1 || o.files < 1 || o.shards < 1 || o.rounds < 1 || o.fixtures < 0 {
 		return fmt.Errorf("--tests, --files, --shards and --rounds want at least 1, --fixtures at least 0")
 	}
-	dir, err := os.MkdirTemp("", "wcbench-")
+	place, err := newWorkplace(ctx, "", o.wcshard)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	command := o.wcshard
-	if command == "" {
-		if command, err = buildWcshard(ctx, dir); err != nil {
-			return err
-		}
-	}
+	defer place.clean()
 	var rows []scaleRow
 	for step := max(o.steps, 1) - 1; step >= 0; step-- {
 		part := int(math.Pow10(step))
-		row, err := o.one(ctx, dir, command, max(1, o.tests/part), max(1, o.files/part), o.fixtures/part)
+		row, err := o.one(ctx, place, max(1, o.tests/part), max(1, o.files/part), o.fixtures/part)
 		if err != nil {
 			return err
 		}
@@ -111,14 +105,14 @@ func doScale(ctx context.Context, w io.Writer, o scaleOptions) error {
 }
 
 // one measures one size of suite.
-func (o scaleOptions) one(ctx context.Context, dir, command string, tests, files, fixtures int) (scaleRow, error) {
-	s := scaleFiles{filepath.Join(dir, "ids.txt"), filepath.Join(dir, "timings.jsonl"), filepath.Join(dir, "plan.json"), fixtures > 0}
+func (o scaleOptions) one(ctx context.Context, place workplace, tests, files, fixtures int) (scaleRow, error) {
+	s := place.scaleFiles(fixtures > 0)
 	if err := s.write(tests, files, fixtures); err != nil {
 		return scaleRow{}, fmt.Errorf("writing the suite: %w", err)
 	}
 	best := scaleRow{}
 	for range o.rounds {
-		row, err := s.plan(ctx, command, o.shards)
+		row, err := s.plan(ctx, place.wcshard, o.shards)
 		if err != nil {
 			return scaleRow{}, fmt.Errorf("planning: %w", err)
 		}
@@ -151,22 +145,13 @@ func (r scaleRow) print(w io.Writer, rounds int) {
 		r.IDBytes/mib, r.TimeBytes/mib, r.PlanBytes/mib, rounds, runtime.NumCPU())
 }
 
-// buildWcshard builds the command to measure in dir.
-func buildWcshard(ctx context.Context, dir string) (string, error) {
-	command := filepath.Join(dir, "wcshard")
-	if runtime.GOOS == "windows" {
-		command += ".exe"
-	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", command, "github.com/wcshard/wcshard/cmd/wcshard")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building wcshard: %w: %s", err, bytes.TrimSpace(out))
-	}
-	return command, nil
-}
-
 type scaleFiles struct {
 	ids, timings, out string
 	collected         bool // ids is a collection, as the plugin writes it
+}
+
+func (p workplace) scaleFiles(collected bool) scaleFiles {
+	return scaleFiles{filepath.Join(p.dir, "ids.txt"), filepath.Join(p.dir, "timings.jsonl"), filepath.Join(p.dir, "plan.json"), collected}
 }
 
 // write makes a suite with times over four powers of ten, and a history of one

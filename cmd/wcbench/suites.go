@@ -122,19 +122,15 @@ type benchSuite struct {
 }
 
 func doSuites(ctx context.Context, w io.Writer, o suitesOptions) error {
-	dir, clean, err := workFolder(o.keep)
+	place, err := newWorkplace(ctx, o.keep, "")
 	if err != nil {
 		return err
 	}
-	defer clean()
-	wcshard, err := buildWcshard(ctx, dir)
-	if err != nil {
-		return err
-	}
+	defer place.clean()
 	var rows []suiteRow
 	for _, name := range o.suites {
-		s := &benchSuite{name: name, tool: "suites", dir: filepath.Join(dir, name), out: filepath.Join(dir, name+"-out"), wcshard: wcshard}
-		if err := s.prepare(ctx, o.python, suitePackages); err != nil {
+		s, err := place.suite(ctx, name, "suites", o.python, suitePackages)
+		if err != nil {
 			return err
 		}
 		if err := s.recordAll(ctx); err != nil {
@@ -165,33 +161,10 @@ func doSuites(ctx context.Context, w io.Writer, o suitesOptions) error {
 	return faults(rows)
 }
 
-// workFolder makes the folder to keep, or one that clean removes.
-func workFolder(keep string) (dir string, clean func(), err error) {
-	if keep == "" {
-		dir, err = os.MkdirTemp("", "wcbench-")
-		return dir, func() { os.RemoveAll(dir) }, err
-	}
-	if dir, err = filepath.Abs(keep); err != nil {
-		return "", nil, err
-	}
-	return dir, func() {}, os.MkdirAll(dir, 0o755)
-}
-
 func writeJSON(w io.Writer, value any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(value)
-}
-
-// prepare installs what a suite needs and puts it on disk.
-func (s *benchSuite) prepare(ctx context.Context, python string, packages []string) error {
-	if err := s.install(ctx, python, packages); err != nil {
-		return fmt.Errorf("installing what runs %s: %w", s.name, err)
-	}
-	if err := s.write(ctx); err != nil {
-		return fmt.Errorf("making the suite %s: %w", s.name, err)
-	}
-	return nil
 }
 
 // A suiteRecord is what the recording runs leave, beside durations.
