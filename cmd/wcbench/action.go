@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -298,7 +297,7 @@ func printAction(w io.Writer, rows []actionRow, o actionOptions) error {
 		return json.NewEncoder(w).Encode(rows)
 	}
 	fmt.Fprintf(w, "%d tests in %d files over %d shards, a history of %d runs, best of %d rounds on %d cores\n", o.tests, o.files, o.shards, o.samples, o.rounds, runtime.NumCPU())
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	table := newTable(w)
 	fmt.Fprintln(table, "job\tcommand\tseconds\tCPU seconds\tfiles MiB\tplain decoding s\t")
 	for _, r := range rows {
 		fmt.Fprintf(table, "%s\t%s\t%.2f\t%.2f\t%.1f\t%.2f\t\n", r.Job, r.Command, r.Seconds, r.CPUSeconds, float64(r.FileBytes)/(1<<20), r.Decode)

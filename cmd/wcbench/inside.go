@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 )
@@ -202,7 +201,7 @@ func median(values []float64) float64 {
 
 func printInside(w io.Writer, rows []insideRow) error {
 	fmt.Fprintf(w, "%s in one job with %d workers, %d tests, medians of %d\n", rows[0].Suite, rows[0].Workers, rows[0].Tests, len(rows[0].Walls))
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	tw := newTable(w)
 	fmt.Fprintln(tw, "scheduler\twall s\tover the least\tCPU s\tlost\tdoubled\twrong exits\t")
 	least := slices.MinFunc(rows, func(a, b insideRow) int { return cmp.Compare(a.Wall, b.Wall) }).Wall
 	for _, r := range rows {

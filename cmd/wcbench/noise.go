@@ -3,14 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,9 +102,7 @@ func doNoise(ctx context.Context, w io.Writer, o noiseOptions) error {
 		rows = append(rows, more...)
 	}
 	if o.json {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(rows)
+		return writeJSON(w, rows)
 	}
 	return printNoise(w, rows)
 }
@@ -347,7 +343,7 @@ func churn(before, now map[timing.NodeID]int, n int) (byName, byCompany float64)
 }
 
 func printNoise(w io.Writer, rows []noiseRow) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	tw := newTable(w)
 	fmt.Fprintln(tw, "noise\tN\tplanner\tmean\tworst\tchurn\tby company\tno plan\t")
 	for _, r := range rows {
 		fmt.Fprintf(tw, "%s\t%d\t%s\t%.3f\t%.3f\t%.0f %%\t%.0f %%\t%d\t\n", r.Noise, r.Shards, r.Planner, r.Mean, r.Worst, 100*r.Churn, 100*r.Moved, r.Failed)

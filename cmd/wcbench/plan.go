@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -194,12 +193,8 @@ func splitByMatrix(ctx context.Context, wcshard string, s scaleFiles, rec record
 			return nil, cost, err
 		}
 		cost.add(planCost{row.CPUSeconds, row.PeakBytes})
-		f, err := os.Open(s.out)
+		plan, err := readPlanFile(s.out)
 		if err != nil {
-			return nil, cost, err
-		}
-		plan, err := shard.ReadPlan(f, s.out)
-		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, cost, err
 		}
 		job, err := jobsOf(plan, index)
@@ -228,7 +223,7 @@ func jobsOf(plan *shard.Plan, index map[timing.NodeID]int) ([]int, error) {
 
 func printLarge(w io.Writer, o planOptions, rows []planRow) error {
 	fmt.Fprintf(w, "\n%d tests in %d files over %d jobs\n", o.tests, o.files, o.shards)
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	tw := newTable(w)
 	fmt.Fprintln(tw, "planner\tmakespan / ideal\tfiles cut\tCPU s\tpeak MiB\t")
 	for _, r := range rows {
 		fmt.Fprintf(tw, "%s\t%.4f\t%d\t%.2f\t%d\t\n", r.Planner, r.Ratio, r.Cut, r.CPU, r.Peak>>20)
@@ -382,7 +377,7 @@ func printRows(w io.Writer, rows []planRow) error {
 		cells[p][r.Planner] = r
 	}
 	fmt.Fprintln(w, "makespan / max(total/N, longest test); in brackets: files cut")
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	tw := newTable(w)
 	fmt.Fprintf(tw, "data\tN\t%s\t\n", strings.Join(planners, "\t"))
 	for _, p := range order {
 		fmt.Fprintf(tw, "%s\t%d\t", p.data, p.n)

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -220,8 +219,8 @@ func readPlanFile(name string) (*shard.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return shard.ReadPlan(f, name)
+	plan, err := shard.ReadPlan(f, name)
+	return plan, errors.Join(err, f.Close())
 }
 
 // load is the machine's load of the last minute, where the system says so.
@@ -238,7 +237,7 @@ func load() string {
 // error over all rounds after the third, as that of a history of three runs.
 func printPredictions(w io.Writer, rows []predictionRow) error {
 	fmt.Fprintf(w, "%s with %d workers, %d jobs, wall seconds\n", rows[0].Suite, rows[0].Workers, len(rows[0].Real))
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	tw := newTable(w)
 	fmt.Fprintln(tw, "runs known\tpredicted\treal\toff by, median\t90th percentile\tsum\texpected\tstretch\tnoise\tload\t")
 	var after []float64
 	for i := range rows {

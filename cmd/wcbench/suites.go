@@ -16,12 +16,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/wcshard/wcshard/shard"
 )
 
 // suitePackages are what all suites run with: pytest and the rivals.
@@ -159,12 +156,6 @@ func doSuites(ctx context.Context, w io.Writer, o suitesOptions) error {
 		report.markdown(w)
 	}
 	return faults(rows)
-}
-
-func writeJSON(w io.Writer, value any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(value)
 }
 
 // A suiteRecord is what the recording runs leave, beside durations.
@@ -493,12 +484,7 @@ func wcshardJobs(ctx context.Context, s *benchSuite, n int) (row suiteRow, calls
 		return row, nil, err
 	}
 	row.Plan = cpu.Seconds()
-	f, err := os.Open(name)
-	if err != nil {
-		return row, nil, err
-	}
-	defer f.Close()
-	plan, err := shard.ReadPlan(f, name)
+	plan, err := readPlanFile(name)
 	if err != nil {
 		return row, nil, err
 	}
@@ -571,7 +557,7 @@ func busyness(rows []suiteRow) float64 {
 // printSuite prints the rows of one suite and number of jobs.
 func printSuite(w io.Writer, rows []suiteRow) error {
 	fmt.Fprintf(w, "%s over %d jobs, %d tests, CPU seconds\n", rows[0].Suite, rows[0].Shards, slices.MaxFunc(rows, func(a, b suiteRow) int { return cmp.Compare(a.Tests, b.Tests) }).Tests)
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	tw := newTable(w)
 	fmt.Fprintln(tw, "planner\tlongest job\tsum of jobs\tplan\tlost\tdoubled\twrong exits\tpredicted off by\t")
 	for _, r := range rows {
 		if r.Reason != "" {

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,7 +97,7 @@ func doTruth(ctx context.Context, w io.Writer, o truthOptions) error {
 	if o.json {
 		return json.NewEncoder(w).Encode(map[string]any{"sums": sums, "worst": worst})
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	tw := newTable(w)
 	fmt.Fprintln(tw, "optimum by\tcases\t≤ 1.02\t95 % within\tworst\t")
 	for _, s := range sums {
 		fmt.Fprintf(tw, "%s\t%d\t%.1f %%\t%.4f\t%.4f\t\n", s.Kind, s.Cases, 100*s.Within, s.P95, s.Worst)
