@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -90,21 +89,6 @@ type suiteRow struct {
 	Walls   []float64 `json:"job_wall_seconds"`
 	Errors  []float64 `json:"prediction_errors,omitempty"` // |predicted - real| / real, by job, in CPU seconds
 	Reason  string    `json:"reason,omitempty"`            // why there are no figures
-}
-
-// A job is one job's command line, without the report file.
-type jobCall struct {
-	name      string
-	args      []string
-	predicted time.Duration
-}
-
-// A rival divides a suite. Its record run measures durations; jobs says how to
-// run each of n jobs, in definition order.
-type rival struct {
-	name   string
-	record func(ctx context.Context, s *benchSuite) error
-	jobs   func(ctx context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error)
 }
 
 // A benchSuite is a suite on disk, and the programs that run it.
@@ -438,109 +422,8 @@ func readTests(name string) (map[string]int, error) {
 	return tests, nil
 }
 
-// rivals are all that divide suites, each in the mode that its own
-// documentation shows.
-var rivals = []rival{
-	{"wcshard", recordWcshard, wcshardJobs},
-	{"pytest-split duration_based_chunks", recordTogether, pytestSplitJobs("duration_based_chunks")},
-	{"pytest-split least_duration", recordedIn("durations"), pytestSplitJobs("least_duration")},
-	{"pytest-balance", recordedIn("balance"), pytestBalanceJobs},
-	{"pytest-fsplit", recordedIn("fsplit.json"), pytestFsplitJobs},
-	{"gotestsum ci-matrix", recordGotestsum, nil},
-}
-
 // file names a file that a planner writes for the suite.
 func (s *benchSuite) file(name string) string { return filepath.Join(s.out, name) }
-
-func (s *benchSuite) matrix(ctx context.Context, plan string, n int) (time.Duration, error) {
-	return s.call(ctx, s.dir, s.wcshard, slices.Concat([]string{"matrix", "--pytest", s.python + " -m pytest", "--timings", s.file("timings.jsonl"),
-		"--plan", plan, "--shards", strconv.Itoa(n), "--workers", "1", "--", "-p", "no:cacheprovider"}, s.args)...)
-}
-
-func (s *benchSuite) run(plan, name string) []string {
-	return []string{s.wcshard, "run", "--pytest", s.python + " -m pytest", "--plan", plan, "--results", s.file("results"), "--shard", name, "--", "-q"}
-}
-
-func recordWcshard(ctx context.Context, s *benchSuite) error {
-	plan := s.file("plan-record.json")
-	if _, err := s.matrix(ctx, plan, 1); err != nil {
-		return err
-	}
-	call := s.run(plan, "pool-1")
-	began := time.Now()
-	cpu, err := s.call(ctx, s.dir, call[0], call[1:]...)
-	if err != nil {
-		return err
-	}
-	s.share = cpu.Seconds() / time.Since(began).Seconds()
-	_, err = s.call(ctx, s.dir, s.wcshard, "merge", "--timings", s.file("timings.jsonl"), s.file("results"))
-	return err
-}
-
-func wcshardJobs(ctx context.Context, s *benchSuite, n int) (row suiteRow, calls []jobCall, err error) {
-	name := s.file(fmt.Sprintf("plan-%d.json", n))
-	cpu, err := s.matrix(ctx, name, n)
-	if err != nil {
-		return row, nil, err
-	}
-	row.Plan = cpu.Seconds()
-	plan, err := readPlanFile(name)
-	if err != nil {
-		return row, nil, err
-	}
-	row.Bound = s.share * plan.Bound.Seconds()
-	for i := range plan.Shards {
-		x := &plan.Shards[i]
-		calls = append(calls, jobCall{x.Name, s.run(name, x.Name), x.Wall})
-	}
-	return row, calls, nil
-}
-
-// recordTogether has the plugins of the rivals record one run, each in its own
-// way: they listen to the same reports, and take microseconds for each.
-func recordTogether(ctx context.Context, s *benchSuite) error {
-	return s.pytest(ctx, "rivals", "--store-durations", "--durations-path="+s.file("durations"),
-		"--balance-store", "--balance-path="+s.file("balance"), "--balance-no-report",
-		"--fsplit-store-durations", "--fsplit-durations-path="+s.file("fsplit.json"))
-}
-
-// recordedIn says that recordTogether has recorded for a rival.
-func recordedIn(name string) func(context.Context, *benchSuite) error {
-	return func(_ context.Context, s *benchSuite) error {
-		if _, err := os.Stat(s.file(name)); err != nil {
-			return fmt.Errorf("finding what it recorded: %w", err)
-		}
-		return nil
-	}
-}
-
-func pytestSplitJobs(algorithm string) func(context.Context, *benchSuite, int) (suiteRow, []jobCall, error) {
-	return func(_ context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error) {
-		return s.each(n, 1, "--splits", strconv.Itoa(n), "--splitting-algorithm", algorithm, "--durations-path="+s.file("durations"), "--group")
-	}
-}
-
-// each makes n jobs whose last option is their number, from first.
-func (s *benchSuite) each(n, first int, options ...string) (row suiteRow, calls []jobCall, err error) {
-	for k := range n {
-		number := strconv.Itoa(first + k)
-		args := slices.Concat([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"}, options, []string{number}, s.args)
-		calls = append(calls, jobCall{name: "job " + number, args: args})
-	}
-	return row, calls, nil
-}
-
-func pytestBalanceJobs(_ context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error) {
-	return s.each(n, 0, "--balance", "--balance-no-report", "--balance-path="+s.file("balance"), "--balance-node-total", strconv.Itoa(n), "--balance-node-index")
-}
-
-func pytestFsplitJobs(_ context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error) {
-	return s.each(n, 1, "--fsplits", strconv.Itoa(n), "--fsplit-durations-path="+s.file("fsplit.json"), "--fgroup")
-}
-
-func recordGotestsum(context.Context, *benchSuite) error {
-	return errors.New("it divides Go packages, from what go test -json prints, and knows no pytest; wcbench plan compares its plans")
-}
 
 // busyness is what jobs took, over their CPU time.
 func busyness(rows []suiteRow) float64 {
