@@ -76,7 +76,9 @@ type scheduler struct {
 }
 
 var schedulers = []scheduler{
-	{"wcshard", func(s *benchSuite, workers int) []string { return s.run(s.workersPlan(workers), "pool-1") }},
+	{"wcshard", func(s *benchSuite, workers int) []string {
+		return s.run(s.workersPlan(workers), s.file("results"), "pool-1")
+	}},
 	{"xdist load", xdist("load")},
 	{"xdist loadscope", xdist("loadscope")},
 	{"xdist loadfile", xdist("loadfile")},
@@ -175,8 +177,7 @@ func (s *benchSuite) inside(ctx context.Context, workers, rounds int) ([]insideR
 // planWorkers plans the whole suite as one job.
 func (s *benchSuite) planWorkers(ctx context.Context, workers int) error {
 	n := strconv.Itoa(workers)
-	_, err := s.call(ctx, s.dir, s.wcshard, slices.Concat([]string{"matrix", "--pytest", s.python + " -m pytest", "--timings", s.file("timings.jsonl"),
-		"--plan", s.workersPlan(workers), "--shards", "1", "--workers", n, "--runner-cpus", n, "--", "-p", "no:cacheprovider"}, s.args)...)
+	_, err := s.matrix(ctx, s.file("timings.jsonl"), s.workersPlan(workers), "--shards", "1", "--workers", n, "--runner-cpus", n)
 	return err
 }
 

@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -152,8 +151,7 @@ func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions
 	for round := range o.rounds {
 		row := predictionRow{Suite: s.name, Workers: workers, Round: round}
 		name := s.file(fmt.Sprintf("plan-%d-%d.json", workers, round))
-		_, err := s.call(ctx, s.dir, s.wcshard, slices.Concat([]string{"matrix", "--pytest", s.python + " -m pytest", "--timings", timings, "--plan", name,
-			"--shards", strconv.Itoa(o.shards), "--workers", strconv.Itoa(workers), "--runner", "local", "--memory-share", "0", "--", "-p", "no:cacheprovider"}, s.args)...)
+		_, err := s.matrix(ctx, timings, name, "--shards", strconv.Itoa(o.shards), "--workers", strconv.Itoa(workers), "--runner", "local", "--memory-share", "0")
 		if err != nil {
 			return nil, err
 		}
@@ -180,7 +178,8 @@ func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions
 // job runs one job, or the same job twice; only the first is learned from.
 func (s *loopSuite) job(ctx context.Context, row *predictionRow, plan, results string, one *shard.Shard, twice bool) error {
 	run := func(folder string) (time.Duration, time.Duration, error) {
-		cpu, err := s.call(ctx, s.dir, s.wcshard, "run", "--pytest", s.python+" -m pytest", "--plan", plan, "--results", folder, "--shard", one.Name, "--", "-q")
+		call := s.run(plan, folder, one.Name)
+		cpu, err := s.call(ctx, s.dir, call[0], call[1:]...)
 		if err != nil {
 			return 0, 0, err
 		}

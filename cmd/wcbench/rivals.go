@@ -36,21 +36,17 @@ var rivals = []rival{
 	{"gotestsum ci-matrix", recordGotestsum, nil},
 }
 
-func (s *benchSuite) matrix(ctx context.Context, plan string, n int) (time.Duration, error) {
-	return s.call(ctx, s.dir, s.wcshard, slices.Concat([]string{"matrix", "--pytest", s.python + " -m pytest", "--timings", s.file("timings.jsonl"),
-		"--plan", plan, "--shards", strconv.Itoa(n), "--workers", "1", "--", "-p", "no:cacheprovider"}, s.args)...)
-}
-
-func (s *benchSuite) run(plan, name string) []string {
-	return []string{s.wcshard, "run", "--pytest", s.python + " -m pytest", "--plan", plan, "--results", s.file("results"), "--shard", name, "--", "-q"}
+// planJobs plans n jobs of one worker, from what recordWcshard has recorded.
+func (s *benchSuite) planJobs(ctx context.Context, plan string, n int) (cpu time.Duration, err error) {
+	return s.matrix(ctx, s.file("timings.jsonl"), plan, "--shards", strconv.Itoa(n), "--workers", "1")
 }
 
 func recordWcshard(ctx context.Context, s *benchSuite) error {
 	plan := s.file("plan-record.json")
-	if _, err := s.matrix(ctx, plan, 1); err != nil {
+	if _, err := s.planJobs(ctx, plan, 1); err != nil {
 		return err
 	}
-	call := s.run(plan, "pool-1")
+	call := s.run(plan, s.file("results"), "pool-1")
 	began := time.Now()
 	cpu, err := s.call(ctx, s.dir, call[0], call[1:]...)
 	if err != nil {
@@ -63,7 +59,7 @@ func recordWcshard(ctx context.Context, s *benchSuite) error {
 
 func wcshardJobs(ctx context.Context, s *benchSuite, n int) (row suiteRow, calls []jobCall, err error) {
 	name := s.file(fmt.Sprintf("plan-%d.json", n))
-	cpu, err := s.matrix(ctx, name, n)
+	cpu, err := s.planJobs(ctx, name, n)
 	if err != nil {
 		return row, nil, err
 	}
@@ -75,7 +71,7 @@ func wcshardJobs(ctx context.Context, s *benchSuite, n int) (row suiteRow, calls
 	row.Bound = s.share * plan.Bound.Seconds()
 	for i := range plan.Shards {
 		x := &plan.Shards[i]
-		calls = append(calls, jobCall{x.Name, s.run(name, x.Name), x.Wall})
+		calls = append(calls, jobCall{x.Name, s.run(name, s.file("results"), x.Name), x.Wall})
 	}
 	return row, calls, nil
 }

@@ -425,6 +425,17 @@ func readTests(name string) (map[string]int, error) {
 // file names a file that a planner writes for the suite.
 func (s *benchSuite) file(name string) string { return filepath.Join(s.out, name) }
 
+// matrix has wcshard plan the suite.
+func (s *benchSuite) matrix(ctx context.Context, timings, plan string, options ...string) (cpu time.Duration, err error) {
+	return s.call(ctx, s.dir, s.wcshard, slices.Concat([]string{"matrix", "--pytest", s.python + " -m pytest", "--timings", timings, "--plan", plan},
+		options, []string{"--", "-p", "no:cacheprovider"}, s.args)...)
+}
+
+// run is how wcshard runs one shard of a plan.
+func (s *benchSuite) run(plan, results, name string) []string {
+	return []string{s.wcshard, "run", "--pytest", s.python + " -m pytest", "--plan", plan, "--results", results, "--shard", name, "--", "-q"}
+}
+
 // busyness is what jobs took, over their CPU time.
 func busyness(rows []suiteRow) float64 {
 	wall, cpu := 0.0, 0.0
