@@ -1,0 +1,140 @@
+package pytest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// Shared set-up is measured by itself, once for each instance, and is not
+// charged to the test that came first.
+func TestFixtureTimes(t *testing.T) {
+	want := map[string][3]int{ // set-up, call and teardown, milliseconds
+		"session ::session_thing":                      {120, 0, 60},
+		"package pkg::package_thing":                   {50, 0, 30},
+		"module pkg/test_shared.py::model[0]":          {100, 0, 40},
+		"module pkg/test_shared.py::model[1]":          {140, 0, 40},
+		"module pkg/test_shared.py::late":              {70, 0, 0},
+		"module pkg/test_shared.py::later":             {90, 0, 50},
+		"class pkg/test_shared.py::TestClass::classy":  {80, 0, 0},
+		"module pkg/test_shared.py::(module)":          {30, 0, 20},
+		"class pkg/test_shared.py::TestClass::(class)": {60, 0, 20},
+		"class pkg/test_shared.py::Unit::(class)":      {110, 0, 50},
+		"module pkg/test_unit_module.py::(module)":     {50, 0, 40},
+
+		"pkg/test_shared.py::test_model[a]":        {20, 30, 10},
+		"pkg/test_shared.py::test_model[b]":        {20, 30, 10},
+		"pkg/test_shared.py::test_late":            {0, 10, 0},
+		"pkg/test_shared.py::TestClass::test_one":  {},
+		"pkg/test_shared.py::TestClass::test_two":  {0, 20, 0},
+		"pkg/test_shared.py::test_no_class":        {80, 0, 0},
+		"pkg/test_shared.py::Unit::test_unit":      {0, 20, 0},
+		"pkg/test_unit_module.py::Unit::test_unit": {},
+	}
+	for _, env := range []string{"old", "new", "bare"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: suite(t, "fixtures")}
+			c := p.collect(t)
+			plan, s := one(c, 1, false)
+			// A busy machine adds to a sleep and never takes away: the
+			// shortest of some runs is the time itself.
+			got := map[string]time.Duration{}
+			var faults []string
+			for range 5 {
+				times(t, p.shard(t, c, plan, s).results, got)
+				if faults = compare(got, want); len(faults) == 0 {
+					break
+				}
+			}
+			for _, fault := range faults {
+				t.Error(fault)
+			}
+			collected := map[string]bool{}
+			for _, test := range c.Tests {
+				for _, f := range test.Fixtures {
+					collected[named(f)] = true
+				}
+			}
+			for _, name := range slices.Sorted(maps.Keys(want)) {
+				if !strings.Contains(name, " ") {
+					continue // a test
+				}
+				dynamic := strings.HasSuffix(name, "::late") || strings.HasSuffix(name, "::later")
+				if collected[name] == dynamic {
+					t.Errorf("collected %q: %v, want %v; there are %q", name, collected[name], !dynamic, slices.Sorted(maps.Keys(collected)))
+				}
+			}
+		})
+	}
+}
+
+// named gives pytest's fixtures for xunit's and unittest's set-ups, whose names
+// change from version to version, one name.
+func named(id string) string {
+	place, name, found := cutLast(id, "::")
+	if found && strings.Contains(strings.ToLower(name), "xunit_setup_module") || strings.Contains(name, "unittest_setUpModule") {
+		return place + "::(module)"
+	}
+	if strings.Contains(name, "xunit_setup_class") || strings.Contains(name, "unittest_setUpClass") {
+		return place + "::(class)"
+	}
+	return id
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// phases name what a test or fixture takes time for.
+var phases = [3]string{"set-up", "call", "teardown"}
+
+// times adds a run to the shortest times so far, by the name of the test or
+// fixture and the phase.
+func times(t *testing.T, r *timing.Results, shortest map[string]time.Duration) {
+	t.Helper()
+	add := func(name string, took [3]time.Duration) {
+		for i, phase := range phases {
+			key := name + " " + phase
+			if before, seen := shortest[key]; !seen || took[i] < before {
+				shortest[key] = took[i]
+			}
+		}
+	}
+	fixtures := map[string][3]time.Duration{} // set up during one test, torn down during another
+	for _, test := range r.Tests {
+		if test.Outcome != timing.Passed {
+			t.Errorf("%q %s: %s", test.ID, test.Outcome, test.Message)
+		}
+		add(string(test.ID), [3]time.Duration{test.Setup, test.Call, test.Teardown})
+		for _, f := range test.Fixtures {
+			sum := fixtures[named(f.ID)]
+			fixtures[named(f.ID)] = [3]time.Duration{sum[0] + f.Setup, 0, sum[2] + f.Teardown}
+		}
+	}
+	for name, took := range fixtures {
+		add(name, took)
+	}
+}
+
+// compare says where times differ by more than what a quiet machine adds.
+func compare(got map[string]time.Duration, want map[string][3]int) (faults []string) {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		for i, phase := range phases {
+			low := time.Duration(want[name][i]) * time.Millisecond
+			took, measured := got[name+" "+phase]
+			if !measured || took < low-time.Millisecond || took > low+9*time.Millisecond {
+				faults = append(faults, fmt.Sprintf("%s %s took %v, want %v", name, phase, took, low))
+			}
+		}
+	}
+	return faults
+}
