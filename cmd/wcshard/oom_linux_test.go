@@ -103,7 +103,7 @@ func TestOutOfMemory(t *testing.T) {
 		t.Errorf("with a history it took %d MiB, want at most %d\n%s", used.Peak/mib, most/mib, out)
 	}
 	results := readTestResults(t, filepath.Join(dir, "second", "wcshard-results-all-1.jsonl"))
-	span, best := spanOf(results), oracle(results, limit)
+	span, best := testsTook(results), oracle(results, limit)
 	t.Logf("with a history: peak %d MiB, %.2f s, an oracle takes at least %.2f s", used.Peak/mib, span.Seconds(), best.Seconds())
 	if long() && float64(best) < 0.9*float64(span) {
 		t.Errorf("it took %s, an oracle takes %s", span, best)
@@ -127,23 +127,6 @@ func readTestResults(t *testing.T, name string) *timing.Results {
 		t.Fatal(err)
 	}
 	return results
-}
-
-// spanOf is the time from the start of the first test to the end of the last
-// on the worker that took longest.
-func spanOf(results *timing.Results) time.Duration {
-	first, last := map[string]time.Duration{}, map[string]time.Duration{}
-	for _, r := range results.Tests {
-		if at, ok := first[r.Worker]; !ok || r.Start < at {
-			first[r.Worker] = r.Start
-		}
-		last[r.Worker] = max(last[r.Worker], r.Start+r.Wall)
-	}
-	span := time.Duration(0)
-	for worker := range first {
-		span = max(span, last[worker]-first[worker])
-	}
-	return span
 }
 
 // oracle is a lower bound of the time that any schedule takes, who knew all

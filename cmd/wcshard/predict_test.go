@@ -216,7 +216,8 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 	return faults
 }
 
-// testsTook is how long the busiest worker was at its tests.
+// testsTook is how long the busiest worker was at its tests: from the start of
+// its first to the end of its last.
 func testsTook(r *timing.Results) time.Duration {
 	first, last := map[string]time.Duration{}, map[string]time.Duration{}
 	for _, test := range r.Tests {
