@@ -215,26 +215,34 @@ func checkHeavy(t *testing.T, log string, most float64) {
 	}
 }
 
+// runModel runs a script that drives the plugin's modules without pytest, and
+// returns what it prints.
+func runModel(t *testing.T, version, script string, args ...string) (string, error) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: no real Python")
+	}
+	python, err := FindPython(version)
+	if err != nil {
+		t.Skip(err)
+	}
+	oneOfFew(t)
+	args = append([]string{"-B", filepath.Join("testdata", "model", script), "."}, args...)
+	output, err := exec.CommandContext(t.Context(), python, args...).CombinedOutput()
+	return string(output), err
+}
+
 // A model of xdist drives the schedule through random suites, budgets and
 // crashes: never past the budget, never stuck, each test once.
 func TestScheduleModel(t *testing.T) {
 	for _, version := range []string{"3.9", "3.13"} {
 		t.Run(version, func(t *testing.T) {
-			if testing.Short() {
-				t.Skip("-short: no real Python")
-			}
-			python, err := FindPython(version)
-			if err != nil {
-				t.Skip(err)
-			}
-			oneOfFew(t)
 			seed := strconv.Itoa(rand.IntN(1 << 30))
-			cmd := exec.CommandContext(t.Context(), python, "-B", filepath.Join("testdata", "model", "model.py"), ".", "1500", seed)
-			output, err := cmd.CombinedOutput()
+			output, err := runModel(t, version, "model.py", "1500", seed)
 			if err != nil {
 				t.Errorf("seeds from %s: %v\n%s", seed, err, output)
 			}
-			t.Log(string(output))
+			t.Log(output)
 		})
 	}
 }
@@ -242,19 +250,11 @@ func TestScheduleModel(t *testing.T) {
 // TestPairs: heavy tests run beside each other as they fit, so that little time
 // is lost against the best there is.
 func TestPairs(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: no real Python")
-	}
-	python, err := FindPython("3.13")
-	if err != nil {
-		t.Skip(err)
-	}
-	oneOfFew(t)
-	output, err := exec.CommandContext(t.Context(), python, "-B", filepath.Join("testdata", "model", "pairs.py"), ".", "20").CombinedOutput()
+	output, err := runModel(t, "3.13", "pairs.py", "20")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	if share, err := strconv.ParseFloat(strings.TrimSpace(string(output)), 64); err != nil || share < 0.95 {
+	if share, err := strconv.ParseFloat(strings.TrimSpace(output), 64); err != nil || share < 0.95 {
 		t.Errorf("%s of the best time, want 0.95: %v", output, err)
 	}
 }
@@ -262,21 +262,12 @@ func TestPairs(t *testing.T) {
 // What the schedule decides for 100,000 tests takes about a second of CPU in
 // all; much more would be a step that looks at all tests again.
 func TestScheduleSpeed(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: no real Python")
-	}
-	python, err := FindPython("3.13")
-	if err != nil {
-		t.Skip(err)
-	}
-	oneOfFew(t)
-	cmd := exec.CommandContext(t.Context(), python, "-B", filepath.Join("testdata", "model", "speed.py"), ".", "100000")
-	output, err := cmd.CombinedOutput()
+	output, err := runModel(t, "3.13", "speed.py", "100000")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	t.Log(string(output))
-	for line := range strings.Lines(string(output)) {
+	t.Log(output)
+	for line := range strings.Lines(output) {
 		_, took, _ := strings.Cut(line, ": ")
 		var seconds float64
 		if _, err := fmt.Sscanf(took, "%f s", &seconds); err != nil || seconds > 5 {
