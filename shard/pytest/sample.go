@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wcshard/wcshard/shard/pytest/procfs"
 )
 
 const (
@@ -148,10 +150,10 @@ func (s *sampler) run(quit <-chan struct{}) {
 			return
 		case <-timer.C:
 		}
-		now, before := time.Now(), threadTime()
+		now, before := time.Now(), procfs.ThreadTime()
 		s.sample(now)
 		s.cost.earn(now)
-		s.cost.spend(threadTime() - before - s.look.spent)
+		s.cost.spend(procfs.ThreadTime() - before - s.look.spent)
 		timer.Reset(max(sampleEvery, slowest, s.cost.wait()))
 	}
 }

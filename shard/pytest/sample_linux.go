@@ -2,30 +2,15 @@ package pytest
 
 import (
 	"bytes"
-	"os"
 	"slices"
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/wcshard/wcshard/shard/pytest/procfs"
 )
 
 // slowest is how often this system is looked at most.
 const slowest time.Duration = 0
-
-// threadTime returns the CPU time of this thread. Wall time would count what
-// others take on a busy machine, and samples would become rare when they
-// matter; getrusage counts what is below a tick of the kernel's clock by
-// chance.
-func threadTime() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
-		return 0
-	}
-	return time.Duration(t.Nano())
-}
-
-var pageSize = int64(os.Getpagesize())
 
 // processes remembers what is costly to find out.
 type processes struct {
@@ -41,12 +26,9 @@ func newProcesses() processes { return processes{trees: map[int]shares{}, cost: 
 type shares struct {
 	tree   []int
 	forked bool // one from another
-	sum    usage
+	sum    procfs.Usage
 	twice  int64
 }
-
-// usage is resident memory, and which of it belongs to files, bytes.
-type usage struct{ resident, files int64 }
 
 // held returns what the processes hold that are there. Descendants that are
 // processes of the session themselves are not counted as children.
@@ -59,11 +41,11 @@ func (p *processes) held(now time.Time, pids map[string]int) map[string]processM
 	}
 	held := make(map[string]processMemory, len(pids))
 	for worker, pid := range pids {
-		u := usageOf(pid)
-		if u.resident == 0 {
+		u := procfs.UsageOf(pid)
+		if u.Resident == 0 {
 			continue // it has ended
 		}
-		held[worker] = processMemory{u.resident, p.children(pid, u, own)}
+		held[worker] = processMemory{u.Resident, p.children(pid, u, own)}
 	}
 	return held
 }
@@ -71,13 +53,13 @@ func (p *processes) held(now time.Time, pids map[string]int) map[string]processM
 // children returns what the descendants of a process hold. What they share
 // with it and with each other, such as memory that was forked and not touched,
 // counts once: proportional shares are asked for when they may have changed.
-func (p *processes) children(pid int, itself usage, own map[int]bool) int64 {
+func (p *processes) children(pid int, itself procfs.Usage, own map[int]bool) int64 {
 	sum := itself
 	tree := slices.DeleteFunc(descendantsOf(nil, pid, own), func(child int) bool {
-		u := usageOf(child)
-		sum.resident += u.resident
-		sum.files += u.files
-		return u.resident == 0 // it has ended
+		u := procfs.UsageOf(child)
+		sum.Resident += u.Resident
+		sum.Files += u.Files
+		return u.Resident == 0 // it has ended
 	})
 	if len(tree) == 0 {
 		delete(p.trees, pid)
@@ -85,31 +67,31 @@ func (p *processes) children(pid int, itself usage, own map[int]bool) int64 {
 	}
 	known := p.trees[pid]
 	if p.cost.left > 0 && known.changed(tree, sum) {
-		before := threadTime()
+		before := procfs.ThreadTime()
 		known = sharesOf(pid, tree, itself, sum)
-		took := threadTime() - before
+		took := procfs.ThreadTime() - before
 		p.cost.spend(took)
 		p.spent += took
-		if slices.ContainsFunc(tree, func(child int) bool { return usageOf(child).resident == 0 }) {
+		if slices.ContainsFunc(tree, func(child int) bool { return procfs.UsageOf(child).Resident == 0 }) {
 			// What one that ends shares was read of some and not of others.
-			return p.children(pid, usageOf(pid), own)
+			return p.children(pid, procfs.UsageOf(pid), own)
 		}
 		p.trees[pid] = known
 	}
-	return max(0, sum.resident-known.twice-itself.resident)
+	return max(0, sum.Resident-known.twice-itself.Resident)
 }
 
 // changed reports whether processes may share more or less than before. Those
 // that run a program of their own share files only, so that what else they
 // take, which is most, changes nothing.
-func (s shares) changed(tree []int, sum usage) bool {
+func (s shares) changed(tree []int, sum procfs.Usage) bool {
 	return !slices.Equal(s.tree, tree) ||
-		abs(sum.files-s.sum.files) > s.sum.files/8 ||
-		s.forked && abs(sum.resident-s.sum.resident) > s.sum.resident/8
+		abs(sum.Files-s.sum.Files) > s.sum.Files/8 ||
+		s.forked && abs(sum.Resident-s.sum.Resident) > s.sum.Resident/8
 }
 
 // sharesOf asks for the shares of a process and its descendants.
-func sharesOf(pid int, tree []int, itself, sum usage) shares {
+func sharesOf(pid int, tree []int, itself, sum procfs.Usage) shares {
 	s := shares{tree: tree, sum: sum}
 	// The memory of its files is its own, whoever else has it open: other
 	// workers do. What it shares besides, it shares with who was forked.
@@ -126,16 +108,14 @@ func sharesOf(pid int, tree []int, itself, sum usage) shares {
 	}
 	// A program that is started has its stack at a place of its own.
 	s.forked = len(stacks) <= len(tree)
-	s.twice = max(0, sum.resident-itself.resident-children+shared)
+	s.twice = max(0, sum.Resident-itself.Resident-children+shared)
 	return s
 }
 
 // stackOf returns where the stack of a process begins, "0" where that is not
 // told.
 func stackOf(pid int) string {
-	var buffer [1024]byte
-	line := readProc(buffer[:], "/proc/"+strconv.Itoa(pid)+"/stat")
-	fields := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
+	fields := procfs.Stat(pid)
 	const startstack = 28 - 3 // in proc(5), without those up to the name
 	if len(fields) <= startstack {
 		return "0"
@@ -143,27 +123,10 @@ func stackOf(pid int) string {
 	return string(fields[startstack])
 }
 
-// usageOf returns what a process holds, nothing for one that is gone.
-func usageOf(pid int) usage {
-	var buffer [128]byte
-	fields := bytes.Fields(readProc(buffer[:], "/proc/"+strconv.Itoa(pid)+"/statm"))
-	if len(fields) < 3 {
-		return usage{}
-	}
-	resident, _ := strconv.ParseInt(string(fields[1]), 10, 64)
-	files, _ := strconv.ParseInt(string(fields[2]), 10, 64)
-	return usage{resident * pageSize, files * pageSize}
-}
-
 func descendantsOf(found []int, pid int, own map[int]bool) []int {
-	var buffer [4096]byte
-	tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
-	for _, thread := range namesIn(tasks) {
-		for _, field := range bytes.Fields(readProc(buffer[:], tasks+thread+"/children")) {
-			child, err := strconv.Atoi(string(field))
-			if err == nil && !own[child] {
-				found = descendantsOf(append(found, child), child, own)
-			}
+	for _, child := range procfs.Children(pid) {
+		if !own[child] {
+			found = descendantsOf(append(found, child), child, own)
 		}
 	}
 	return found
@@ -175,7 +138,7 @@ func descendantsOf(found []int, pid int, own map[int]bool) []int {
 func memoryOf(pid int, file string) map[string]int64 {
 	var buffer [4096]byte
 	kinds := map[string]int64{}
-	for line := range bytes.Lines(readProc(buffer[:], "/proc/"+strconv.Itoa(pid)+"/"+file)) {
+	for line := range bytes.Lines(procfs.Read(buffer[:], pid, file)) {
 		name, rest, _ := bytes.Cut(line, []byte(":"))
 		number, _, _ := bytes.Cut(bytes.TrimLeft(rest, " \t"), []byte(" kB"))
 		if kib, err := strconv.ParseInt(string(number), 10, 64); err == nil {
@@ -183,35 +146,4 @@ func memoryOf(pid int, file string) map[string]int64 {
 		}
 	}
 	return kinds
-}
-
-// readProc reads a file of /proc in one go, nothing where it is not there. It
-// goes by the system's calls: what package os does for files that may be waited
-// for takes longer than the file.
-func readProc(buffer []byte, path string) []byte {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	n, _ := unix.Read(fd, buffer)
-	_ = unix.Close(fd)
-	return buffer[:max(0, n)]
-}
-
-// namesIn lists a folder, as far as it is there.
-func namesIn(dir string) []string {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	defer unix.Close(fd)
-	var names []string
-	var buffer [4096]byte
-	for {
-		n, err := unix.ReadDirent(fd, buffer[:])
-		if n <= 0 || err != nil {
-			return names
-		}
-		_, _, names = unix.ParseDirent(buffer[:n], -1, names)
-	}
 }

@@ -9,9 +9,6 @@ type processes struct{ spent time.Duration }
 
 func newProcesses() processes { return processes{} }
 
-// threadTime is for systems that are looked at seldom.
-func threadTime() time.Duration { return 0 }
-
 // entry is a process as systems list them.
 type entry struct {
 	pid, parent int

@@ -1,19 +1,17 @@
 package killed
 
 import (
-	"bytes"
 	"os"
-	"strconv"
 	"time"
+
+	"github.com/wcshard/wcshard/shard/pytest/procfs"
 )
 
 // startOf tells when a process started, in the kernel's own count, and whether
 // it lives: one that is dead and waits for its parent does not.
 func startOf(pid int) (start string, alive bool) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	// The second field is a name in brackets that may hold anything.
-	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if err != nil || len(fields) < 20 {
+	fields := procfs.Stat(pid)
+	if len(fields) < 20 {
 		return "", false
 	}
 	state := fields[0][0]

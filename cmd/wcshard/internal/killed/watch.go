@@ -1,13 +1,12 @@
 package killed
 
 import (
-	"bytes"
-	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
+
+	"github.com/wcshard/wcshard/shard/pytest/procfs"
 )
 
 // How often processes are looked at: seldom while memory is plenty, often where
@@ -35,7 +34,6 @@ type Watch struct {
 	root  int
 	limit int64        // bytes; near it the looks come often
 	kills func() int64 // the kernel's counter
-	page  int64
 
 	stop chan struct{}
 	done sync.WaitGroup
@@ -46,7 +44,7 @@ type Watch struct {
 
 // Start begins to watch what the process starts from now on.
 func Start(root int, limit int64, kills func() int64) *Watch {
-	w := &Watch{root: root, limit: limit, kills: kills, page: int64(os.Getpagesize()), stop: make(chan struct{}), born: map[int]string{}}
+	w := &Watch{root: root, limit: limit, kills: kills, stop: make(chan struct{}), born: map[int]string{}}
 	w.done.Go(w.run)
 	return w
 }
@@ -93,13 +91,13 @@ func (w *Watch) run() {
 			ended = true
 		case <-time.After(pause):
 		}
-		began := threadTime()
+		began := procfs.ThreadTime()
 		now, n := w.look(), w.kills()
 		if n > count {
 			w.seen = append(w.seen, Snapshot{last})
 		}
 		w.note(last, now)
-		took = (took + threadTime() - began) / 2 // so that one costly look delays little
+		took = (took + procfs.ThreadTime() - began) / 2 // so that one costly look delays little
 		last, count = now, n
 		if ended {
 			return
@@ -118,43 +116,19 @@ type look map[int]process
 // look reads the resident memory of all descendants.
 func (w *Watch) look() look {
 	all := look{}
-	w.visit(all, w.root, 0)
+	all.visit(w.root, 0)
 	return all
 }
 
-// visit adds the children of a process, by the lists that each of its threads
-// has of those that it started.
-func (w *Watch) visit(all look, pid, depth int) {
+// visit adds the descendants of a process.
+func (l look) visit(pid, depth int) {
 	if depth > maxDepth {
 		return
 	}
-	var buffer [4096]byte
-	tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
-	for _, task := range namesIn(tasks) {
-		for _, word := range bytes.Fields(readProc(buffer[:], tasks+task+"/children")) {
-			child, err := strconv.Atoi(string(word))
-			if err != nil {
-				continue
-			}
-			all[child] = process{parent: pid, resident: w.resident(child)}
-			w.visit(all, child, depth+1)
-		}
+	for _, child := range procfs.Children(pid) {
+		l[child] = process{parent: pid, resident: procfs.UsageOf(child).Resident}
+		l.visit(child, depth+1)
 	}
-}
-
-// resident is the second number of /proc/PID/statm, in pages; a process that
-// has died and waits for its parent has none.
-func (w *Watch) resident(pid int) int64 {
-	var buffer [128]byte
-	words := bytes.Fields(readProc(buffer[:], "/proc/"+strconv.Itoa(pid)+"/statm"))
-	if len(words) < 2 {
-		return 0
-	}
-	pages, err := strconv.ParseInt(string(words[1]), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return pages * w.page
 }
 
 func (l look) total() int64 {

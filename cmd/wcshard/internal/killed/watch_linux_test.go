@@ -84,7 +84,7 @@ func TestWatch(t *testing.T) {
 // a hundredth of a core.
 func BenchmarkLook(b *testing.B) {
 	family(b, 1)
-	w := &Watch{root: os.Getpid(), page: int64(os.Getpagesize())}
+	w := &Watch{root: os.Getpid()}
 	for b.Loop() {
 		if len(w.look()) < 2 {
 			b.Fatal("it does not see two processes")

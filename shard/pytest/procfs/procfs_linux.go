@@ -1,4 +1,4 @@
-package killed
+package procfs
 
 import (
 	"time"
@@ -6,8 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// threadTime returns the CPU time of this thread.
-func threadTime() time.Duration {
+// ThreadTime returns the CPU time of this thread, 0 where that is not told. Wall
+// time would count what others take on a busy machine, and looks would become
+// rare when they matter; getrusage counts what is below a tick of the kernel's
+// clock by chance.
+func ThreadTime() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
 		return 0
@@ -15,10 +18,9 @@ func threadTime() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// readProc reads a file of /proc in one go, nothing where it is not there. It
-// goes by the system's calls: what package os does for files that may be waited
-// for takes longer than the file.
-func readProc(buffer []byte, path string) []byte {
+// read goes by the system's calls: what package os does for files that may be
+// waited for takes longer than the file.
+func read(buffer []byte, path string) []byte {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
@@ -28,8 +30,8 @@ func readProc(buffer []byte, path string) []byte {
 	return buffer[:max(0, n)]
 }
 
-// namesIn lists a folder, as far as it is there.
-func namesIn(dir string) []string {
+// names lists a folder, as far as it is there.
+func names(dir string) []string {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
