@@ -24,6 +24,9 @@ def make(original, modules, enter, leave):
             parent = name if fromlist else name.rpartition(".")[0]
             if parent and parent not in modules:
                 __import__(parent, globals, locals)
+        if fromlist and len(fromlist) > 1 and (level and not name or not level and hasattr(modules.get(name), "__path__")):
+            for part in fromlist:  # of a package, each may be a module
+                __import__(name, globals, locals, (part,), level)
         start = enter()
         try:
             return original(name, globals, locals, fromlist, level)
@@ -75,28 +78,28 @@ class Importing:
     def leave(self, start: float, name: str, importer: Any, fromlist: Iterable[str], level: int) -> None:
         took = time.perf_counter() - start
         inside = self.stack.pop() if self.stack else 0.0
-        if not self.file:
+        if not self.file or not isinstance(name, str):
             return
+        importer = importer if isinstance(importer, dict) else {}
         slow = took > SLOW
         if not slow and self.edges is None:
             return
         module = absolute(name, importer, level)
-        for part in fromlist or ():
-            if f"{module}.{part}" in sys.modules:
-                module = f"{module}.{part}"
-                break
-        library = library_of(module)
+        # Of a package, what is taken from it: modules inside, where they are.
+        modules = [f"{module}.{part}" for part in fromlist or () if f"{module}.{part}" in sys.modules] or [module]
         if slow:
-            self.took[library] = self.took.get(library, 0.0) + took - inside
+            library = library_of(modules[0])
+            self.took[library] = self.took.get(library, 0.0) + max(0.0, took - inside)  # threads share the stack
             if self.stack:
                 self.stack[-1] += took
             else:
                 self.spent += took
         if self.edges is not None:
-            if not self.stack:
-                self.direct.setdefault(self.file, set()).add(library)
-            elif importer:
-                self.edges.setdefault(library_of(importer.get("__name__") or ""), set()).add(library)
+            if self.stack:
+                found = self.edges.setdefault(library_of(str(importer.get("__name__"))), set())
+            else:
+                found = self.direct.setdefault(self.file, set())
+            found.update(map(library_of, modules))
 
     def needed(self) -> dict[str, list[str]]:
         """Return the libraries that each file imports, itself or by way of
@@ -131,14 +134,14 @@ def library_of(module: str) -> str:
     return ".".join(module.split(".", 2)[:2])
 
 
-def absolute(name: str, importer: Any, level: int) -> str:
+def absolute(name: str, importer: dict[str, Any], level: int) -> str:
     """Return the full name of a module that is imported relatively."""
-    if level == 0 or not importer:
+    if level == 0:
         return name
     package = importer.get("__package__")
     if package is None:
-        package = importer.get("__name__") or ""
+        package = str(importer.get("__name__"))
         if "__path__" not in importer:
             package = package.rpartition(".")[0]
-    base = package.rsplit(".", level - 1)[0]
+    base = str(package).rsplit(".", level - 1)[0]
     return f"{base}.{name}" if name else base

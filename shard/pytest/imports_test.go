@@ -30,11 +30,12 @@ func TestImports(t *testing.T) {
 	sleep := func(d time.Duration) string { return fmt.Sprintf("import time\ntime.sleep(%v)\n", d.Seconds()) }
 	files := map[string]string{
 		"slowlib/__init__.py":      sleep(slow),
+		"slowlib/quick.py":         "",
 		"slowlib/part/__init__.py": sleep(part) + "from . import deep\nfrom .. import __name__\n",
 		"slowlib/part/deep.py":     "",
 		"via.py":                   "import slowlib.part.deep\n",
 		"test_a.py":                "import slowlib" + body,
-		"test_b.py":                sleep(own) + "from slowlib import part" + body,
+		"test_b.py":                sleep(own) + "from slowlib import __name__, quick, part" + body,
 		"test_c.py":                sleep(own) + body,
 		"test_d.py":                "import via, json" + body,
 		"test_e.py":                "import builtins\nreal = builtins.__import__\nbuiltins.__import__ = lambda *a, **k: real(*a, **k)\nimport via" + body,
@@ -46,7 +47,7 @@ func TestImports(t *testing.T) {
 			writeAll(t, p.dir, files)
 			c := p.collect(t)
 			want := map[string][]string{
-				"test_a.py": {"slowlib"}, "test_b.py": {"slowlib", "slowlib.part"},
+				"test_a.py": {"slowlib"}, "test_b.py": {"slowlib", "slowlib.part", "slowlib.quick"},
 				"test_d.py": {"slowlib", "slowlib.part", "via"}, "test_e.py": {"slowlib", "slowlib.part", "via"},
 			}
 			for file, libraries := range c.Libraries {
