@@ -141,7 +141,8 @@ func ciLoop(t *testing.T, seed uint64, jobs int, workers []int) [][]float64 {
 // they ever had, what is learned of it takes one run. That holds for one loop,
 // and for the jobs of many.
 func TestPredictionsLearn(t *testing.T) {
-	const seed, jobs, seeds = 6, 8, 40
+	t.Parallel()
+	const seed, jobs, seeds = 6, 8, 20
 	type limit struct{ median, ninth float64 } // per cent; 0: nothing is wanted
 	none, once, thrice := limit{}, limit{15, 0}, limit{5, 12}
 	workers := []int{1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 1}
