@@ -15,7 +15,7 @@ import (
 func TestReadTests(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "report.xml")
 	text := `<?xml version="1.0"?><testsuites><testsuite name="pytest">
-<testcase classname="a" name="t[1]"/><testcase classname="a.B" name="t"><skipped/></testcase><testcase classname="a" name="t[1]"/>
+<testcase classname="a" name="t[1]"/><testcase classname="a.B" name="t"><skipped/></testcase><testcase classname="a" name="t[1]"/><testcase classname="" name="skipped"><skipped/></testcase>
 </testsuite></testsuites>`
 	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
