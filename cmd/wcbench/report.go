@@ -74,7 +74,11 @@ func (r suiteReport) markdown(w io.Writer) {
 		fmt.Fprintf(w, "* %s\n", line)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Suites)) {
-		fmt.Fprintf(w, "* %s: %s: `%s`\n", name, suiteSpecs[name].shape, strings.Join(r.Suites[name], " "))
+		line := fmt.Sprintf("* %s: %s", name, suiteSpecs[name].shape)
+		if what := r.Suites[name]; len(what) > 0 {
+			line += fmt.Sprintf(": `%s`", strings.Join(what, " "))
+		}
+		fmt.Fprintln(w, line)
 	}
 	fmt.Fprintf(w, "\n%s, %s, %s\n", r.Date, r.Machine, strings.Join(r.Packages, ", "))
 }

@@ -1,9 +1,50 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
+
+// What README shows of wcbench suites is what was measured.
+// UPDATE_README=1 writes it anew from testdata/suites.json, which has the rows
+// that wcbench suites --json printed.
+func TestReadmeSuites(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "suites.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report suiteReport
+	if err := json.Unmarshal(text, &report); err != nil {
+		t.Fatal(err)
+	}
+	if err := faults(report.Rows); err != nil || len(report.Rows) == 0 {
+		t.Errorf("%d rows, %v", len(report.Rows), err)
+	}
+	var b strings.Builder
+	report.markdown(&b)
+	name := filepath.Join("..", "..", "README.md")
+	readme, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(readme), "<!-- suites -->\n")
+	have, after, ended := strings.Cut(rest, "<!-- end suites -->")
+	if !found || !ended {
+		t.Fatal("README has no <!-- suites --> … <!-- end suites -->")
+	}
+	if have == b.String() {
+		return
+	}
+	if os.Getenv("UPDATE_README") == "" {
+		t.Fatalf("README has other figures of wcbench suites; write them anew with UPDATE_README=1 go test ./cmd/wcbench -run TestReadme. Want\n%s", b.String())
+	}
+	if err := os.WriteFile(name, []byte(before+"<!-- suites -->\n"+b.String()+"<!-- end suites -->"+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func TestMarkdown(t *testing.T) {
 	report := suiteReport{
