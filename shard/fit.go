@@ -298,9 +298,9 @@ type unit struct {
 
 // within is run for a job whose tests cannot all meet: a test starts only when
 // it fits beside what is running and what was left behind. Where nothing fits
-// though nothing runs, the workers are started afresh, which costs the base
-// once. It returns math.MaxInt64 where a test does not fit at all, and sets
-// r.peak to the most that is in use at once.
+// though nothing runs, the workers are started afresh, which costs once more what
+// they take before their first test. It returns math.MaxInt64 where a test does
+// not fit at all, and sets r.peak to the most that is in use at once.
 func (r *runner) within(pieces []stretch, workers int, limit int64) (wall int64, last int) {
 	if r.work <= 0 {
 		return r.roughly(pieces, workers, limit)
@@ -541,7 +541,7 @@ func (s *schedule) restart() bool {
 	}
 	for k := range s.lanes {
 		l := &s.lanes[k]
-		*l = lane{free: now + s.base, unit: l.unit, next: l.next, soon: l.soon}
+		*l = lane{free: now + s.paid, unit: l.unit, next: l.next, soon: l.soon}
 	}
 	s.used = 0
 	s.freed++

@@ -206,10 +206,10 @@ func TestPackSpreadsMemory(t *testing.T) {
 // time of its fixtures counts, whoever set them up.
 func TestLimitNeeds(t *testing.T) {
 	s := Suite{
-		Setups: []Setup{{ID: "module a.py::model", Cost: 50 * time.Millisecond}},
+		Setups: []Setup{{ID: "module a.py::model", Cost: 50 * time.Millisecond}, {ID: "import numpy", Cost: time.Minute, Import: true}},
 		Tests:  []Test{needing("a.py::quick", 1, 0, 2000, 500), needing("a.py::model", 1, 0, 2000, 500), needing("a.py::rose", 1, 900, 2000, 500), needing("a.py::slow", 100, 0, 2000, 500), needing("a.py::unknown", 1, 0, 2000, 0), needing("b.py::x", 1, 0, 2000, 0)},
 	}
-	s.Tests[1].Setups = []int{0}
+	s.Tests[0].Setups, s.Tests[1].Setups = []int{1}, []int{0}
 	s.Tests[4].Estimate.Rung = timing.Sibling
 	s.LimitNeeds(func(file string) time.Duration {
 		if file == "b.py" {

@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/wcshard/wcshard/timing"
@@ -135,6 +137,40 @@ func (s *Shard) Len() int {
 		n += len(p.Tests)
 	}
 	return n
+}
+
+// Units lists the tests that stay on one worker together, in the order in which
+// workers take them, as UnitRun and Piece.Cut say. Tests with the same node ID or
+// xdist_group, which stay together as well, are not looked for.
+func (s *Shard) Units() [][]timing.NodeID {
+	numbered := map[int][]timing.NodeID{}
+	var others [][]timing.NodeID
+	for _, p := range s.Pieces {
+		var number []int // of each test's unit
+		for _, run := range p.Units {
+			number = append(number, slices.Repeat([]int{run.Unit}, run.Tests)...)
+		}
+		var whole []timing.NodeID
+		for k, rest := range p.Tests {
+			id := timing.NodeID(p.File + rest)
+			switch {
+			case number != nil && number[k] > 0:
+				numbered[number[k]] = append(numbered[number[k]], id)
+			case p.Cut:
+				others = append(others, []timing.NodeID{id})
+			default:
+				whole = append(whole, id)
+			}
+		}
+		if whole != nil {
+			others = append(others, whole)
+		}
+	}
+	var units [][]timing.NodeID
+	for _, n := range slices.Sorted(maps.Keys(numbered)) {
+		units = append(units, numbered[n])
+	}
+	return append(units, others...)
 }
 
 // IDs returns the node IDs in running order.

@@ -36,9 +36,10 @@ type Test struct {
 const fill = 32 << 30
 
 // LimitNeeds lowers the upper bounds of needs to what a test has the time to
-// fill, its set-ups included and those that more may know for its file. After a
-// heavy test all others on its worker seem to hold what it left; most of them
-// are over in milliseconds, which rules that out before they ever ran elsewhere.
+// fill, its fixtures included and what more may know of its file; imports are
+// over when its worker's floor is measured. After a heavy test all others on its
+// worker seem to hold what it left; most of them are over in milliseconds, which
+// rules that out before they ever ran elsewhere.
 func (s *Suite) LimitNeeds(more func(file string) time.Duration) {
 	for i := range s.Tests {
 		t := &s.Tests[i]
@@ -48,7 +49,9 @@ func (s *Suite) LimitNeeds(more func(file string) time.Duration) {
 		}
 		wall := t.Estimate.Wall + more(t.ID.File())
 		for _, k := range t.Setups {
-			wall += s.Setups[k].Cost
+			if !s.Setups[k].Import {
+				wall += s.Setups[k].Cost
+			}
 		}
 		if most := wall.Seconds() * fill; float64(n.High) > most {
 			n.High = max(n.Low, int64(most))

@@ -20,6 +20,7 @@ const scheduleEffort = 20_000_000
 type runner struct {
 	*sequence
 	imports []int64 // by set-up
+	paid    int64   // what a worker of the job takes before its first test
 	spans   []bool
 	seen    []uint32 // by worker and set-up: the last run that had it there
 	epoch   uint32
@@ -41,7 +42,7 @@ func newRunner(q *sequence) *runner {
 			imports[s], own.setup[s] = q.setup[s], 0
 		}
 	}
-	return &runner{sequence: &own, imports: imports, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
+	return &runner{sequence: &own, imports: imports, paid: q.base, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
 }
 
 // A stretch is a piece in the making.
@@ -57,9 +58,10 @@ type stretch struct {
 // shard orders the tests of one job, foresees its wall time, and drops the
 // workers that would have nothing to do.
 func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) Shard {
+	r.paid = r.base + r.once(r.imports, tests)
 	pieces := r.stretches(tests, cut)
 	workers, wall, use := r.staff(pieces, tests, workers, budget)
-	s := Shard{Workers: workers, Wall: duration(r.base + r.once(r.imports, tests) + wall), Floor: r.suite.Floor, Budget: budget}
+	s := Shard{Workers: workers, Wall: duration(r.paid + wall), Floor: r.suite.Floor, Budget: budget}
 	for _, p := range tests {
 		s.Basis.count(r.test(p).Estimate.Rung)
 	}

@@ -526,6 +526,9 @@ func (e *Estimator) FixturesOf(file string) time.Duration {
 	if e.places == nil {
 		e.places = map[string]time.Duration{}
 		for i, s := range e.h.series[fixtureKind] {
+			if strings.HasPrefix(s.id, LibraryPrefix) {
+				continue
+			}
 			scope, rest, _ := strings.Cut(s.id, " ")
 			place := ""
 			if scope == "module" || scope == "class" {

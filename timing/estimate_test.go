@@ -172,14 +172,14 @@ func TestEstimateRungs(t *testing.T) {
 
 func TestEstimateShared(t *testing.T) {
 	ms := time.Millisecond
-	r := run("r", 1, TestResult{ID: "a.py::t", Worker: "gw0", Outcome: Passed, Start: 100 * ms, Wall: 50 * ms, Fixtures: []FixtureResult{
+	r := run("r", 1, TestResult{ID: "a.py::t", Worker: "gw0", Outcome: Passed, Start: 120 * ms, Wall: 50 * ms, Fixtures: []FixtureResult{
 		{"module a.py::model", 10 * ms, 2 * ms}, {"module b.py::model", 30 * ms, 0}, {"module c.py::model[1]", 21 * ms, 0}, {"session ::model", 70 * ms, 0},
 	}})
 	r.Workers = []WorkerResult{
-		{Worker: "gw0", Startup: 40 * ms, Collect: 50 * ms, Imports: map[string]time.Duration{"a.py": 30 * ms, "b.py": 10 * ms}, Tail: 3 * ms},
-		{Worker: "gw1", Startup: 41 * ms, Collect: 51 * ms, Imports: map[string]time.Duration{"a.py": 35 * ms, "b.py": 11 * ms}},
+		{Worker: "gw0", Startup: 40 * ms, Collect: 70 * ms, Imports: map[string]time.Duration{"a.py": 30 * ms, "b.py": 10 * ms, "import numpy": 20 * ms}, Tail: 3 * ms},
+		{Worker: "gw1", Startup: 41 * ms, Collect: 71 * ms, Imports: map[string]time.Duration{"a.py": 35 * ms, "b.py": 11 * ms, "import numpy": 20 * ms}},
 	}
-	r.Ended, r.Elapsed = true, 350*ms
+	r.Ended, r.Elapsed = true, 370*ms
 	killed := run("r2", 2, r.Tests...)
 	killed.Workers = r.Workers
 	e := FromResults(r).Estimator("linux")
@@ -189,6 +189,8 @@ func TestEstimateShared(t *testing.T) {
 	}{
 		{"import", e.File("a.py"), 30 * ms},
 		{"unknown import: the median", e.File("new.py"), 10 * ms},
+		{"library", e.Library("numpy"), 20 * ms},
+		{"unknown library", e.Library("scipy"), 0},
 		{"fixture", e.Fixture("module a.py::model"), 12 * ms},
 		{"fixture elsewhere: the median of 12, 21, 30", e.Fixture("module d.py::model[2]"), 21 * ms},
 		{"unknown fixture", e.Fixture("class a.py::TestC::model"), 0},

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -162,9 +161,14 @@ func longestJob(suite shard.Suite, plan *shard.Plan) (time.Duration, error) {
 	}
 	longest, ran := time.Duration(0), 0
 	for k := range plan.Shards {
-		units := sessionUnits(&plan.Shards[k], index)
-		for _, tests := range units {
-			ran += len(tests)
+		var units [][]int
+		for _, ids := range plan.Shards[k].Units() {
+			unit := make([]int, len(ids))
+			for i, id := range ids {
+				unit[i] = index[id]
+			}
+			units = append(units, unit)
+			ran += len(ids)
 		}
 		longest = max(longest, suite.Base+sessionTime(suite, units, plan.Shards[k].Workers))
 	}
@@ -172,39 +176,6 @@ func longestJob(suite shard.Suite, plan *shard.Plan) (time.Duration, error) {
 		return 0, fmt.Errorf("the plan has %d tests of %d", ran, len(suite.Tests))
 	}
 	return longest, nil
-}
-
-// sessionUnits lists what stays on one worker, in the order in which a session
-// hands it out: what the plan numbers, and then tests and files as they come.
-func sessionUnits(s *shard.Shard, index map[timing.NodeID]int) [][]int {
-	var units [][]int
-	numbered := map[int][]int{}
-	for _, piece := range s.Pieces {
-		var unit []int // of each test
-		for _, run := range piece.Units {
-			unit = append(unit, slices.Repeat([]int{run.Unit}, run.Tests)...)
-		}
-		var whole []int
-		for k, rest := range piece.Tests {
-			i := index[timing.NodeID(piece.File+rest)]
-			switch {
-			case unit != nil && unit[k] > 0:
-				numbered[unit[k]] = append(numbered[unit[k]], i)
-			case piece.Cut:
-				units = append(units, []int{i})
-			default:
-				whole = append(whole, i)
-			}
-		}
-		if whole != nil {
-			units = append(units, whole)
-		}
-	}
-	var first [][]int
-	for _, n := range slices.Sorted(maps.Keys(numbered)) {
-		first = append(first, numbered[n])
-	}
-	return append(first, units...)
 }
 
 // sessionTime is what a session of so many workers takes: each has a queue of

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -52,7 +51,7 @@ func (m *machineModel) run(plan *shard.Plan, s *shard.Shard, run int) *timing.Re
 		r.Workers = append(r.Workers, timing.WorkerResult{Worker: name(w), Startup: start / 2, Collect: start / 2})
 	}
 	asks := slices.Clone(free)
-	for _, unit := range unitsOf(s) {
+	for _, unit := range s.Units() {
 		w := slices.Index(asks, slices.Min(asks))
 		for _, id := range unit {
 			took := time.Duration(float64(m.noisy(m.costs[id], 0.1)) * day)
@@ -66,39 +65,6 @@ func (m *machineModel) run(plan *shard.Plan, s *shard.Shard, run int) *timing.Re
 	}
 	r.Ended, r.Elapsed = true, slices.Max(free)+200*time.Millisecond
 	return r
-}
-
-// unitsOf lists what stays on one worker, as shard.UnitRun says: numbered units
-// first, the tests of other cut pieces one by one, and whole pieces.
-func unitsOf(s *shard.Shard) [][]timing.NodeID {
-	numbered := map[int][]timing.NodeID{}
-	var others [][]timing.NodeID
-	for _, piece := range s.Pieces {
-		var units []int
-		for _, run := range piece.Units {
-			units = append(units, slices.Repeat([]int{run.Unit}, run.Tests)...)
-		}
-		var whole []timing.NodeID
-		for k, rest := range piece.Tests {
-			id := timing.NodeID(piece.File + rest)
-			switch {
-			case units != nil && units[k] > 0:
-				numbered[units[k]] = append(numbered[units[k]], id)
-			case piece.Cut:
-				others = append(others, []timing.NodeID{id})
-			default:
-				whole = append(whole, id)
-			}
-		}
-		if whole != nil {
-			others = append(others, whole)
-		}
-	}
-	var units [][]timing.NodeID
-	for _, n := range slices.Sorted(maps.Keys(numbered)) {
-		units = append(units, numbered[n])
-	}
-	return append(units, others...)
 }
 
 // ciLoop is the loop of CI on a machine whose noise is known, 10 % of a test
