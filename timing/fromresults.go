@@ -250,15 +250,3 @@ func firstWait(r *Results) time.Duration {
 	}
 	return median(waits)
 }
-
-// median returns the middle of the values, rounded down to whole units between
-// two; of two values the smaller, since noise only ever adds; 0 of none. It
-// sorts the values.
-func median[T cmp.Ordered](values []T) T {
-	var zero T
-	if len(values) == 0 {
-		return zero
-	}
-	slices.Sort(values)
-	return values[(len(values)-1)/2]
-}

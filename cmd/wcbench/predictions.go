@@ -60,7 +60,7 @@ nearer than the two are to each other.`,
 	f.Float64Var(&o.scale, "scale", o.scale, "cost of a made-up suite: with 1, 80 s of tests and set-ups (default: the suite's own)")
 	f.BoolVar(&o.noise, "noise", false, "run each job twice, and show how far the two are apart")
 	f.BoolVar(&o.json, "json", false, "print JSON")
-	f.StringVar(&o.python, "python", "", "interpreter to make virtual environments with (default: python3); networkx 3.7 needs 3.12")
+	f.StringVar(&o.python, "python", "", "interpreter to make virtual environments with (default: one that is new enough)")
 	f.StringVar(&o.keep, "keep", "", "leave suites, plans and results in a `FOLDER`")
 	return verb
 }

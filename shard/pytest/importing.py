@@ -9,6 +9,7 @@ import time
 from typing import Any, Iterable
 
 SLOW = 1e-4  # seconds: what is faster counts to who imports it
+WORTH = 1e-3  # seconds: what all of a library took less than counts to the session
 OURS = frozenset(["_pytest", "pluggy", "pytest"])  # there before any file
 STANDARD = getattr(sys, "stdlib_module_names", frozenset()) | OURS
 
@@ -123,7 +124,7 @@ class Importing:
         for file, direct in self.direct.items():
             bits = 0
             for name in direct:
-                bits |= reach[name] | reach.get(name.partition(".")[0], 0)
+                bits |= reach[name]
             if bits not in lists:
                 lists[bits] = [name for name in names if bits & bit[name] and name.partition(".")[0] not in STANDARD]
             found[file] = lists[bits]

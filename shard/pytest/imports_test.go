@@ -81,12 +81,28 @@ func TestImports(t *testing.T) {
 					}
 				}
 				plan, s := one(part, 1, false)
-				r := p.shard(t, c, plan, s).results
-				for name, want := range shard.want {
-					got, known := r.Workers[0].Imports[name]
-					// What sleeps takes longer on a busy machine, never less.
-					if known != (want >= 0) || got < want || got > want+own-10*time.Millisecond && !strings.HasPrefix(name, "import") {
-						t.Errorf("of %s, %s took %v, want %v", shard.files, name, got, want)
+				shortest := map[string]time.Duration{} // a busy machine adds to a sleep and never takes away
+				for round := range 5 {
+					imports := p.shard(t, c, plan, s).results.Workers[0].Imports
+					var faults []string
+					for name, want := range shard.want {
+						got, known := imports[name]
+						if before, seen := shortest[name]; seen {
+							got = min(got, before)
+						}
+						shortest[name] = got
+						if known != (want >= 0) || got < want {
+							t.Errorf("of %s, %s took %v, want %v", shard.files, name, got, want)
+						}
+						if got > want+own-10*time.Millisecond && !strings.HasPrefix(name, "import") {
+							faults = append(faults, fmt.Sprintf("of %s, %s took %v, want %v", shard.files, name, got, want))
+						}
+					}
+					if len(faults) == 0 {
+						break
+					}
+					if round == 4 {
+						t.Error(strings.Join(faults, "\n"))
 					}
 				}
 			}

@@ -23,6 +23,7 @@ from typing import Any, Generator
 
 import pytest
 from wcshard_collecting import Collecting, Common, Inspecting
+from wcshard_importing import WORTH
 from wcshard_measuring import Fixtures, Measured, Memory
 from wcshard_results import IDS_A_LINE, Stream, Try, clean, encode, file_of, first_line, microseconds, quote, relative
 from wcshard_workers import Scheduler, ended_by, use_workers, xdist_group
@@ -257,7 +258,7 @@ class Running(Common):
 
     def costs(self) -> dict[str, float]:
         """Return the seconds that each file and each library took to import."""
-        libraries = {f"import {clean(name)}": s for name, s in self.importing.took.items() if s >= 1e-3}
+        libraries = {f"import {clean(name)}": s for name, s in self.importing.took.items() if s >= WORTH}
         return {**self.imports, **libraries}
 
     def exchange_file(self, worker: str) -> str:

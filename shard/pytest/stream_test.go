@@ -22,6 +22,8 @@ func TestReadCollection(t *testing.T) {
 {"t":"test","id":"a.py::t[ünï]","line":12,"markers":["x","y"],"group":"g","fixtures":["module a.py::m"]}
 {"t":"test","id":"a.py::u","line":13,"markers":["x","y"],"group":"","fixtures":[]}
 {"t":"file","file":"a.py","import_us":-5}
+{"t":"imports","libraries":["scipy.stats","z"],"files":["a.py","b.py"]}
+{"t":"imports","libraries":["z"],"files":["c.py"]}
 {"t":"note","text":"said"}
 {"t":"end","collect_us":2000,"startup_us":3000}
 `))
@@ -31,6 +33,10 @@ func TestReadCollection(t *testing.T) {
 	if len(c.Tests) != 2 || c.Files["a.py"] != 1500*time.Microsecond || *c.Collector.Seed != 7 || c.Collector.Root != ".." ||
 		c.Collect != 2*time.Millisecond || c.Startup != 3*time.Millisecond || len(c.Notes) != 1 {
 		t.Errorf("read %+v", c)
+	}
+	libraries := map[string][]string{"a.py": {"scipy.stats", "z"}, "b.py": {"scipy.stats", "z"}, "c.py": {"z"}}
+	if !reflect.DeepEqual(c.Libraries, libraries) {
+		t.Errorf("read libraries %q, want %q", c.Libraries, libraries)
 	}
 	first, second := c.Tests[0], c.Tests[1]
 	if first.ID != "a.py::t[ünï]" || first.Line != 12 || first.Group != "g" || first.Fixtures[0] != "module a.py::m" {
@@ -61,6 +67,7 @@ func TestReadCollectionErrors(t *testing.T) {
 		{"no ID", goodHeader + `{"t":"test","id":""}` + "\n", 2, `ID ""`},
 		{"markers", goodHeader + `{"t":"test","id":"a","markers":"x"}` + "\n", 2, "cannot unmarshal"},
 		{"fixtures", goodHeader + `{"t":"test","id":"a","fixtures":[1]}` + "\n", 2, "cannot unmarshal"},
+		{"libraries", goodHeader + `{"t":"imports","libraries":{"a":1},"files":["a.py"]}` + "\n", 2, "cannot unmarshal"},
 		{"not UTF-8", goodHeader + "{\"t\":\"note\",\"text\":\"\xff\"}\n", 2, "UTF-8"},
 		{"after the end", goodHeader + end + end, 3, "after the end"},
 		{"long", goodHeader + strings.Repeat(" ", maxLine+1) + "\n", 2, "longer than"},

@@ -4,9 +4,10 @@ The two heaviest are tests 8 and 34 of 212: xdist's load hands out an eighth of
 all tests to each of two workers first, a sixteenth to each of four, so that the
 two start at once and meet.
 
-Any two of the six largest are more than 1.9 GiB, and each but the largest fits
-into 1.7 GiB beside one of the others: so no schedule gains from the memory that
-wcshard leaves free, and what the best one takes is a bound that can be reached.
+Any two of the six largest are, with what workers hold before any test, more than
+2 GiB, and each but the largest fits into 1.7 GiB beside one of the others: so no
+schedule gains from the memory that wcshard leaves free, and what the best one takes
+is a bound that can be reached.
 """
 
 import mmap

@@ -1,0 +1,215 @@
+package timing
+
+import (
+	"path"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// relatives finds tests in the history, and what stands in for those without
+// samples. The tests of a file, class or function are neighbours in the sorted
+// history but for a function's own unparametrized test, so looking at the
+// file's range needs no index of a million IDs, and is faster than building
+// one.
+type relatives struct {
+	e      *Estimator
+	tests  []series
+	groups map[groupKey]*Estimate // nil: nothing known
+	files  map[string]span
+	last   span             // of the file looked up last
+	gone   map[string][]int // tests in files that were not collected, by what they look like; nil: not built
+	ids    []NodeID
+}
+
+func newRelatives(e *Estimator, ids []NodeID) *relatives {
+	return &relatives{e: e, tests: e.h.series[testKind], groups: map[groupKey]*Estimate{}, files: map[string]span{}, ids: ids}
+}
+
+// find returns the index of a test in the history.
+func (r *relatives) find(id NodeID) (int, bool) {
+	file := id.File()
+	if len(file) == len(id) { // not a test of a file
+		return slices.BinarySearchFunc(r.tests, string(id), compareID)
+	}
+	from, to := r.fileRange(file)
+	i, ok := slices.BinarySearchFunc(r.tests[from:to], string(id), compareID)
+	return from + i, ok
+}
+
+func (r *relatives) estimate(id NodeID) Estimate {
+	for _, rung := range [...]struct {
+		rung Rung
+		of   func(NodeID) *Estimate
+	}{
+		{Sibling, r.siblings}, {Moved, r.moved}, {Class, r.class}, {File, r.file}, {Suite, r.suite},
+	} {
+		if found := rung.of(id); found != nil {
+			return Estimate{Wall: found.Wall, Peak: found.Peak, Rung: rung.rung, Need: found.Need}
+		}
+	}
+	return Estimate{Wall: guessWall, Rung: Guess}
+}
+
+// span is the tests of one file, a range of the history.
+type span struct {
+	file     string
+	from, to int
+}
+
+// fileRange returns the tests of a file as a range of the history. Tests come
+// by file, so most ask for the same as the one before.
+func (r *relatives) fileRange(file string) (from, to int) {
+	if r.last.file == file && r.last.to > 0 {
+		return r.last.from, r.last.to
+	}
+	s, ok := r.files[file]
+	if !ok {
+		s.file = file
+		s.from, s.to = r.prefixRange(0, len(r.tests), file+"::")
+		r.files[file] = s
+	}
+	r.last = s
+	return s.from, s.to
+}
+
+func (r *relatives) prefixRange(from, to int, prefix string) (int, int) {
+	start := from + sort.Search(to-from, func(i int) bool { return r.tests[from+i].id >= prefix })
+	n := sort.Search(to-start, func(i int) bool { return !strings.HasPrefix(r.tests[start+i].id, prefix) })
+	return start, start + n
+}
+
+// groupKey names tests that stand in together for an unknown one.
+type groupKey struct {
+	rung Rung
+	name string
+}
+
+// group returns the mean wall, the highest peak and what stands in for the
+// need of the tests, which are asked for only once.
+func (r *relatives) group(rung Rung, name string, members func() []int) *Estimate {
+	key := groupKey{rung, name}
+	if found, ok := r.groups[key]; ok {
+		return found
+	}
+	var walls []int64
+	var peak int64
+	var needs []Need
+	for _, i := range members() {
+		if w := r.e.wall(i); w != unknown {
+			walls = append(walls, w)
+			if rung == Suite {
+				continue // the memory of a whole suite says nothing of one test
+			}
+			peak = max(peak, r.e.peak(i))
+			needs = append(needs, r.e.need(i))
+		}
+	}
+	var found *Estimate
+	if len(walls) > 0 {
+		found = &Estimate{Wall: time.Duration(mean(walls)) * time.Microsecond, Peak: peak, Need: standIn(rung, needs)}
+	}
+	r.groups[key] = found
+	return found
+}
+
+func indexes(from, to int) []int {
+	list := make([]int, 0, to-from)
+	for i := from; i < to; i++ {
+		list = append(list, i)
+	}
+	return list
+}
+
+func (r *relatives) siblings(id NodeID) *Estimate {
+	function := id.Function()
+	from, to := r.fileRange(id.File())
+	if from == to {
+		return nil
+	}
+	return r.group(Sibling, function, func() []int {
+		list := indexes(r.prefixRange(from, to, function+"["))
+		if i, ok := slices.BinarySearchFunc(r.tests[from:to], function, compareID); ok {
+			list = append(list, from+i)
+		}
+		return list
+	})
+}
+
+func (r *relatives) class(id NodeID) *Estimate {
+	class := id.Class()
+	from, to := r.fileRange(id.File())
+	if from == to || class == id.File() {
+		return nil
+	}
+	return r.group(Class, class, func() []int { return indexes(r.prefixRange(from, to, class+"::")) })
+}
+
+func (r *relatives) file(id NodeID) *Estimate {
+	from, to := r.fileRange(id.File())
+	if from == to {
+		return nil
+	}
+	return r.group(File, id.File(), func() []int { return indexes(from, to) })
+}
+
+// suite takes the tests of the nearest folder that has some in the history: what
+// tests take differs more between the parts of a suite than within them.
+func (r *relatives) suite(id NodeID) *Estimate {
+	for dir := path.Dir(id.File()); dir != "." && dir != "/"; dir = path.Dir(dir) {
+		found := r.group(Suite, dir+"/", func() []int { return indexes(r.prefixRange(0, len(r.tests), dir+"/")) })
+		if found != nil {
+			return found
+		}
+	}
+	return r.group(Suite, "", func() []int { return indexes(0, len(r.tests)) })
+}
+
+// moved finds the test under its old name: its file was moved to another
+// folder, or renamed.
+func (r *relatives) moved(id NodeID) *Estimate {
+	if r.gone == nil {
+		r.findGone()
+	}
+	if len(r.gone) == 0 {
+		return nil
+	}
+	for _, like := range looks(id) {
+		if list := r.gone[like]; len(list) > 0 {
+			return r.group(Moved, like, func() []int { return list })
+		}
+	}
+	return nil
+}
+
+// looks returns what two tests share that are one before and after a move,
+// the surest first: the file's base name and everything after it, the same
+// without parameters.
+func looks(id NodeID) [2]string {
+	base, file := path.Base(id.File()), len(id.File())
+	return [2]string{base + id.Rest(), base + id.Function()[file:]}
+}
+
+func (r *relatives) findGone() {
+	r.gone = map[string][]int{}
+	collected := map[string]bool{}
+	for _, id := range r.ids {
+		collected[id.File()] = true
+	}
+	for i := 0; i < len(r.tests); {
+		file := NodeID(r.tests[i].id).File()
+		_, to := r.fileRange(file)
+		to = max(to, i+1)
+		for ; i < to; i++ {
+			if collected[file] {
+				continue
+			}
+			like := looks(NodeID(r.tests[i].id))
+			r.gone[like[0]] = append(r.gone[like[0]], i)
+			if like[1] != like[0] {
+				r.gone[like[1]] = append(r.gone[like[1]], i)
+			}
+		}
+	}
+}
