@@ -17,7 +17,8 @@ import (
 
 const (
 	sampleEvery = 100 * time.Millisecond
-	lineEvery   = time.Second / 2 // between two lines, unless memory moves by sampleJump
+	aloneEvery  = 250 * time.Millisecond // while no test has started a process: tests measure their own
+	lineEvery   = time.Second / 2        // between two lines, unless memory moves by sampleJump
 	syncEvery   = 5 * time.Second
 	sampleJump  = 64 << 20 // bytes
 	sampleNoise = 1 << 20
@@ -71,6 +72,7 @@ type sampler struct {
 	line    time.Time                // when that was
 	synced  time.Time
 	cost    credit
+	parents bool // some process has had children
 }
 
 // startSampling samples until stop is called. What cannot be looked at is left
@@ -154,13 +156,23 @@ func (s *sampler) run(quit <-chan struct{}) {
 		s.sample(now)
 		s.cost.earn(now)
 		s.cost.spend(procfs.ThreadTime() - before - s.look.spent)
-		timer.Reset(max(sampleEvery, slowest, s.cost.wait()))
+		timer.Reset(max(s.every(), slowest, s.cost.wait()))
 	}
+}
+
+func (s *sampler) every() time.Duration {
+	if s.parents {
+		return sampleEvery
+	}
+	return aloneEvery
 }
 
 func (s *sampler) sample(now time.Time) {
 	s.findProcesses()
 	held := s.look.held(now, s.pids)
+	for _, m := range held {
+		s.parents = s.parents || m.children > 0
+	}
 	if !s.tells(now, held) {
 		return
 	}

@@ -13,6 +13,7 @@ import (
 // a kill is near, and less often where there are so many processes that looking
 // would take more than a part of a core, of CPU time; BenchmarkLook has the cost.
 const (
+	calmest    = 250 * time.Millisecond // while the limit is so far that it cannot be near before the next look
 	calm       = 100 * time.Millisecond
 	alert      = 30 * time.Millisecond
 	calmShare  = 700
@@ -81,8 +82,8 @@ func (w *Watch) run() {
 	for {
 		held := last.total()
 		w.peak = max(w.peak, held)
-		pause := max(calm, calmShare*took)
-		if 2*held > w.limit && w.limit > 0 {
+		pause := max(w.calm(held), calmShare*took)
+		if w.near(held) {
 			pause = max(alert, alertShare*took)
 		}
 		ended := false
@@ -103,6 +104,23 @@ func (w *Watch) run() {
 			return
 		}
 	}
+}
+
+// near reports whether so much is more than half of the limit.
+func (w *Watch) near(held int64) bool { return 2*held > w.limit && w.limit > 0 }
+
+// fastest is what processes take in a second at most, about, in bytes: to write
+// new pages keeps a core busy for half of that.
+const fastest = 4 << 30
+
+// calm returns how long the limit needs no look: memory is not near it before
+// that. Where there is no limit, nothing is known of what there is.
+func (w *Watch) calm(held int64) time.Duration {
+	if w.limit <= 0 {
+		return calm
+	}
+	seconds := float64(w.limit/2-held) / fastest
+	return min(max(time.Duration(seconds*float64(time.Second)), calm), calmest)
 }
 
 // A process is one entry of a look.

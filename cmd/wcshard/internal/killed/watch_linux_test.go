@@ -51,7 +51,8 @@ child.wait()`, held))
 // TestWatch: at a kill, it tells what each worker held with its children.
 func TestWatch(t *testing.T) {
 	var kills atomic.Int64
-	w := Start(os.Getpid(), 1<<40, kills.Load)
+	const limit = 1 << 30 // so far away that looks are calm, and not calmer
+	w := Start(os.Getpid(), limit, kills.Load)
 	parent, child := family(t, 64)
 	time.Sleep(3 * calm)
 	kills.Add(1)
@@ -109,5 +110,27 @@ func TestEnd(t *testing.T) {
 	began := time.Now()
 	if n := End(born, time.Minute); n != 2 || anyLives(born) || time.Since(began) > 30*time.Second {
 		t.Errorf("%d killed of 2 in %s, still there: %v", n, time.Since(began), anyLives(born))
+	}
+}
+
+// Looks are the rarer the further away the limit is.
+func TestCalm(t *testing.T) {
+	for _, test := range []struct {
+		limit, held int64
+		near        bool
+		want        time.Duration
+	}{
+		{0, 5 << 30, false, calm},
+		{16 << 30, 0, false, calmest},
+		{16 << 30, 7 << 30, false, calmest},
+		{16 << 30, 7<<30 + 512<<20, false, time.Second / 8},
+		{16 << 30, 8 << 30, false, calm},
+		{16 << 30, 9 << 30, true, calm},
+		{512 << 20, 1 << 20, false, calm},
+	} {
+		w := &Watch{limit: test.limit}
+		if near, got := w.near(test.held), w.calm(test.held); near != test.near || got != test.want {
+			t.Errorf("%d of %d: near %v, looks after %v, want %v and %v", test.held, test.limit, near, got, test.near, test.want)
+		}
 	}
 }
