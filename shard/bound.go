@@ -93,8 +93,9 @@ func (it *items) bound(m int64) int64 {
 // block, and together for all.
 //
 // In a time T a machine that pays for a set-up of s has T - s left for the tests
-// that need it. Where these take W, at least W / (T - s) machines pay for it.
-// That falls with T, so the least T with room for so many is a lower bound.
+// that need it, and for what else they need. Where these take W, each of those
+// other set-ups counted once, at least W / (T - s) machines pay for it. That falls
+// with T, so the least T with room for so many is a lower bound.
 func (it *items) evenly(m int64) int64 {
 	work, least := int64(0), int64(0)
 	for i := range it.list {
@@ -111,6 +112,7 @@ func (it *items) evenly(m int64) int64 {
 		}
 	}
 	least = max(least, (work+m-1)/m)
+	it.addCompany(needed, least/minorSetup)
 	type crowd struct{ setup, work int64 }
 	var crowds []crowd
 	for s, w := range needed {
@@ -127,6 +129,35 @@ func (it *items) evenly(m int64) int64 {
 	}
 	extra := sort.Search(int(work-least), func(d int) bool { return enough(least + int64(d)) })
 	return least + int64(extra)
+}
+
+// minorSetup is the part of a time below which a set-up's company is not looked
+// for: of dearer ones there are few.
+const minorSetup = 200
+
+// addCompany adds, for each set-up of so much or more, what the other set-ups
+// cost that tests need together with it.
+func (it *items) addCompany(needed []int64, least int64) {
+	seen := map[[2]int32]bool{}
+	var last []int
+	for _, p := range it.tests {
+		needs := it.test(p).Setups
+		if len(needs) < 2 || len(last) == len(needs) && &last[0] == &needs[0] {
+			continue
+		}
+		last = needs
+		for _, s := range needs {
+			if it.setup[s] < least {
+				continue
+			}
+			for _, t := range needs {
+				if pair := [2]int32{int32(s), int32(t)}; s != t && !seen[pair] {
+					seen[pair] = true
+					needed[s] += it.setup[t]
+				}
+			}
+		}
+	}
 }
 
 // needed returns for each set-up what the tests take that need it.
