@@ -84,6 +84,7 @@ func (b *builder) results(r *Results) {
 	}
 	type times struct{ setups, teardowns []int64 }
 	fixtures := map[string]*times{}
+	uses := map[string]bool{}
 	killed := map[NodeID]bool{}
 	for _, k := range r.Killed {
 		killed[k.ID] = true
@@ -95,6 +96,10 @@ func (b *builder) results(r *Results) {
 		}
 		shared := time.Duration(0)
 		for _, f := range t.Fixtures {
+			if f.Setup+f.Teardown == 0 {
+				uses[usePrefix+t.ID.File()+"::"+f.ID] = true
+				continue
+			}
 			shared += f.Setup + f.Teardown
 			known := fixtures[f.ID]
 			if known == nil {
@@ -127,6 +132,9 @@ func (b *builder) results(r *Results) {
 	}
 	for id, t := range fixtures {
 		b.add(fixtureKind, id, sample{source: src, setup: median(t.setups), teardown: median(t.teardowns)})
+	}
+	for use := range uses {
+		b.add(fixtureKind, use, sample{source: src})
 	}
 	b.workers(src, r)
 	b.job(src, r)

@@ -398,6 +398,31 @@ func (e *Estimator) scaled(source int32, us int64) int64 {
 	return max(1, int64(math.Round(float64(us)*e.scale[source])))
 }
 
+// Uses returns the fixtures of packages and the session that tests have asked for
+// while they ran (getfixturevalue), in the newest run of their file: sorted IDs by
+// file.
+func (e *Estimator) Uses() map[string][]string {
+	uses := map[string][]string{}
+	for _, s := range e.h.series[fixtureKind] {
+		if rest, is := strings.CutPrefix(s.id, usePrefix); is {
+			if file, id, _ := strings.Cut(rest, "::"); e.ofNewestRun(file, s) {
+				uses[file] = append(uses[file], id)
+			}
+		}
+	}
+	return uses
+}
+
+// ofNewestRun reports whether the newest run of a file has a sample of a series.
+func (e *Estimator) ofNewestRun(file string, s series) bool {
+	i, ok := slices.BinarySearchFunc(e.h.series[fileKind], file, compareID)
+	if !ok {
+		return false
+	}
+	newest := e.h.series[fileKind][i].samples[0].source
+	return e.h.sources[newest].run == e.h.sources[s.samples[0].source].run
+}
+
 // Uncollected returns the fixtures of modules and classes that the newest run of
 // their file set up, and that no test names when it is collected: those that
 // tests ask for while they run (getfixturevalue). They are sorted; collected says
@@ -409,13 +434,7 @@ func (e *Estimator) Uncollected(collected func(id string) bool) []string {
 		if scope != "module" && scope != "class" || collected(s.id) {
 			continue
 		}
-		file := NodeID(rest).File()
-		i, ok := slices.BinarySearchFunc(e.h.series[fileKind], file, compareID)
-		if !ok {
-			continue
-		}
-		newest := e.h.series[fileKind][i].samples[0].source
-		if e.h.sources[newest].run == e.h.sources[s.samples[0].source].run {
+		if e.ofNewestRun(NodeID(rest).File(), s) {
 			ids = append(ids, s.id)
 		}
 	}

@@ -2,7 +2,9 @@ package timing
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -247,5 +249,46 @@ func TestUncollected(t *testing.T) {
 	got := FromResults(old, newer).Estimator("linux").Uncollected(func(id string) bool { return id == "module a.py::known" })
 	if want := []string{"class a.py::TestC::late", "module a.py::late"}; !slices.Equal(got, want) {
 		t.Errorf("Uncollected() = %q, want %q", got, want)
+	}
+}
+
+// What tests asked for while they ran counts for their file, while its newest run
+// says so; other than that it is no fixture: it has no time and no relatives.
+func TestUses(t *testing.T) {
+	const schema, server = "session ::schema", "package pkg::server"
+	run := func(name string, started int64, fixtures map[string][]FixtureResult) *Results {
+		r := &Results{Header: ResultsHeader{Run: name, Runner: "linux", Started: time.UnixMilli(started).UTC()}}
+		imports := map[string]time.Duration{}
+		for _, file := range slices.Sorted(maps.Keys(fixtures)) {
+			imports[file] = time.Millisecond
+			r.Tests = append(r.Tests, TestResult{ID: NodeID(file + "::x"), Outcome: Passed, Wall: time.Second, Fixtures: fixtures[file]})
+		}
+		r.Workers = []WorkerResult{{Worker: "main", Imports: imports}}
+		return r
+	}
+	use := func(id string) FixtureResult { return FixtureResult{ID: id} }
+	took := FixtureResult{ID: schema, Setup: 3 * time.Second, Teardown: time.Second}
+	older := run("1", 1_700_000_000_000, map[string][]FixtureResult{"a.py": {took, use(schema)}, "b.py": {use(schema)}, "c.py": {use(schema)}})
+	newer := run("2", 1_700_000_060_000, map[string][]FixtureResult{"a.py": {took, use(schema)}, "b.py": {use(schema), use(server)}, "d.py": nil})
+	h := FromResults(older, newer)
+	again, err := ReadHistory(strings.NewReader(bytesOf(t, h)), "h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := again.Estimator("linux")
+	want := map[string][]string{"a.py": {schema}, "b.py": {server, schema}, "c.py": {schema}}
+	if got := e.Uses(); !reflect.DeepEqual(got, want) {
+		t.Errorf("Uses() = %q, want %q", got, want)
+	}
+	if got := e.Fixture(schema); got != 4*time.Second {
+		t.Errorf("the fixture takes %v, want 4s", got)
+	}
+	if got := e.Fixture(server); got != 0 {
+		t.Errorf("a fixture whose set-up was never seen takes %v", got)
+	}
+	h = FromResults(older, newer, run("3", 1_700_000_120_000, map[string][]FixtureResult{"b.py": nil, "c.py": {use(schema)}}))
+	want = map[string][]string{"a.py": {schema}, "c.py": {schema}}
+	if got := h.Estimator("linux").Uses(); !reflect.DeepEqual(got, want) {
+		t.Errorf("after another run: Uses() = %q, want %q", got, want)
 	}
 }

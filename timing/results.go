@@ -88,7 +88,8 @@ type WorkerMemory struct {
 
 // FixtureResult is one instance of a fixture of a scope above function, set up
 // or torn down during a test. The times are self times: what other fixtures
-// took inside it is theirs.
+// took inside it is theirs. Both are 0 where the test asked for a fixture of a
+// package or the session while it ran, which collection does not tell.
 type FixtureResult struct {
 	ID       string // "scope place::name[param]": see Setup in package shard
 	Setup    time.Duration
@@ -98,6 +99,12 @@ type FixtureResult struct {
 // LibraryPrefix goes before the names of libraries where they stand beside files
 // or fixtures: "import scipy.stats".
 const LibraryPrefix = "import "
+
+// usePrefix goes before a file, "::" and the ID of a fixture of a package or the
+// session that tests of the file have asked for while they ran: among fixtures,
+// since histories of earlier versions are to be read by later ones and the other
+// way round.
+const usePrefix = "use "
 
 // WorkerResult is what one worker process paid before its first test.
 type WorkerResult struct {

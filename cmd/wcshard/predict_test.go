@@ -28,7 +28,19 @@ def database(engine):
     time.sleep(0.3)
     yield
     time.sleep(0.2)
+
+@pytest.fixture(scope="session")
+def schema():
+    time.sleep(0.4)
+    yield
+    time.sleep(0.1)
+
+@pytest.fixture
+def rows(request):
+    request.getfixturevalue("schema")
 `,
+	"test_first_user.py":  "import time\n\ndef test_rows(rows):\n    time.sleep(0.1)\n",
+	"test_second_user.py": "import time\n\ndef test_rows(rows):\n    time.sleep(0.2)\n",
 	"test_session.py": `import time
 import pytest
 
@@ -118,6 +130,7 @@ class Unit(unittest.TestCase):
 // and what it takes.
 var sharedCosts = map[string]int{
 	"test_session.py": 500 + 300 + 200 + 4*200, "test_dynamic.py": 800 + 3*100, "test_parameters.py": 400 + 600 + 4*100,
+	"test_first_user.py": 400 + 100 + 100, "test_second_user.py": 400 + 100 + 200,
 	"test_auto.py": 600 + 400 + 2*100, "package": 600, "test_unit.py": 500 + 400 + 100,
 }
 

@@ -89,7 +89,7 @@ type setups struct {
 	index map[string]int   // by Setup.ID; -1 where the cost is nothing
 	lists map[string][]int // by file and fixtures
 
-	// Fixtures that tests ask for while they run, by file or class. Which of its
+	// Fixtures that tests ask for while they run, by file or class. Which of the
 	// tests do is not known: all of them are taken to.
 	dynamic map[string][]string
 
@@ -159,7 +159,8 @@ func sharedLibraries(c *pytest.Collection, known *timing.Estimator) map[string][
 	return byFile
 }
 
-// dynamicFixtures finds the fixtures of a file or class that no test names.
+// dynamicFixtures finds the fixtures of a file or class that no test names, and
+// those of packages and the session that a file's tests have asked for.
 func dynamicFixtures(c *pytest.Collection, known *timing.Estimator) map[string][]string {
 	collected := map[string]bool{}
 	var last []string
@@ -172,7 +173,7 @@ func dynamicFixtures(c *pytest.Collection, known *timing.Estimator) map[string][
 			collected[f] = true
 		}
 	}
-	byPlace := map[string][]string{}
+	byPlace := known.Uses()
 	for _, id := range known.Uncollected(func(id string) bool { return collected[id] }) {
 		_, rest, _ := strings.Cut(id, " ")
 		if i := strings.LastIndex(rest, "::"); i >= 0 {

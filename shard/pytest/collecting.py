@@ -11,7 +11,7 @@ import pytest
 from wcshard_importing import Importing
 from wcshard_measuring import Fixtures, is_parameter, process_start
 from wcshard_results import IDS_A_LINE, Stream, clean, encode, file_of, microseconds, relative
-from wcshard_workers import xdist_group, xdist_version
+from wcshard_xdist import xdist_group, xdist_version
 
 VERSION = 1
 

@@ -16,6 +16,7 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 MIB = 1 << 20
+DEAR = 1e-3  # seconds: the set-up of a fixture that it matters to share
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -114,7 +115,8 @@ class Fixtures:
         self.times: dict[str, list[int]] = {}  # by ID: set-up and teardown, of the current test
         self.total = 0.0  # seconds, of the current test
         self.stack: list[float] = []  # what ran inside each fixture that is being set up or torn down
-        self.ids: dict[tuple[Any, ...], str] = {}
+        self.dear: dict[Any, str] = {}  # IDs by definition: dear ones of packages and the session
+        self.used: set[tuple[str, str]] = set()  # files, and dear fixtures that their tests asked for while they ran
 
     def begin(self) -> None:
         self.times = {}
@@ -159,7 +161,8 @@ class Fixtures:
         try:
             yield
         finally:
-            self.leave(name, 0, start)
+            if self.leave(name, 0, start) > DEAR and fixturedef.scope in ("session", "package"):
+                self.dear[fixturedef] = name
 
             def enter() -> None:
                 clock[0] = self.enter()
@@ -170,7 +173,7 @@ class Fixtures:
         self.stack.append(0.0)
         return time.perf_counter()
 
-    def leave(self, name: str, phase: int, start: float) -> None:
+    def leave(self, name: str, phase: int, start: float) -> float:
         elapsed = time.perf_counter() - start
         inside = self.stack.pop() if self.stack else 0.0
         if self.stack:
@@ -178,9 +181,26 @@ class Fixtures:
         own = max(0.0, elapsed - inside)
         self.total += own
         self.times.setdefault(name, [0, 0])[phase] += microseconds(own)
+        return own
 
-    def wire(self) -> list[list[Any]]:
-        return [[name, *times] for name, times in self.times.items()]
+    def wire(self, item: pytest.Item) -> list[list[Any]]:
+        """Return what was set up and torn down during the test; and, without
+        any time, the dear fixtures that it asked for while it ran
+        (getfixturevalue), if it is the first of its file to do so."""
+        lines: list[list[Any]] = [[name, *times] for name, times in self.times.items()]
+        if self.dear:
+            lines += [[name, 0, 0] for name in self.asked_for(item)]
+        return lines
+
+    def asked_for(self, item: pytest.Item) -> Generator[str, None, None]:
+        active = getattr(getattr(item, "_request", None), "_fixture_defs", None) or {}
+        named = getattr(item, "fixturenames", ())
+        for argname, fixturedef in active.items():
+            if argname not in named and fixturedef in self.dear:
+                use = file_of(item.nodeid), self.dear[fixturedef]
+                if use not in self.used:
+                    self.used.add(use)
+                    yield use[1]
 
 
 def is_parameter(fixturedef: Any) -> bool:

@@ -19,14 +19,17 @@ import collections
 import json
 import os
 import time
-from typing import Any, Generator
+from typing import TYPE_CHECKING, Any, Generator
 
 import pytest
 from wcshard_collecting import Collecting, Common, Inspecting
 from wcshard_importing import WORTH
 from wcshard_measuring import Fixtures, Measured, Memory
 from wcshard_results import IDS_A_LINE, Stream, Try, clean, encode, file_of, first_line, microseconds, quote, relative
-from wcshard_workers import Scheduler, ended_by, use_workers, xdist_group
+from wcshard_xdist import ended_by, use_workers, xdist_group
+
+if TYPE_CHECKING:
+    from wcshard_workers import Scheduler
 
 
 class Running(Common):
@@ -116,6 +119,8 @@ class Running(Common):
         self.watch_starts()
         if "dist" in self.settings["given"]:
             return None
+        from wcshard_workers import Scheduler  # here: one process need not compile it
+
         self.scheduler = Scheduler(config, self)
         return self.scheduler
 
@@ -295,7 +300,7 @@ class Running(Common):
             yield from self.fixtures.setup(fixturedef, request)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self, call: Any) -> None:
+    def pytest_runtest_makereport(self, item: pytest.Item, call: Any) -> None:
         # No wrapper: three of them a test are a tenth of what we cost.
         shared = self.fixtures.total - self.shared_before
         if call.when == "setup":
@@ -317,7 +322,7 @@ class Running(Common):
                 peak,
                 resident,
                 self.memory.child(peak),
-                self.fixtures.wire(),
+                self.fixtures.wire(item),
             )
             self.memory.reset()
             self.resident = resident
@@ -466,6 +471,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     settings, option = read_settings(), early_config.known_args_namespace
     if settings["mode"] == "run" and hasattr(option, "numprocesses"):
         use_workers(option, settings)
+        if option.numprocesses:
+            import wcshard_workers  # noqa: F401  # before a conftest changes sys.path
     if "PYTEST_XDIST_WORKER" in os.environ and hasattr(option, "cov_append"):
         # Each worker begins by erasing all data of earlier runs. One that
         # takes the place of another would erase what that has found.

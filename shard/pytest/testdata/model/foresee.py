@@ -14,6 +14,7 @@ import loading
 modules = loading.load(sys.argv[1])
 schedule = modules["schedule"]
 plugin = modules["plugin"]
+Scheduler = modules["workers"].Scheduler
 
 
 def units_of(case):
@@ -22,7 +23,7 @@ def units_of(case):
     running.keep_together(case["pieces"])
     running.groups = {}
     running.plain = str
-    scheduler = modules["workers"].Scheduler.__new__(plugin.Scheduler)
+    scheduler = Scheduler.__new__(Scheduler)
     scheduler.plugin = running
     scheduler.collection = [piece["file"] + rest for piece in case["pieces"] for rest in piece["tests"]]
     return scheduler.collection, list(scheduler.units().values())

@@ -7,9 +7,9 @@ import types
 import loading
 
 modules = loading.load(sys.argv[1])
-plugin = modules["plugin"]
+Scheduler = modules["workers"].Scheduler
 running = types.SimpleNamespace(plain=str, groups={"a.py::g": "g", "b.py::g": "g"}, cut={"a.py"}, units={})
-scheduler = modules["workers"].Scheduler.__new__(plugin.Scheduler)
+scheduler = Scheduler.__new__(Scheduler)
 scheduler.plugin = running
 scheduler.collection = ["a.py::x", "a.py::same", "a.py::g", "a.py::same", "a.py::y", "b.py::z", "b.py::g", "c.py::same", "c.py::z", "c.py::same"]
 units = scheduler.units()

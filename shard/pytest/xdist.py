@@ -1,0 +1,51 @@
+"""What all sessions know of xdist. PYTEST_DONT_REWRITE"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def ended_by(node: Any) -> int:
+    """Return the signal that ended a worker's process, 0 where that is not known."""
+    process = getattr(getattr(node.gateway, "_io", None), "popen", None)  # of execnet
+    if process is None:
+        return 0
+    try:
+        status = process.wait(1)  # its pipes are closed
+    except Exception:
+        return 0
+    return -status if status < 0 else 0
+
+
+def use_workers(option: Any, settings: dict[str, Any]) -> None:
+    """Set xdist's options as planned, where the run's own line does not."""
+    given, workers = settings["given"], settings["workers"]
+    if "workers" in given:
+        return
+    if workers < 2 or getattr(option, "usepdb", False):
+        workers = 0
+    option.numprocesses = workers
+    if hasattr(option, "maxprocesses"):
+        option.maxprocesses = None
+    if "dist" not in given:
+        option.dist = "load" if workers else "no"
+        option.distload = False
+
+
+def xdist_version(config: pytest.Config) -> str:
+    """Return the version of xdist, "" where it is not active."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return ""
+    import xdist
+
+    return str(getattr(xdist, "__version__", "unknown"))
+
+
+def xdist_group(item: pytest.Item) -> str:
+    """Return the name that xdist gives the test's group, "" for none."""
+    names = set()
+    for mark in item.iter_markers("xdist_group"):
+        names.add(str(mark.args[0] if mark.args else mark.kwargs.get("name", "default")))
+    return "_".join(sorted(names))
