@@ -119,7 +119,7 @@ func TestKept(t *testing.T) {
 	if err := s.recordAll(t.Context()); err != nil || s.tests["a"] != 1 || s.share != 0.5 || s.recorded["peer"] == nil {
 		t.Errorf("recordAll() = %v, suite %+v", err, s)
 	}
-	rows, err := s.measure(t.Context(), 2)
+	rows, err := s.measure(t.Context(), 2, 1)
 	if err != nil || len(rows) != 1 || rows[0].Longest != 3 {
 		t.Errorf("measure() = %+v, %v", rows, err)
 	}

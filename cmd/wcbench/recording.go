@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +27,8 @@ var recorded = []string{"pytest==9.2.0", "pytest-xdist==3.8.0"}
 type recordingOptions struct {
 	tests, rounds int
 	took, sampled time.Duration
+	suites        []string
+	python        string
 	json          bool
 }
 
@@ -39,7 +43,12 @@ processes, as microseconds a test; what each takes for a suite of one test a
 worker is subtracted, and shown. Then run tests that sleep with two workers: the wall times
 show what our scheduler costs beside xdist's own, which is called load. Last,
 run tests that start processes, and show what sampling memory costs of a core, on
-Linux. Each figure is the least of the rounds; sampling is one.`,
+Linux. Each figure is the least of the rounds; sampling is one.
+
+With --suites, run those suites instead, whole, in one process, and show what
+wcshard run takes more than plain pytest, start-ups included.
+
+` + describeSuites(),
 		Args: cobra.NoArgs,
 		RunE: func(verb *cobra.Command, _ []string) error {
 			return doRecording(verb.Context(), verb.OutOrStdout(), o)
@@ -50,6 +59,8 @@ Linux. Each figure is the least of the rounds; sampling is one.`,
 	f.IntVar(&o.rounds, "rounds", o.rounds, "how often each is run")
 	f.DurationVar(&o.took, "took", o.took, "how long each test of the last run sleeps")
 	f.DurationVar(&o.sampled, "sampled", o.sampled, "how long about to sample; 0 for not")
+	f.StringSliceVar(&o.suites, "suites", nil, "suites to run instead")
+	f.StringVar(&o.python, "python", "", "interpreter to make the suites' virtual environments with (default: one that is new enough)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return verb
 }
@@ -69,7 +80,7 @@ type recordingRow struct {
 type session struct {
 	CPU   float64 `json:"cpu_seconds"`
 	Wall  float64 `json:"wall_seconds"`
-	Start float64 `json:"start_cpu_seconds"`
+	Start float64 `json:"start_cpu_seconds,omitempty"`
 }
 
 func (s session) byTests() float64 { return s.CPU - s.Start }
@@ -83,6 +94,9 @@ func doRecording(ctx context.Context, w io.Writer, o recordingOptions) error {
 		return err
 	}
 	defer place.clean()
+	if len(o.suites) > 0 {
+		return recordingOfSuites(ctx, w, place, o)
+	}
 	r := emptySuite{dir: filepath.Join(place.dir, "suite"), wcshard: place.wcshard}
 	cache, err := cacheDir()
 	if err != nil {
@@ -129,6 +143,69 @@ func (r emptySuite) rows(ctx context.Context, o recordingOptions) ([]recordingRo
 		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// A recordedSuite is the cost of recording on a real suite: the least of the
+// rounds.
+type recordedSuite struct {
+	Suite string  `json:"suite"`
+	Tests int     `json:"tests"`
+	Plain session `json:"plain"`
+	Ours  session `json:"wcshard"`
+	Share float64 `json:"more_cpu_share"` // of what plain pytest takes
+}
+
+func recordingOfSuites(ctx context.Context, w io.Writer, place workplace, o recordingOptions) error {
+	var rows []recordedSuite
+	for _, name := range o.suites {
+		s, err := place.suite(ctx, name, "recording", o.python, recorded)
+		if err != nil {
+			return err
+		}
+		row, err := s.recording(ctx, o.rounds)
+		if err != nil {
+			return fmt.Errorf("recording %s: %w", name, err)
+		}
+		rows = append(rows, row)
+		if !o.json {
+			fmt.Fprintf(w, "%s, %d tests: pytest %.2f CPU seconds, wcshard run %.2f: %+.2f %%; wall %.2f s, %.2f s\n",
+				name, row.Tests, row.Plain.CPU, row.Ours.CPU, 100*row.Share, row.Plain.Wall, row.Ours.Wall)
+		}
+	}
+	if o.json {
+		return writeJSON(w, rows)
+	}
+	return nil
+}
+
+// recording runs the whole suite by plain pytest and by wcshard, in turns.
+func (s *benchSuite) recording(ctx context.Context, rounds int) (recordedSuite, error) {
+	row := recordedSuite{Suite: s.name}
+	plan := s.file("plan.json")
+	if _, err := s.matrix(ctx, s.file("timings.jsonl"), plan, "--shards", "1", "--workers", "1"); err != nil {
+		return row, err
+	}
+	plain := slices.Concat([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"}, s.args)
+	for i := range rounds {
+		for _, side := range []struct {
+			args  []string
+			least *session
+		}{{plain, &row.Plain}, {s.run(plan, s.file("results"), "pool-1"), &row.Ours}} {
+			done, err := s.once(ctx, side.args)
+			if err := cmp.Or(err, done.wrong); err != nil {
+				return row, err
+			}
+			row.Tests = len(done.tests)
+			if cpu := done.cpu.Seconds(); i == 0 || cpu < side.least.CPU {
+				side.least.CPU = cpu
+			}
+			if wall := done.wall.Seconds(); i == 0 || wall < side.least.Wall {
+				side.least.Wall = wall
+			}
+		}
+	}
+	row.Share = row.Ours.CPU/row.Plain.CPU - 1
+	return row, nil
 }
 
 // emptySuite is a suite of empty tests, and the programs that run it.

@@ -56,6 +56,9 @@ func (r suiteReport) markdown(w io.Writer) {
 		suite, n := "", ""
 		if x.Planner == rivals[0].name {
 			suite, n, bound = fmt.Sprintf("%s, %d tests", x.Suite, x.Tests), fmt.Sprint(x.Shards), x.Bound
+			if x.Rounds > 1 {
+				suite += fmt.Sprintf(", least of %d runs", x.Rounds)
+			}
 		}
 		if x.Reason != "" {
 			continue // said once, below

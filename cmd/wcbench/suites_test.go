@@ -104,29 +104,63 @@ func TestFixtureSuite(t *testing.T) {
 	}
 }
 
+// fakeRival has two jobs of one test each, which has the job's name, and notes
+// them in a log.
+func fakeRival(name, first string) rival {
+	script := `echo $1 >>log; ` + first + `
+echo "<testsuites><testsuite><testcase classname='c' name='$1'/></testsuite></testsuites>" >"${2#--junitxml=}"`
+	return rival{name, nil, func(context.Context, *benchSuite, int) (row suiteRow, calls []jobCall, err error) {
+		for _, job := range []string{"0", "1"} {
+			calls = append(calls, jobCall{name: job, args: []string{"sh", "-c", script, "sh", name + job}, predicted: time.Second})
+		}
+		return row, calls, nil
+	}}
+}
+
+// Of several rounds the least counts of each job, and tests count once.
+func TestRounds(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("no sh")
+	}
+	// The first job burns CPU time in its second round, the other one in the first.
+	const burn = `n=$(grep -c $1 log); if [ $1$n = a02 ] || [ $1$n = a11 ]; then i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; fi`
+	dir := t.TempDir()
+	defer func(before []rival) { rivals = before }(rivals)
+	rivals = []rival{fakeRival("a", burn)}
+	s := &benchSuite{name: "x", dir: dir, out: dir, share: 1, recorded: map[string]error{}, tests: map[string]int{"c::a0": 1, "c::a1": 1}}
+	once, err := s.compare(t.Context(), 2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"log", "part-2.json"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	twice, err := s.compare(t.Context(), 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	burned := once[0].Jobs[1]
+	if r := twice[0]; r.Rounds != 2 || len(r.Jobs) != 2 || len(r.Walls) != 2 || len(r.Errors) != 2 || r.Lost+r.Doubled > 0 || r.Longest > burned/2 {
+		t.Errorf("the row is %+v, want jobs that take much less than %v", r, burned)
+	}
+}
+
 // A comparison that was cut off goes on with the job that it was at.
 func TestCompareGoesOn(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("no sh")
 	}
 	dir := t.TempDir()
-	script := `echo $1 >>log; if [ $1 = b1 ] && [ ! -e there ]; then touch there; exit; fi
-echo "<testsuites><testsuite><testcase classname='c' name='$1'/></testsuite></testsuites>" >"${2#--junitxml=}"`
-	fake := func(name string) rival {
-		return rival{name, nil, func(context.Context, *benchSuite, int) (row suiteRow, calls []jobCall, err error) {
-			for _, job := range []string{"0", "1"} {
-				calls = append(calls, jobCall{name: job, args: []string{"sh", "-c", script, "sh", name + job}})
-			}
-			return row, calls, nil
-		}}
-	}
+	const first = `if [ $1 = b1 ] && [ ! -e there ]; then touch there; exit; fi`
 	defer func(before []rival) { rivals = before }(rivals)
-	rivals = []rival{fake("a"), fake("b"), {"none", nil, nil}}
+	rivals = []rival{fakeRival("a", first), fakeRival("b", first), {"none", nil, nil}}
 	s := &benchSuite{name: "x", dir: dir, out: dir, recorded: map[string]error{"none": errors.New("it cannot")}, tests: map[string]int{"c::a0": 1, "c::b1": 1}}
-	if _, err := s.measure(t.Context(), 2); err == nil {
+	if _, err := s.measure(t.Context(), 2, 1); err == nil {
 		t.Fatal("a job without a report is no error")
 	}
-	rows, err := s.measure(t.Context(), 2)
+	rows, err := s.measure(t.Context(), 2, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
