@@ -131,13 +131,14 @@ func (it *items) evenly(m int64) int64 {
 	return least + int64(extra)
 }
 
-// minorSetup is the part of a time below which a set-up's company is not looked
-// for: of dearer ones there are few.
+// minorSetup says what set-ups' company is not looked for: of those that take
+// more than one part in so many of a bound there are few.
 const minorSetup = 200
 
-// addCompany adds, for each set-up of so much or more, what the other set-ups
-// cost that tests need together with it.
-func (it *items) addCompany(needed []int64, least int64) {
+// addCompany adds to what tests take that need a set-up, for each one of dear
+// microseconds or more, what the other set-ups cost that they need together with
+// it.
+func (it *items) addCompany(needed []int64, dear int64) {
 	seen := map[[2]int32]bool{}
 	var last []int
 	for _, p := range it.tests {
@@ -147,7 +148,7 @@ func (it *items) addCompany(needed []int64, least int64) {
 		}
 		last = needs
 		for _, s := range needs {
-			if it.setup[s] < least {
+			if it.setup[s] < dear {
 				continue
 			}
 			for _, t := range needs {
@@ -160,7 +161,7 @@ func (it *items) addCompany(needed []int64, least int64) {
 	}
 }
 
-// needed returns for each set-up what the tests take that need it.
+// needed returns for each set-up what the tests take that need it, microseconds.
 func (it *items) needed() []int64 {
 	needed := make([]int64, len(it.setup))
 	for _, p := range it.tests {

@@ -177,6 +177,14 @@ func TestPackCrowds(t *testing.T) {
 	if p = mustPack(t, s, Fleet{Shards: 1}); p.Bound != p.Makespan || p.Bound != 3200*time.Millisecond {
 		t.Errorf("one job: makespan %v, bound %v, want 3.2s for both", p.Makespan, p.Bound)
 	}
+	// Beside a set-up of 4 s, 8 s leave room for 2 s of another one and two of
+	// these tests: who pays for the one pays for the other.
+	s = Suite{Setups: []Setup{{ID: "session ::s", Cost: 4 * time.Second}, {ID: "session ::t", Cost: 2 * time.Second}}}
+	crowd(&s, "a.py", 4, 1000, 0, 1)
+	p = mustPack(t, s, Fleet{Shards: 2})
+	if want := 8 * time.Second; p.Bound != want || p.Makespan != want {
+		t.Errorf("company: makespan %v, bound %v, want %v for both", p.Makespan, p.Bound, want)
+	}
 }
 
 // cheapest is the shortest makespan of tests from i on over jobs.

@@ -97,7 +97,9 @@ func (b *builder) results(r *Results) {
 		shared := time.Duration(0)
 		for _, f := range t.Fixtures {
 			if f.Setup+f.Teardown == 0 {
-				uses[usePrefix+t.ID.File()+"::"+f.ID] = true
+				if scope, _, _ := strings.Cut(f.ID, " "); scope == "session" || scope == "package" {
+					uses[usePrefix+t.ID.File()+"::"+f.ID] = true
+				}
 				continue
 			}
 			shared += f.Setup + f.Teardown

@@ -28,7 +28,7 @@ type kind uint8
 const (
 	testKind     kind = iota
 	fileKind          // import of a file, by its path; Setup is the time
-	fixtureKind       // instance of a fixture of a scope above function, by its ID, or a library that files import, after LibraryPrefix; self times
+	fixtureKind       // instance of a fixture of a scope above function, by its ID, or a library that files import, after LibraryPrefix; self times. After usePrefix what tests of a file asked for; no times
 	sessionKind       // what a job pays; see sessionID
 	jobKind           // whole jobs; see jobID
 	overheadKind      // what jobs take beside pytest, by class of runner; see FromJobs

@@ -399,8 +399,8 @@ func (e *Estimator) scaled(source int32, us int64) int64 {
 }
 
 // Uses returns the fixtures of packages and the session that tests have asked for
-// while they ran (getfixturevalue), in the newest run of their file: sorted IDs by
-// file.
+// while they ran (getfixturevalue), in the newest run of their file, as far as that
+// came: sorted IDs by file.
 func (e *Estimator) Uses() map[string][]string {
 	uses := map[string][]string{}
 	for _, s := range e.h.series[fixtureKind] {

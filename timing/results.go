@@ -102,8 +102,7 @@ const LibraryPrefix = "import "
 
 // usePrefix goes before a file, "::" and the ID of a fixture of a package or the
 // session that tests of the file have asked for while they ran: among fixtures,
-// since histories of earlier versions are to be read by later ones and the other
-// way round.
+// since to earlier versions a history with a kind of its own would be an error.
 const usePrefix = "use "
 
 // WorkerResult is what one worker process paid before its first test.

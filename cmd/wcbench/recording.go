@@ -46,7 +46,8 @@ run tests that start processes, and show what sampling memory costs of a core, o
 Linux. Each figure is the least of the rounds; sampling is one.
 
 With --suites, run those suites instead, whole, in one process, and show what
-wcshard run takes more than plain pytest, start-ups included.
+wcshard run takes more than plain pytest, start-ups included; --tests, --took and
+--sampled are of the other runs.
 
 ` + describeSuites(),
 		Args: cobra.NoArgs,

@@ -61,7 +61,7 @@ by what share of its time the recorded run had a core.`,
 				o.suites, o.shards = []string{"quick"}, []int{2}
 			}
 			if o.rounds < 1 {
-				return fmt.Errorf("--rounds wants at least 1")
+				return fmt.Errorf("--rounds is %d, want at least 1", o.rounds)
 			}
 			return doSuites(verb.Context(), verb.OutOrStdout(), o)
 		},
@@ -191,7 +191,7 @@ func (s *benchSuite) recordAll(ctx context.Context) error {
 func (s *benchSuite) measure(ctx context.Context, n, rounds int) ([]suiteRow, error) {
 	name := s.file(fmt.Sprintf("rows-%d.json", n))
 	var rows []suiteRow
-	if found, err := readKept(name, &rows); found || err != nil {
+	if _, err := readKept(name, &rows); err != nil || len(rows) > 0 && max(rows[0].Rounds, 1) >= rounds {
 		return rows, err
 	}
 	rows, err := s.compare(ctx, n, rounds)
@@ -348,13 +348,15 @@ func (s *benchSuite) job(ctx context.Context, row *suiteRow, k int, c jobCall, s
 		return err
 	}
 	if o.wrong != nil {
-		row.Wrong = append(row.Wrong, c.name+": "+o.wrong.Error())
+		if wrong := c.name + ": " + o.wrong.Error(); !slices.Contains(row.Wrong, wrong) {
+			row.Wrong = append(row.Wrong, wrong)
+		}
 	}
 	off := math.Abs(s.share*c.predicted.Seconds()/o.cpu.Seconds() - 1)
 	if k < len(row.Jobs) {
-		if o.cpu.Seconds() < row.Jobs[k] {
+		if o.wrong == nil && o.cpu.Seconds() < row.Jobs[k] {
 			row.Jobs[k], row.Walls[k] = o.cpu.Seconds(), o.wall.Seconds()
-			if c.predicted > 0 {
+			if k < len(row.Errors) {
 				row.Errors[k] = off
 			}
 		}

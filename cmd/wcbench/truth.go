@@ -34,8 +34,9 @@ makespan there is comes from trying every division (up to 12 tests), or from the
 way the suite was made: so that every worker is full, and no shorter time leaves
 room for the set-ups. The figures are makespans over that optimum, where a
 makespan is reckoned here from what the plan gives each job, and how a session
-hands that out to its workers. Of several workers, those whose tests need an
-import pay for it, as for a fixture: pytest's workers import all files of a job.`,
+hands that out to its workers. An import is paid here, as a fixture is, by the
+workers whose tests need it. pytest's workers import all files of a job, so with
+several workers the optimum is a little low.`,
 		Args: cobra.NoArgs,
 		RunE: func(verb *cobra.Command, _ []string) error {
 			return doTruth(verb.Context(), verb.OutOrStdout(), o)

@@ -3,6 +3,7 @@ package pytest
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -137,4 +138,84 @@ func compare(got map[string]time.Duration, want map[string][3]int) (faults []str
 		}
 	}
 	return faults
+}
+
+// What tests ask for while they run is told once a file, without a time, where it
+// took long to set up: by whichever try counts, and by whichever worker.
+func TestAskedFor(t *testing.T) {
+	files := map[string]string{
+		"conftest.py": `import time
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def schema():
+    time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def quick():
+    pass
+
+
+@pytest.fixture
+def rows(request):
+    request.getfixturevalue("schema")
+    request.getfixturevalue("quick")
+`,
+		"test_again.py": `import pytest
+
+tries = []
+
+
+@pytest.mark.flaky(reruns=1)
+def test_again(rows, request):
+    tries.append(1)
+    assert len(tries) == 2 or not request.config.pluginmanager.hasplugin("rerunfailures")
+
+
+def test_more(rows):
+    pass
+`,
+		"test_named.py":      "def test_named(schema):\n    pass\n\n\ndef test_none():\n    pass\n",
+		"test_unit.py":       "import unittest\n\n\nclass Unit(unittest.TestCase):\n    def test_unit(self):\n        pass\n",
+		"pkg/__init__.py":    "",
+		"pkg/conftest.py":    "import time\n\nimport pytest\n\n\n@pytest.fixture(scope=\"package\")\ndef server():\n    time.sleep(0.01)\n",
+		"pkg/test_inside.py": "def test_a(request):\n    request.getfixturevalue(\"server\")\n\n\ndef test_b(request):\n    request.getfixturevalue(\"server\")\n    request.getfixturevalue(\"schema\")\n",
+	}
+	want := map[string][]string{
+		"test_again.py": {"session ::schema"}, "pkg/test_inside.py": {"package pkg::server", "session ::schema"},
+	}
+	for _, env := range []string{"old", "new", "plugins"} {
+		for _, workers := range []int{1, 2} {
+			t.Run(fmt.Sprint(env, "/", workers), func(t *testing.T) {
+				oneOfFew(t)
+				p := proof{command: pytestIn(t, env), dir: t.TempDir(), args: []string{"-p", "no:randomly"}}
+				writeAll(t, p.dir, files)
+				c := p.collect(t)
+				plan, s := one(c, workers, false)
+				got := map[string][]string{}
+				for _, test := range p.shard(t, c, plan, s).results.Tests {
+					if test.Outcome != timing.Passed {
+						t.Errorf("%s %s: %s", test.ID, test.Outcome, test.Message)
+					}
+					if strings.HasSuffix(string(test.ID), "test_again") && (test.Reruns == 1) != (env != "old") {
+						t.Errorf("%d reruns", test.Reruns)
+					}
+					for _, f := range test.Fixtures {
+						if f.Setup+f.Teardown == 0 {
+							got[test.ID.File()] = append(got[test.ID.File()], f.ID)
+						}
+					}
+				}
+				for _, asked := range got {
+					slices.Sort(asked)
+				}
+				if !reflect.DeepEqual(got, want) {
+					t.Errorf("asked for %q, want %q", got, want)
+				}
+			})
+		}
+	}
 }

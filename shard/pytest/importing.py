@@ -9,7 +9,7 @@ import time
 from typing import Any, Iterable
 
 SLOW = 1e-4  # seconds: what is faster counts to who imports it
-WORTH = 1e-3  # seconds: what all of a library took less than counts to the session
+WORTH = 1e-3  # seconds: a library that took less in all counts to the session
 OURS = frozenset(["_pytest", "pluggy", "pytest"])  # there before any file
 STANDARD = getattr(sys, "stdlib_module_names", frozenset()) | OURS
 

@@ -16,7 +16,7 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 MIB = 1 << 20
-DEAR = 1e-3  # seconds: the set-up of a fixture that it matters to share
+DEAR = 1e-3  # seconds: what the set-up of a fixture takes by itself that it matters to share
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -117,11 +117,13 @@ class Fixtures:
         self.stack: list[float] = []  # what ran inside each fixture that is being set up or torn down
         self.dear: dict[Any, str] = {}  # IDs by definition: dear ones of packages and the session
         self.used: set[tuple[str, str]] = set()  # files, and dear fixtures that their tests asked for while they ran
+        self.asked: list[str] = []  # what the current test was the first of its file to ask for
 
     def begin(self) -> None:
         self.times = {}
         self.total = 0.0
         self.stack.clear()
+        self.asked = []
 
     @staticmethod
     def place(scope: str, fixturedef: Any, node: pytest.Item | pytest.Collector) -> str | None:
@@ -185,14 +187,16 @@ class Fixtures:
 
     def wire(self, item: pytest.Item) -> list[list[Any]]:
         """Return what was set up and torn down during the test; and, without
-        any time, the dear fixtures that it asked for while it ran
-        (getfixturevalue), if it is the first of its file to do so."""
-        lines: list[list[Any]] = [[name, *times] for name, times in self.times.items()]
+        any time, the dear fixtures of packages and the session that it asked for
+        while it ran (getfixturevalue), if it is the first of its file to do so."""
         if self.dear:
-            lines += [[name, 0, 0] for name in self.asked_for(item)]
-        return lines
+            self.note_asked(item)
+        lines: list[list[Any]] = [[name, *times] for name, times in self.times.items() if any(times)]
+        return lines + [[name, 0, 0] for name in self.asked]
 
-    def asked_for(self, item: pytest.Item) -> Generator[str, None, None]:
+    def note_asked(self, item: pytest.Item) -> None:
+        """Note what the test has asked for. What a shared fixture asks for in
+        its own set-up is known only of the test that set that up."""
         active = getattr(getattr(item, "_request", None), "_fixture_defs", None) or {}
         named = getattr(item, "fixturenames", ())
         for argname, fixturedef in active.items():
@@ -200,7 +204,7 @@ class Fixtures:
                 use = file_of(item.nodeid), self.dear[fixturedef]
                 if use not in self.used:
                     self.used.add(use)
-                    yield use[1]
+                    self.asked.append(use[1])
 
 
 def is_parameter(fixturedef: Any) -> bool:

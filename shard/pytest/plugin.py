@@ -471,7 +471,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     settings, option = read_settings(), early_config.known_args_namespace
     if settings["mode"] == "run" and hasattr(option, "numprocesses"):
         use_workers(option, settings)
-        if option.numprocesses:
+        if option.numprocesses and "PYTEST_XDIST_WORKER" not in os.environ:
             import wcshard_workers  # noqa: F401  # before a conftest changes sys.path
     if "PYTEST_XDIST_WORKER" in os.environ and hasattr(option, "cov_append"):
         # Each worker begins by erasing all data of earlier runs. One that

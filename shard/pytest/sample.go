@@ -17,7 +17,7 @@ import (
 
 const (
 	sampleEvery = 100 * time.Millisecond
-	aloneEvery  = 250 * time.Millisecond // while no test has started a process: tests measure their own
+	calmEvery   = 250 * time.Millisecond // while no test has started a process and memory stays: tests measure their own, but for one that dies
 	lineEvery   = time.Second / 2        // between two lines, unless memory moves by sampleJump
 	syncEvery   = 5 * time.Second
 	sampleJump  = 64 << 20 // bytes
@@ -72,7 +72,9 @@ type sampler struct {
 	line    time.Time                // when that was
 	synced  time.Time
 	cost    credit
-	parents bool // some process has had children
+	last    map[string]processMemory // at the last look
+	moving  bool                     // memory did, between the last two looks
+	started bool                     // some test has started a process
 }
 
 // startSampling samples until stop is called. What cannot be looked at is left
@@ -161,18 +163,21 @@ func (s *sampler) run(quit <-chan struct{}) {
 }
 
 func (s *sampler) every() time.Duration {
-	if s.parents {
+	if s.started || s.moving {
 		return sampleEvery
 	}
-	return aloneEvery
+	return calmEvery
 }
 
 func (s *sampler) sample(now time.Time) {
 	s.findProcesses()
 	held := s.look.held(now, s.pids)
-	for _, m := range held {
-		s.parents = s.parents || m.children > 0
+	s.moving = false
+	for worker, m := range held {
+		s.started = s.started || m.children > 0
+		s.moving = s.moving || abs(m.resident-s.last[worker].resident) >= sampleJump/4
 	}
+	s.last = held
 	if !s.tells(now, held) {
 		return
 	}

@@ -41,7 +41,7 @@ func TestSamplesApart(t *testing.T) {
 			return strings.Contains(string(text), `{"t":"mem",`)
 		}
 		stop := sampling(dir, results, test.apart)
-		time.Sleep(2*slowest + 5*aloneEvery)
+		time.Sleep(2*slowest + 5*calmEvery)
 		during := sampled()
 		stop()
 		if after := sampled(); during != test.during || after != test.after {

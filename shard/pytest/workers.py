@@ -1,5 +1,5 @@
 """xdist's scheduler: the workers of a session, what runs on them, and what they
-hold. Imported only where there are workers. PYTEST_DONT_REWRITE"""
+hold. Imported only by their controller. PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 

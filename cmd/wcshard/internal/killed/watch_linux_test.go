@@ -122,14 +122,14 @@ func TestCalm(t *testing.T) {
 	}{
 		{0, 5 << 30, false, calm},
 		{16 << 30, 0, false, calmest},
-		{16 << 30, 7 << 30, false, calmest},
-		{16 << 30, 7<<30 + 512<<20, false, time.Second / 8},
+		{16 << 30, 6 << 30, false, calmest},
+		{16 << 30, 7 << 30, false, time.Second / 5},
 		{16 << 30, 8 << 30, false, calm},
 		{16 << 30, 9 << 30, true, calm},
 		{512 << 20, 1 << 20, false, calm},
 	} {
-		w := &Watch{limit: test.limit}
-		if near, got := w.near(test.held), w.calm(test.held); near != test.near || got != test.want {
+		w := &Watch{limit: test.limit, cores: 2}
+		if near, got := w.near(test.held), w.pause(test.held); near != test.near || got != test.want {
 			t.Errorf("%d of %d: near %v, looks after %v, want %v and %v", test.held, test.limit, near, got, test.near, test.want)
 		}
 	}
