@@ -13,6 +13,12 @@ const (
 	// pytest's own time around a test's phases, which imported timings do not
 	// hold. Measured on networkx with pytest 9.2: 2 ms.
 	guessOther = 2 * time.Millisecond
+
+	// What the end of a session in one process takes beside what grows with its
+	// tests, and that for each of them at most: Python takes all of them apart.
+	// Measured on networkx with pytest 9.2: 0.2 s and 0.2 to 0.4 ms.
+	shortEnd  = 200 * time.Millisecond
+	endByTest = 250 * time.Microsecond
 )
 
 // Estimator estimates costs from a history for one class of runner. Its
@@ -25,6 +31,7 @@ type Estimator struct {
 	foreign []bool                   // by source: imported, so Other is unknown
 	other   int64                    // microseconds, stands in for the Other of imported samples; -1: not worked out
 	tail    int64                    // microseconds that each test goes on after its teardown report
+	end     int64                    // microseconds that each test adds to the end of a session in one process
 	floor   int64                    // bytes; -1: not worked out
 	walls   []int64                  // by test of the history, microseconds; -1: not worked out, -2: unknown
 	places  map[string]time.Duration // of shared fixtures: what all of them take together; nil: not worked out
@@ -64,6 +71,9 @@ func (h *History) EstimatorAt(place Place) *Estimator {
 	e.tail = e.shared(sessionKind, sessionID(true), func(s *sample) int64 { return s.teardown })
 	if e.tail == 0 {
 		e.tail = e.shared(sessionKind, sessionID(false), func(s *sample) int64 { return s.teardown })
+	}
+	if place.Workers <= 1 {
+		e.end = e.endOfTests()
 	}
 	return e
 }
@@ -190,9 +200,9 @@ func (e *Estimator) robust(samples []sample, of ...Outcome) int64 {
 	e.scratch = walls
 	switch {
 	case len(walls) > 0:
-		return typical(walls) + e.tail
+		return typical(walls) + e.tail + e.end
 	case zeros: // no test is free: pytest's protocol runs for each
-		return e.usualOther() + e.tail
+		return e.usualOther() + e.tail + e.end
 	}
 	return unknown
 }
@@ -330,17 +340,36 @@ func fixtureName(id string) string {
 
 // Session returns what a job with so many workers pays besides its tests and
 // imports: the interpreter, plugins, conftest and collection of a worker, and
-// the session's end. It is 0 where nothing is known.
+// the session's end, but for what of that each test adds. It is 0 where nothing is
+// known.
 func (e *Estimator) Session(workers int) time.Duration {
 	for _, id := range [...]string{sessionID(workers > 1), sessionID(workers <= 1)} {
 		samples := e.sessions(id, workers)
 		start := e.typicalOf(samples, func(s *sample) int64 { return s.setup + s.call })
-		rest := e.typicalOf(samples, func(s *sample) int64 { return s.other })
+		rest := e.typicalOf(samples, func(s *sample) int64 {
+			if id == sessionID(true) {
+				return s.other
+			}
+			return max(min(s.other, 1), s.other-e.end*s.rise)
+		})
 		if start+rest > 0 {
 			return time.Duration(start+rest) * time.Microsecond
 		}
 	}
 	return 0
+}
+
+// endOfTests returns what each test adds to the end of a session in one process,
+// microseconds; 0 where that is not known.
+func (e *Estimator) endOfTests() int64 {
+	var values []int64
+	for _, s := range e.sessions(sessionID(false), 1) {
+		if s.other > 0 && s.rise > 0 {
+			grown := max(0, s.other-shortEnd.Microseconds())
+			values = append(values, min(grown/s.rise, endByTest.Microseconds()))
+		}
+	}
+	return typical(values)
 }
 
 // sessions returns the samples of sessions of the class of runner: those with so

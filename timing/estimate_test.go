@@ -366,3 +366,41 @@ func TestImportRealDurations(t *testing.T) {
 		t.Logf("%s: %d tests, %v", filepath.Base(file), h.Len(), sum.Round(time.Second))
 	}
 }
+
+// What the end of a session takes grows with its tests: a job with few of them
+// does not pay what a session with all of them paid.
+func TestSessionEnd(t *testing.T) {
+	session := func(started int64, tests int, end time.Duration) *Results {
+		r := &Results{Header: ResultsHeader{Run: fmt.Sprint(started), Runner: "linux", Started: time.UnixMilli(started).UTC(), Workers: 1, CPUs: 2}}
+		at := time.Second
+		for k := range tests {
+			r.Tests = append(r.Tests, TestResult{ID: NodeID(fmt.Sprintf("a.py::t%d", k)), Worker: "main", Outcome: Passed, Start: at, Call: time.Millisecond, Wall: time.Millisecond})
+			at += time.Millisecond
+		}
+		r.Workers = []WorkerResult{{Worker: "main", Startup: 600 * time.Millisecond, Collect: 400 * time.Millisecond}}
+		r.Ended, r.Elapsed = true, at+end
+		return r
+	}
+	for _, test := range []struct {
+		name     string
+		sessions []*Results
+		session  time.Duration // without what each test adds
+		byTest   time.Duration
+	}{
+		{"short", []*Results{session(1000, 1000, 150*time.Millisecond)}, 1150 * time.Millisecond, 0},
+		{"many tests", []*Results{session(1000, 5000, 1200*time.Millisecond)}, 1200 * time.Millisecond, 200 * time.Microsecond},
+		{"a report of its own", []*Results{session(1000, 100, 3*time.Second)}, 3975 * time.Millisecond, 250 * time.Microsecond},
+		{"jobs, too", []*Results{session(1000, 5000, 1200*time.Millisecond), session(2000, 500, 300*time.Millisecond)}, 1200 * time.Millisecond, 200 * time.Microsecond},
+	} {
+		e := FromResults(test.sessions...).EstimatorAt(Place{Runner: "linux", Workers: 1, CPUs: 2})
+		byTest := e.Tests([]NodeID{"a.py::t1"})[0].Wall - time.Millisecond
+		if got := e.Session(1); got != test.session || byTest != test.byTest {
+			t.Errorf("%s: the session takes %v, and %v a test, want %v and %v", test.name, got, byTest, test.session, test.byTest)
+		}
+		// With workers the end is the controller's, which is not known here.
+		with := FromResults(test.sessions...).EstimatorAt(Place{Runner: "linux", Workers: 2, CPUs: 2})
+		if got := with.Tests([]NodeID{"a.py::t1"})[0].Wall; got != time.Millisecond {
+			t.Errorf("%s: beside other workers a test takes %v", test.name, got)
+		}
+	}
+}

@@ -226,6 +226,7 @@ func (b *builder) workers(src int32, r *Results) {
 		other:    outside(r).Microseconds(),
 		floor:    floor,
 		peak:     controller,
+		rise:     int64(len(r.Tests)),
 	})
 }
 

@@ -41,8 +41,9 @@ var kindNames = [kinds]string{"test", "file", "fixture", "session", "job", "over
 // Setup is the start of a worker process, Call its collection without imports,
 // Teardown the mean time a test goes on after its teardown report, and Other
 // the rest of the job outside its busiest worker's tests. Floor is the resident
-// memory of a worker after collection, Peak that of xdist's controller. Workers
-// of xdist and a session in the main process differ in all of these.
+// memory of a worker after collection, Peak that of xdist's controller, Rise how
+// many tests it ran. Workers of xdist and a session in the main process differ in
+// all of these.
 func sessionID(xdist bool) string {
 	if xdist {
 		return "xdist"

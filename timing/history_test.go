@@ -58,7 +58,7 @@ func TestHistoryFile(t *testing.T) {
 {"id":"a.py::t","s":[[0,0,10,20,30,35,900,1700,700,100]]}
 {"kind":"file","id":"a.py","s":[[0,0,80]]}
 {"kind":"fixture","id":"session ::db","s":[[0,0,5,0,2]]}
-{"kind":"session","id":"main","s":[[0,0,100,10,3,100,900]]}
+{"kind":"session","id":"main","s":[[0,0,100,10,3,100,900,0,2]]}
 `
 	got := bytesOf(t, h)
 	if got != want {
