@@ -17,9 +17,11 @@ STANDARD = getattr(sys, "stdlib_module_names", frozenset()) | OURS
 # as with importlib's own frames: filters go by the module that is to blame.
 FRAME = "<frozen importlib._bootstrap>"
 HOOK = """
-def make(original, modules, enter, leave):
+def make(original, modules, enter, leave, all):
     def __import__(name, globals=None, locals=None, fromlist=(), level=0):
         __tracebackhide__ = True
+        if not all and level == 0 and name in modules and not (fromlist and hasattr(modules[name], "__path__")):
+            return original(name, globals, locals, fromlist, level)  # most are: it is there, and no package
         if level == 0 and name not in modules:
             # Packages first, each by itself, as the original does at once.
             parent = name if fromlist else name.rpartition(".")[0]
@@ -62,7 +64,9 @@ class Importing:
         self.spent = 0.0
         self.stack.clear()
         self.original = builtins.__import__
-        self.hook = builtins.__import__ = self.make(self.original, sys.modules, self.enter, self.leave)
+        self.hook = builtins.__import__ = self.make(
+            self.original, sys.modules, self.enter, self.leave, self.edges is not None
+        )
 
     def end(self) -> float:
         """The file has been collected. Return how many seconds of that were

@@ -150,18 +150,17 @@ class Fixtures:
         index = f"[{request.param_index}]" if hasattr(request, "param") else ""
         return clean(f"{scope} {place}::{fixturedef.argname}{index}")
 
-    def setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, None]:
+    def setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
         name = self.identify(fixturedef, request)
         if name is None:
-            yield
-            return
+            return (yield)
         # Finalizers run last in, first out: the one added now runs when the
         # fixture is gone, the one added after its set-up before it goes.
         clock = [0.0]
         fixturedef.addfinalizer(lambda: self.leave(name, 1, clock[0]) if clock[0] else None)
         start = self.enter()
         try:
-            yield
+            return (yield)
         finally:
             if self.leave(name, 0, start) > DEAR and fixturedef.scope in ("session", "package"):
                 self.dear[fixturedef] = name

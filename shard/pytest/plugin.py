@@ -16,6 +16,7 @@ without it.
 from __future__ import annotations
 
 import collections
+import inspect
 import json
 import os
 import time
@@ -30,6 +31,11 @@ from wcshard_xdist import ended_by, use_workers, xdist_group
 
 if TYPE_CHECKING:
     from wcshard_workers import Scheduler
+
+# Of what is called for each test and fixture: where pluggy knows wrappers of the
+# new kind, it calls those of the old kind by way of two more generators. Of the
+# old kind, what is returned does not count.
+WRAPPER = {"wrapper": True} if "wrapper" in inspect.signature(type(pytest.hookimpl).__call__).parameters else {"hookwrapper": True}
 
 
 class Running(Common):
@@ -281,23 +287,23 @@ class Running(Common):
 
     # Measuring, in the process that runs the test.
 
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self) -> Generator[None, Any, None]:
+    @pytest.hookimpl(tryfirst=True, **WRAPPER)
+    def pytest_runtest_protocol(self) -> Generator[None, Any, Any]:
         self.started = time.perf_counter()
         self.ended = 0.0
         self.fixtures.begin()
         self.shared_before = 0.0
-        yield
+        result = yield
         if self.ended:
             self.tail += time.perf_counter() - self.ended
             self.tests += 1
+        return result
 
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, None]:
+    @pytest.hookimpl(tryfirst=True, **WRAPPER)
+    def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
         if fixturedef.scope == "function":
-            yield
-        else:
-            yield from self.fixtures.setup(fixturedef, request)
+            return (yield)
+        return (yield from self.fixtures.setup(fixturedef, request))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: Any) -> None:

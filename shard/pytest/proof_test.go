@@ -22,7 +22,7 @@ import (
 // environments are what users run: both ends of the versions, the middle with
 // the plugins that meddle, and one without xdist.
 var environments = map[string]*environment{
-	"old": {version: "3.9", requirements: []string{"pytest==7.0.1", "pytest-xdist==3.0.2"}},
+	"old": {version: "3.9", requirements: []string{"pytest==7.0.1", "pytest-xdist==3.0.2", "pluggy==1.0.0"}},
 	"new": {version: "3.13", requirements: []string{
 		"pytest==9.2.0", "pytest-xdist==3.8.0", "pytest-timeout==2.4.0", "pytest-rerunfailures==16.7"}},
 	"bare": {version: "3.11", requirements: []string{"pytest==8.3.5"}},
