@@ -72,7 +72,7 @@ func (h *History) EstimatorAt(place Place) *Estimator {
 	if e.tail == 0 {
 		e.tail = e.shared(sessionKind, sessionID(false), func(s *sample) int64 { return s.teardown })
 	}
-	if place.Workers <= 1 {
+	if place.Workers == 1 {
 		e.end = e.endOfTests()
 	}
 	return e
@@ -347,10 +347,13 @@ func (e *Estimator) Session(workers int) time.Duration {
 		samples := e.sessions(id, workers)
 		start := e.typicalOf(samples, func(s *sample) int64 { return s.setup + s.call })
 		rest := e.typicalOf(samples, func(s *sample) int64 {
-			if id == sessionID(true) {
+			if id == sessionID(true) || e.end == 0 {
 				return s.other
 			}
-			return max(min(s.other, 1), s.other-e.end*s.rise)
+			if s.rise == 0 {
+				return 0 // of an earlier version, which did not count the tests
+			}
+			return max(min(s.other, shortEnd.Microseconds()), s.other-e.end*s.rise)
 		})
 		if start+rest > 0 {
 			return time.Duration(start+rest) * time.Microsecond

@@ -381,6 +381,16 @@ func TestSessionEnd(t *testing.T) {
 		r.Ended, r.Elapsed = true, at+end
 		return r
 	}
+	// Samples of earlier versions do not tell how many tests there were.
+	h := FromResults(session(1000, 5000, 1200*time.Millisecond), session(2000, 5000, 1200*time.Millisecond))
+	h.series[sessionKind][0].samples[0].rise = 0
+	if got := h.EstimatorAt(Place{Runner: "linux", Workers: 1, CPUs: 2}).Session(1); got != 1200*time.Millisecond {
+		t.Errorf("with an old sample the session takes %v, want 1.2s", got)
+	}
+	h.series[sessionKind][0].samples[1].rise = 0
+	if got := h.EstimatorAt(Place{Runner: "linux", Workers: 1, CPUs: 2}).Session(1); got != 2200*time.Millisecond {
+		t.Errorf("of old samples the session takes %v, want 2.2s", got)
+	}
 	for _, test := range []struct {
 		name     string
 		sessions []*Results
@@ -390,6 +400,7 @@ func TestSessionEnd(t *testing.T) {
 		{"short", []*Results{session(1000, 1000, 150*time.Millisecond)}, 1150 * time.Millisecond, 0},
 		{"many tests", []*Results{session(1000, 5000, 1200*time.Millisecond)}, 1200 * time.Millisecond, 200 * time.Microsecond},
 		{"a report of its own", []*Results{session(1000, 100, 3*time.Second)}, 3975 * time.Millisecond, 250 * time.Microsecond},
+		{"other ends", []*Results{session(1000, 7500, 1100*time.Millisecond), session(2000, 1000, 420*time.Millisecond)}, 1225 * time.Millisecond, 170 * time.Microsecond},
 		{"jobs, too", []*Results{session(1000, 5000, 1200*time.Millisecond), session(2000, 500, 300*time.Millisecond)}, 1200 * time.Millisecond, 200 * time.Microsecond},
 	} {
 		e := FromResults(test.sessions...).EstimatorAt(Place{Runner: "linux", Workers: 1, CPUs: 2})

@@ -41,8 +41,8 @@ var kindNames = [kinds]string{"test", "file", "fixture", "session", "job", "over
 // Setup is the start of a worker process, Call its collection without imports,
 // Teardown the mean time a test goes on after its teardown report, and Other
 // the rest of the job outside its busiest worker's tests. Floor is the resident
-// memory of a worker after collection, Peak that of xdist's controller, Rise how
-// many tests it ran. Workers of xdist and a session in the main process differ in
+// memory of a worker after collection, Peak that of xdist's controller. Rise is how
+// many tests the job ran. Workers of xdist and a session in the main process differ in
 // all of these.
 func sessionID(xdist bool) string {
 	if xdist {
@@ -83,7 +83,7 @@ type series struct {
 // tests' samples come from a few thousand results files.
 type sample struct {
 	setup, call, teardown, other int64 // microseconds
-	floor, peak, rise, kept      int64 // bytes
+	floor, peak, rise, kept      int64 // bytes; rise of a session is a number of tests
 	source                       int32
 	outcome                      int8 // index into outcomes
 }

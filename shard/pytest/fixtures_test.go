@@ -37,7 +37,7 @@ func TestFixtureTimes(t *testing.T) {
 		"pkg/test_shared.py::Unit::test_unit":      {0, 20, 0},
 		"pkg/test_unit_module.py::Unit::test_unit": {},
 	}
-	for _, env := range []string{"old", "new", "bare"} {
+	for _, env := range []string{"old", "between", "new", "bare"} {
 		t.Run(env, func(t *testing.T) {
 			oneOfFew(t)
 			p := proof{command: pytestIn(t, env), dir: suite(t, "fixtures")}
@@ -187,7 +187,7 @@ def test_more(rows):
 	want := map[string][]string{
 		"test_again.py": {"session ::schema"}, "pkg/test_inside.py": {"package pkg::server", "session ::schema"},
 	}
-	for _, env := range []string{"old", "new", "plugins"} {
+	for _, env := range []string{"old", "between", "new", "plugins"} {
 		for _, workers := range []int{1, 2} {
 			t.Run(fmt.Sprint(env, "/", workers), func(t *testing.T) {
 				oneOfFew(t)
@@ -200,7 +200,7 @@ def test_more(rows):
 					if test.Outcome != timing.Passed {
 						t.Errorf("%s %s: %s", test.ID, test.Outcome, test.Message)
 					}
-					if strings.HasSuffix(string(test.ID), "test_again") && (test.Reruns == 1) != (env != "old") {
+					if strings.HasSuffix(string(test.ID), "test_again") && (test.Reruns == 1) != (env == "new" || env == "plugins") {
 						t.Errorf("%d reruns", test.Reruns)
 					}
 					for _, f := range test.Fixtures {
@@ -217,5 +217,45 @@ def test_more(rows):
 				}
 			})
 		}
+	}
+}
+
+// What a fixture raises is shown as without wcshard.
+func TestFixtureBlame(t *testing.T) {
+	for _, env := range []string{"old", "between", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir(), extra: []string{"-l"}}
+			writeAll(t, p.dir, map[string]string{
+				"conftest.py": `import pytest
+
+
+@pytest.fixture
+def one():
+    raise ValueError("of one test")
+
+
+@pytest.fixture(scope="session")
+def all_of_them():
+    raise KeyError("of all tests")
+`,
+				"test_a.py": "def test_one(one):\n    pass\n\n\ndef test_all(all_of_them):\n    pass\n",
+			})
+			c := p.collect(t)
+			plan, s := one(c, 1, false)
+			got := p.shard(t, c, plan, s).output
+			plain := execIn(t, p.dir, testEnv(), p.command, []string{"-l"})
+			want, _ := plain.CombinedOutput()
+			for line := range strings.Lines(string(want)) {
+				if (strings.HasPrefix(line, "E ") || strings.Contains(line, ".py:")) && !strings.Contains(got, line) {
+					t.Errorf("no %q in\n%s", line, got)
+				}
+			}
+			for _, ours := range []string{"wcshard_", "fixturedef", "pytest_fixture_setup"} {
+				if strings.Contains(got, ours) && !strings.Contains(string(want), ours) {
+					t.Errorf("%q is in\n%s", ours, got)
+				}
+			}
+		})
 	}
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import builtins
 import sys
 import time
+from types import ModuleType
 from typing import Any, Iterable
 
 SLOW = 1e-4  # seconds: what is faster counts to who imports it
@@ -17,11 +18,11 @@ STANDARD = getattr(sys, "stdlib_module_names", frozenset()) | OURS
 # as with importlib's own frames: filters go by the module that is to blame.
 FRAME = "<frozen importlib._bootstrap>"
 HOOK = """
-def make(original, modules, enter, leave, all):
+def make(original, modules, plain, enter, leave):
     def __import__(name, globals=None, locals=None, fromlist=(), level=0):
         __tracebackhide__ = True
-        if not all and level == 0 and name in modules and not (fromlist and hasattr(modules[name], "__path__")):
-            return original(name, globals, locals, fromlist, level)  # most are: it is there, and no package
+        if level == 0 and plain(name, fromlist):
+            return original(name, globals, locals, fromlist, level)
         if level == 0 and name not in modules:
             # Packages first, each by itself, as the original does at once.
             parent = name if fromlist else name.rpartition(".")[0]
@@ -64,9 +65,7 @@ class Importing:
         self.spent = 0.0
         self.stack.clear()
         self.original = builtins.__import__
-        self.hook = builtins.__import__ = self.make(
-            self.original, sys.modules, self.enter, self.leave, self.edges is not None
-        )
+        self.hook = builtins.__import__ = self.make(self.original, sys.modules, self.plain, self.enter, self.leave)
 
     def end(self) -> float:
         """The file has been collected. Return how many seconds of that were
@@ -75,6 +74,12 @@ class Importing:
             builtins.__import__ = self.original
         self.file = ""
         return self.spent
+
+    def plain(self, name: str, fromlist: Any) -> bool:
+        """Report whether an import, as most are, is of a module that is there and
+        holds no others: it takes no time, and who imports whom is not asked."""
+        module = sys.modules.get(name) if self.edges is None and isinstance(name, str) else None
+        return type(module) is ModuleType and not (fromlist and hasattr(module, "__path__"))
 
     def enter(self) -> float:
         self.stack.append(0.0)

@@ -151,6 +151,7 @@ class Fixtures:
         return clean(f"{scope} {place}::{fixturedef.argname}{index}")
 
     def setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
+        __tracebackhide__ = True
         name = self.identify(fixturedef, request)
         if name is None:
             return (yield)

@@ -289,6 +289,7 @@ class Running(Common):
 
     @pytest.hookimpl(tryfirst=True, **WRAPPER)
     def pytest_runtest_protocol(self) -> Generator[None, Any, Any]:
+        __tracebackhide__ = True
         self.started = time.perf_counter()
         self.ended = 0.0
         self.fixtures.begin()
@@ -301,6 +302,7 @@ class Running(Common):
 
     @pytest.hookimpl(tryfirst=True, **WRAPPER)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
+        __tracebackhide__ = True
         if fixturedef.scope == "function":
             return (yield)
         return (yield from self.fixtures.setup(fixturedef, request))

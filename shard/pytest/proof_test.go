@@ -25,7 +25,8 @@ var environments = map[string]*environment{
 	"old": {version: "3.9", requirements: []string{"pytest==7.0.1", "pytest-xdist==3.0.2", "pluggy==1.0.0"}},
 	"new": {version: "3.13", requirements: []string{
 		"pytest==9.2.0", "pytest-xdist==3.8.0", "pytest-timeout==2.4.0", "pytest-rerunfailures==16.7"}},
-	"bare": {version: "3.11", requirements: []string{"pytest==8.3.5"}},
+	"between": {version: "3.11", requirements: []string{"pytest==7.4.4", "pytest-xdist==3.3.1", "pluggy==1.3.0"}},
+	"bare":    {version: "3.11", requirements: []string{"pytest==8.3.5"}},
 	"plugins": {version: "3.12", requirements: []string{
 		"pytest==8.4.2", "pytest-xdist==3.6.1", "pytest-randomly==3.16.0", "pytest-random-order==1.2.0",
 		"pytest-subtests==0.14.2", "pytest-cov==6.2.1", "pytest-timeout==2.3.1", "pytest-rerunfailures==15.1"}},

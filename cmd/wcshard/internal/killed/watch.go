@@ -120,7 +120,7 @@ func (w *Watch) pause(held int64) time.Duration {
 	if w.limit <= 0 {
 		return calm
 	}
-	seconds := float64(w.limit/2-held) / float64(fastest*w.cores)
+	seconds := float64(w.limit/2-held) / (fastest * float64(w.cores))
 	return min(max(time.Duration(seconds*float64(time.Second)), calm), calmest)
 }
 
