@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -47,31 +46,39 @@ func machine() string {
 	return system
 }
 
-// markdown writes a table of all rows and a chart of the longest jobs.
+// markdown writes a table with a line for each suite and number of jobs, and a
+// chart of all of them.
 func (r suiteReport) markdown(w io.Writer) {
-	fmt.Fprintln(w, "| suite | N | planner | longest job | of the bound | sum of jobs | lost | doubled | wrong exits | predicted off by |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|")
-	bound := 0.0
+	var planners []string
 	for _, x := range r.Rows {
-		suite, n := "", ""
-		if x.Planner == rivals[0].name {
-			suite, n, bound = fmt.Sprintf("%s, %d tests", x.Suite, x.Tests), fmt.Sprint(x.Shards), x.Bound
-			if x.Rounds > 1 {
-				suite += fmt.Sprintf(", least of %d runs", x.Rounds)
-			}
+		if x.Reason == "" && !slices.Contains(planners, x.Planner) {
+			planners = append(planners, x.Planner)
 		}
-		if x.Reason != "" {
-			continue // said once, below
+	}
+	fmt.Fprintf(w, "| suite | N | bound | %s | predicted off by |\n", strings.Join(planners, " | "))
+	fmt.Fprintln(w, "|---|---|---"+strings.Repeat("|---", len(planners))+"|---|")
+	for _, rows := range r.comparisons() {
+		ours := rows[0]
+		suite := fmt.Sprintf("%s, %d tests", ours.Suite, ours.Tests)
+		if ours.Rounds > 1 {
+			suite += fmt.Sprintf(", least of %d runs", ours.Rounds)
+		}
+		fmt.Fprintf(w, "| %s | %d | %.1f |", suite, ours.Shards, ours.Bound)
+		for _, planner := range planners {
+			cell := ""
+			if i := slices.IndexFunc(rows, func(x suiteRow) bool { return x.Planner == planner && x.Reason == "" }); i >= 0 {
+				cell = rows[i].cell()
+			}
+			fmt.Fprintf(w, " %s |", cell)
 		}
 		off := ""
-		if len(x.Errors) > 0 {
-			off = fmt.Sprintf("%.0f %%, at most %.0f %%", 100*median(x.Errors), 100*slices.Max(x.Errors))
+		if len(ours.Errors) > 0 {
+			off = fmt.Sprintf("%.0f %%, at most %.0f %%", 100*median(ours.Errors), 100*slices.Max(ours.Errors))
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %.1f s | %.2f | %.0f s | %d | %d | %d | %s |\n",
-			suite, n, x.Planner, x.Longest, x.Longest/bound, x.Sum, x.Lost, x.Doubled, len(x.Wrong), off)
+		fmt.Fprintf(w, " %s |\n", off)
 	}
 	fmt.Fprint(w, "\n```text\n")
-	r.chart(w)
+	r.chart(w, planners)
 	fmt.Fprint(w, "```\n\n")
 	for _, line := range r.reasons() {
 		fmt.Fprintf(w, "* %s\n", line)
@@ -86,23 +93,57 @@ func (r suiteReport) markdown(w io.Writer) {
 	fmt.Fprintf(w, "\n%s, %s, %s\n", r.Date, r.Machine, strings.Join(r.Packages, ", "))
 }
 
-// chart draws a bar for each longest job, against the longest of its suite
-// and number of jobs.
-func (r suiteReport) chart(w io.Writer) {
-	const width = 40
-	for rows := r.Rows; len(rows) > 0; {
-		next := slices.IndexFunc(rows, func(x suiteRow) bool { return x.Suite != rows[0].Suite || x.Shards != rows[0].Shards })
-		if next < 0 {
-			next = len(rows)
+// cell is what a planner's jobs came to: the longest and the sum, and what went
+// wrong.
+func (x suiteRow) cell() string {
+	text := fmt.Sprintf("%.1f / %.0f", x.Longest, x.Sum)
+	for _, fault := range []struct {
+		n    int
+		what string
+	}{{x.Lost, "lost"}, {x.Doubled, "doubled"}, {len(x.Wrong), "wrong exits"}} {
+		if fault.n > 0 {
+			text += fmt.Sprintf(", %d %s", fault.n, fault.what)
 		}
-		most := slices.MaxFunc(rows[:next], func(a, b suiteRow) int { return cmp.Compare(a.Longest, b.Longest) }).Longest
-		fmt.Fprintf(w, "%s over %d jobs: CPU seconds of the longest job\n", rows[0].Suite, rows[0].Shards)
-		for _, x := range rows[:next] {
-			if x.Reason == "" && most > 0 {
-				fmt.Fprintf(w, "  %-34s %6.1f  %s\n", x.Planner, x.Longest, strings.Repeat("#", int(math.Round(width*x.Longest/most))))
+	}
+	return text
+}
+
+// comparisons divides the rows by suite and number of jobs.
+func (r suiteReport) comparisons() [][]suiteRow {
+	var all [][]suiteRow
+	for _, x := range r.Rows {
+		if n := len(all); n > 0 && all[n-1][0].Suite == x.Suite && all[n-1][0].Shards == x.Shards {
+			all[n-1] = append(all[n-1], x)
+		} else {
+			all = append(all, []suiteRow{x})
+		}
+	}
+	return all
+}
+
+// chart draws a bar for each planner: its longest job over the bound, as the
+// geometric mean of all comparisons.
+func (r suiteReport) chart(w io.Writer, planners []string) {
+	const width = 40
+	mean, most := map[string]float64{}, 0.0
+	for _, planner := range planners {
+		sum, n := 0.0, 0
+		for _, rows := range r.comparisons() {
+			for _, x := range rows {
+				if x.Planner == planner && x.Longest > 0 && rows[0].Bound > 0 {
+					sum += math.Log(x.Longest / rows[0].Bound)
+					n++
+				}
 			}
 		}
-		rows = rows[next:]
+		if n > 0 {
+			mean[planner] = math.Exp(sum / float64(n))
+			most = max(most, mean[planner])
+		}
+	}
+	fmt.Fprintf(w, "longest job over the bound, geometric mean of the %d lines above\n", len(r.comparisons()))
+	for _, planner := range planners {
+		fmt.Fprintf(w, "  %-34s %6.2f  %s\n", planner, mean[planner], strings.Repeat("#", int(math.Round(width*mean[planner]/max(most, 1)))))
 	}
 }
 
