@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Iterable
 
 SLOW = 1e-4  # seconds: what is faster counts to who imports it
-WORTH = 1e-3  # seconds: a library that took less in all counts to the session
+WORTH = 1e-3  # seconds: a library that took less in all counts to the session, as Python's own do
 OURS = frozenset(["_pytest", "pluggy", "pytest"])  # there before any file
 STANDARD = getattr(sys, "stdlib_module_names", frozenset()) | OURS
 
@@ -110,6 +110,10 @@ class Importing:
             else:
                 found = self.direct.setdefault(self.file, set())
             found.update(map(library_of, modules))
+
+    def shared(self) -> list[tuple[str, float]]:
+        """Return the libraries that matter, and the seconds that each took."""
+        return [(name, s) for name, s in self.took.items() if s >= WORTH and name.partition(".")[0] not in STANDARD]
 
     def needed(self) -> dict[str, list[str]]:
         """Return the libraries that each file imports, itself or by way of

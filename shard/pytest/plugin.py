@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Generator
 
 import pytest
 from wcshard_collecting import Collecting, Common, Inspecting
-from wcshard_importing import WORTH
 from wcshard_measuring import Fixtures, Measured, Memory
 from wcshard_results import IDS_A_LINE, Stream, Try, clean, encode, file_of, first_line, microseconds, quote, relative
 from wcshard_xdist import ended_by, use_workers, xdist_group
@@ -269,7 +268,7 @@ class Running(Common):
 
     def costs(self) -> dict[str, float]:
         """Return the seconds that each file and each library took to import."""
-        libraries = {f"import {clean(name)}": s for name, s in self.importing.took.items() if s >= WORTH}
+        libraries = {f"import {clean(name)}": s for name, s in self.importing.shared()}
         return {**self.imports, **libraries}
 
     def exchange_file(self, worker: str) -> str:

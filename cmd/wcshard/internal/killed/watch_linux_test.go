@@ -19,7 +19,7 @@ func family(t testing.TB, held int) (parent, child int) {
 		t.Skip("allocates with python3: ", err)
 	}
 	cmd := exec.Command(python, "-c", fmt.Sprintf(`import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", "held = b'x' * (%d << 20); print(); import time; time.sleep(60)"], stdout=subprocess.PIPE)
+child = subprocess.Popen([sys.executable, "-c", "held = b'x' * (%d << 20); print(flush=True); import time; time.sleep(60)"], stdout=subprocess.PIPE)
 child.stdout.readline()
 print(child.pid, flush=True)
 sys.stdin.read()
