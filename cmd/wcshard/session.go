@@ -113,7 +113,7 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 		return 0, err
 	}
 	if err := closeResults(name, timing.EndLine(status, time.Since(began))); err != nil {
-		return 0, advise(fmt.Errorf("closing the results of %s: %w", s.name, err), "pass --results FOLDER, one that stays where it is and has room")
+		return 0, advise(fmt.Errorf("closing the results of %s: %w", s.name, err), "is the disk full? Free some room, or pass --results FOLDER on another one that stays where it is")
 	}
 	results, err := readResultsFile(j.sys, name)
 	if err != nil {
