@@ -55,6 +55,10 @@ type Collector struct {
 	Root   string // pytest's root directory relative to the working directory, with forward slashes
 	Seed   *int64 // seed for pytest-randomly or pytest-random-order, where one is installed
 	Order  string // "definition", or the plugin whose seeded order the tests are in
+
+	// Conftests are the folders whose conftest.py has a say in all tests, also those
+	// of other folders, sorted, as in node IDs: every shard loads them.
+	Conftests []string
 }
 
 // Shard is one job's tests.

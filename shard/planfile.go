@@ -91,6 +91,8 @@ type planCollector struct {
 	Root   string   `json:"root"`
 	Seed   *int64   `json:"seed"`
 	Order  string   `json:"order"`
+
+	Conftests []string `json:"conftests,omitempty"`
 }
 
 type planFleet struct {

@@ -39,7 +39,7 @@ func samplePlan(t testing.TB) *Plan {
 	}
 	p := mustPack(t, s, Fleet{Shards: 2, CPUs: 2, Memory: 16 << 30, Runner: "ubuntu-latest", MemoryRunner: "large <8>"})
 	seed := int64(-5)
-	p.Collector = Collector{Args: []string{"-k", "a & b", "tests"}, Pytest: "9.2.0", Python: "3.13.0", Root: ".", Seed: &seed, Order: "definition"}
+	p.Collector = Collector{Args: []string{"-k", "a & b", "tests"}, Pytest: "9.2.0", Python: "3.13.0", Root: ".", Seed: &seed, Order: "definition", Conftests: []string{"tests", "tests/slow"}}
 	return p
 }
 

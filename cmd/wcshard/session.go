@@ -169,6 +169,7 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 		Args:      c.args,
 		Extra:     c.extra,
 		Root:      j.plan.Collector.Root,
+		Conftests: j.plan.Collector.Conftests,
 		Selection: c.selection,
 		Workers:   c.workers,
 		Memory:    j.budget.admission(s.run),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from typing import Any, Generator
 
 import pytest
 from wcshard_importing import Importing
 from wcshard_measuring import Fixtures, is_parameter, process_start
-from wcshard_results import IDS_A_LINE, Stream, clean, encode, file_of, microseconds, relative
+from wcshard_results import IDS_A_LINE, Real, Stream, clean, encode, file_of, microseconds, relative
 from wcshard_xdist import xdist_group, xdist_version
 
 VERSION = 1
@@ -24,7 +23,7 @@ class Common:
         self.settings = settings
         self.notes: list[str] = []
         self.born = process_start()
-        self.collection_start = time.perf_counter()
+        self.collection_start = Real.clock()
         self.collection_end = self.collection_start
         self.imports: dict[str, float] = {}  # seconds by file, without the libraries that it imports
         self.importing = Importing(edges=settings["mode"] == "collect")
@@ -52,6 +51,15 @@ class Common:
             if self.option(name) and name not in given:
                 setattr(self.config.option, name, False)
                 self.note(f"{flag} is on: switched off, the plan says what runs")
+
+    def spare_parts(self) -> None:
+        """Switch off what judges a whole run, where this is a part of one."""
+        if self.option("cov_fail_under") and "cov_fail_under" not in self.settings["given"]:  # to pytest-cov, see pytest_load_initial_conftests
+            self.note("--cov-fail-under is on: switched off, a shard covers its part only; coverage combine and coverage report judge all of them")
+        if hasattr(self.config.option, "warn_unused_snapshots"):  # syrupy
+            self.config.option.warn_unused_snapshots = True
+            if self.option("update_snapshots"):
+                raise pytest.UsageError("--snapshot-update would delete the snapshots of other shards' tests: update them with pytest itself")
 
     def seed(self) -> tuple[str, int | None]:
         """Give random-order plugins the planned seed where they have none.
@@ -83,9 +91,9 @@ class Common:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection(self) -> Generator[None, Any, None]:
-        self.collection_start = time.perf_counter()
+        self.collection_start = Real.clock()
         yield
-        self.collection_end = time.perf_counter()
+        self.collection_end = Real.clock()
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:
@@ -98,10 +106,10 @@ class Common:
             yield
             return
         name = clean(file_of(collector.nodeid))
-        start = time.perf_counter()
+        start = Real.clock()
         self.importing.begin(name)
         yield
-        took = time.perf_counter() - start - self.importing.end()
+        took = Real.clock() - start - self.importing.end()
         self.imports[name] = self.imports.get(name, 0.0) + took
 
 
@@ -156,13 +164,16 @@ class Collecting(Common):
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, Any, None]:
         yield  # every other plugin has had its say
-        end = time.perf_counter()
+        end = Real.clock()
         for self.file in list(self.imports):
             self.write_file()
+        groups = groups_of(items)
         for i in range(0, len(items), 1000):
-            lines = [encode(self.describe(item)) + "\n" for item in items[i : i + 1000]]
-            os.write(self.stream.fd, "".join(lines).encode())
+            lines = [encode(self.describe(*each)) + "\n" for each in zip(items[i : i + 1000], groups[i : i + 1000])]
+            Real.write(self.stream.fd, "".join(lines).encode())
         self.write_libraries()
+        if folders := self.conftests():
+            self.stream.write({"t": "conftests", "folders": folders})
         for text in self.notes:
             self.stream.write({"t": "note", "text": text})
         self.stream.write(
@@ -172,6 +183,19 @@ class Collecting(Common):
                 "startup_us": microseconds(self.collection_start - self.born),
             }
         )
+
+    def conftests(self) -> list[str]:
+        """Return the folders of the tests whose conftest.py has hooks that pytest calls
+        once for all tests, whichever folders they are in."""
+        root = str(self.config.rootpath)
+        found = set()
+        for name in ("collection_modifyitems", "collection_finish", "deselected", "runtestloop", "sessionfinish", "terminal_summary"):
+            for impl in getattr(self.config.hook, f"pytest_{name}").get_hookimpls():
+                path = str(getattr(impl.plugin, "__file__", None) or "")
+                folder = os.path.dirname(path)
+                if os.path.basename(path) == "conftest.py" and folder.startswith(root + os.sep):
+                    found.add(clean(relative(folder, root)))
+        return sorted(found)
 
     def write_libraries(self) -> None:
         """Write which files import the same libraries."""
@@ -184,16 +208,51 @@ class Collecting(Common):
                 self.stream.write({"t": "imports", "libraries": found, "files": names[i : i + IDS_A_LINE]})
 
     @staticmethod
-    def describe(item: pytest.Item) -> dict[str, Any]:
+    def describe(item: pytest.Item, group: str) -> dict[str, Any]:
         line = item.location[1]
         return {
             "t": "test",
             "id": clean(item.nodeid),
             "line": 0 if line is None else line + 1,
             "markers": sorted({clean(mark.name) for mark in item.iter_markers()}),
-            "group": clean(xdist_group(item)),
+            "group": clean(group),
             "fixtures": shared_fixtures(item),
         }
+
+
+def groups_of(items: list[pytest.Item]) -> list[str]:
+    """Return for each test the name of what stays together with it on one worker, ""
+    for nothing: its xdist_group; or the tests that want others to have run before
+    in the same process, as those of pytest-dependency, which skips them if not, of
+    pytest-order, of pytest's recipe for incremental classes, and of a notebook."""
+    dependent = set()  # files
+    everywhere = False
+    for item in items:
+        for mark in item.iter_markers("dependency"):
+            dependent.add(file_of(item.nodeid))
+            everywhere = everywhere or mark.kwargs.get("scope", "module") in ("package", "session")
+    automatic = False
+    if dependent:
+        try:
+            automatic = bool(items[0].config.getini("automark_dependency"))
+        except (KeyError, ValueError):
+            pass  # the marker is somebody else's
+    groups = []
+    for item in items:
+        file = file_of(item.nodeid)
+        group = xdist_group(item)
+        if group:
+            pass
+        elif file in dependent and (automatic or item.get_closest_marker("dependency")):
+            group = "dependency" if everywhere else f"dependency {file}"
+        elif item.get_closest_marker("incremental"):
+            group = f"incremental {item.nodeid.rpartition('::')[0]}"
+        elif item.get_closest_marker("order"):
+            group = f"order {file}"
+        elif file.endswith(".ipynb"):
+            group = f"notebook {file}"
+        groups.append(group)
+    return groups
 
 
 def shared_fixtures(item: pytest.Item) -> list[str]:

@@ -138,6 +138,7 @@ func TestUserOptions(t *testing.T) {
 		"--maxfail=3":                {MaxFail: true},
 		"--lf --ff --nf":             {LastFailed: true, FailedFirst: true, NewFirst: true},
 		"--sw-skip":                  {Stepwise: true},
+		"--cov --cov-fail-under=90":  {CoverUnder: true},
 		"-kxn":                       {},
 		"-pno:xdist":                 {},
 		"-rx":                        {},

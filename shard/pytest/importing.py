@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import builtins
 import sys
-import time
 from types import ModuleType
 from typing import Any, Iterable
+
+from wcshard_results import Real
 
 SLOW = 1e-4  # seconds: what is faster counts to who imports it
 WORTH = 1e-3  # seconds: a library that took less in all counts to the session, as Python's own do
@@ -83,10 +84,10 @@ class Importing:
 
     def enter(self) -> float:
         self.stack.append(0.0)
-        return time.perf_counter()
+        return Real.clock()
 
     def leave(self, start: float, name: str, importer: Any, fromlist: Iterable[str], level: int) -> None:
-        took = time.perf_counter() - start
+        took = Real.clock() - start
         inside = self.stack.pop() if self.stack else 0.0
         if not self.file or not isinstance(name, str):
             return

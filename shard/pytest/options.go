@@ -11,7 +11,8 @@ type Options struct {
 	LastFailed bool // --lf
 	FailedFirst,
 	NewFirst bool // --ff, --nf
-	Stepwise bool // --sw, --sw-skip, --sw-reset
+	Stepwise   bool // --sw, --sw-skip, --sw-reset
+	CoverUnder bool // --cov-fail-under
 }
 
 // flagsWithoutValue are pytest's and xdist's short options that take no value
@@ -51,6 +52,8 @@ func (o *Options) long(name string) {
 		o.NewFirst = true
 	case "--sw", "--stepwise", "--sw-skip", "--stepwise-skip", "--sw-reset", "--stepwise-reset":
 		o.Stepwise = true
+	case "--cov-fail-under":
+		o.CoverUnder = true
 	}
 }
 
@@ -84,6 +87,7 @@ func (o Options) given() []string {
 		{o.FailedFirst, []string{"failedfirst"}},
 		{o.NewFirst, []string{"newfirst"}},
 		{o.Stepwise, []string{"stepwise", "stepwise_skip", "stepwise_reset"}},
+		{o.CoverUnder, []string{"cov_fail_under"}},
 	} {
 		if option.given {
 			names = append(names, option.names...)

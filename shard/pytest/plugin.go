@@ -17,9 +17,9 @@ import (
 var pluginSources embed.FS
 
 const (
-	modulePrefix = "wcshard_" // of the names by which the sources import each other
-	pluginName   = modulePrefix + "plugin"
-	configEnv    = "WCSHARD_PLUGIN_CONFIG"
+	pluginName = "wcshard_plugin"
+	loader     = "bootstrap.py" // what pytest loads by that name; it loads the others
+	configEnv  = "WCSHARD_PLUGIN_CONFIG"
 )
 
 // DefaultSeed is the seed of random-order plugins that have none of their own,
@@ -36,6 +36,8 @@ type pluginConfig struct {
 	Pieces    []pluginPiece           `json:"pieces"`
 	Elsewhere []timing.NodeID         `json:"elsewhere"`
 	Turns     map[timing.NodeID][]int `json:"turns"`
+	Partial   bool                    `json:"partial"`
+	Conftests []string                `json:"conftests"`
 	Memory    *Memory                 `json:"memory,omitempty"`  // absent: no admission by memory
 	Timeout   bool                    `json:"timeout,omitempty"` // pytest-timeout is to be there
 	Inspect   *inspectConfig          `json:"inspect,omitempty"` // in collect mode
@@ -85,12 +87,20 @@ func (p *plugin) place() error {
 	if err != nil {
 		return err
 	}
+	folder := filepath.Join(p.dir, "sources")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return err
+	}
 	for _, source := range sources {
 		text, err := pluginSources.ReadFile(source.Name())
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(p.dir, modulePrefix+source.Name()), text, 0o600); err != nil {
+		name := filepath.Join(folder, source.Name())
+		if source.Name() == loader {
+			name = filepath.Join(p.dir, pluginName+".py")
+		}
+		if err := os.WriteFile(name, text, 0o600); err != nil {
 			return err
 		}
 	}
@@ -137,6 +147,7 @@ type Selection struct {
 	Pieces    []shard.Piece           // in running order
 	Elsewhere []timing.NodeID         // tests of the same files that other shards run
 	Turns     map[timing.NodeID][]int // for names that several tests of the plan share: which of the namesakes, from 0, in running order
+	Partial   bool                    // the plan has more tests: what judges a whole run is not to judge this one
 }
 
 // Select returns the tests of the named shards of a plan, in the order named.
@@ -153,7 +164,7 @@ func Select(plan *shard.Plan, names ...string) (Selection, error) {
 		}
 		chosen = append(chosen, i)
 	}
-	sel := Selection{Turns: map[timing.NodeID][]int{}}
+	sel := Selection{Turns: map[timing.NodeID][]int{}, Partial: len(chosen) < len(plan.Shards)}
 	files := map[string]bool{}
 	for _, i := range chosen {
 		for _, piece := range plan.Shards[i].Pieces {

@@ -30,6 +30,9 @@ var environments = map[string]*environment{
 	"plugins": {version: "3.12", requirements: []string{
 		"pytest==8.4.2", "pytest-xdist==3.6.1", "pytest-randomly==3.16.0", "pytest-random-order==1.2.0",
 		"pytest-subtests==0.14.2", "pytest-cov==6.2.1", "pytest-timeout==2.3.1", "pytest-rerunfailures==15.1"}},
+	"meddling": {version: "3.12", requirements: []string{
+		"pytest==8.4.2", "pytest-xdist==3.8.0", "freezegun==1.5.5", "pyfakefs==6.3.2", "pytest-dependency==0.6.1",
+		"pytest-forked==1.6.0", "syrupy==4.9.1", "pytest-cov==6.2.1"}},
 }
 
 type environment struct {
@@ -264,7 +267,7 @@ func (p proof) shard(t *testing.T, c *Collection, plan *shard.Plan, s shard.Shar
 	var output bytes.Buffer
 	results := newResults(t, s.Name)
 	status, err := Run(t.Context(), p.command, RunOptions{
-		Dir: p.dir, Env: testEnv(p.env...), Args: c.Collector.Args, Extra: p.extra, Root: c.Collector.Root,
+		Dir: p.dir, Env: testEnv(p.env...), Args: c.Collector.Args, Extra: p.extra, Root: c.Collector.Root, Conftests: c.Collector.Conftests,
 		Selection: sel, Workers: s.Workers, Seed: c.Collector.Seed, Memory: p.memory, Results: results,
 		Stdout: &output, Stderr: &output,
 	})

@@ -5,14 +5,25 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import Any
 
 IDS_A_LINE = 1000  # long lists are split, so that no line of the results grows without bound
 MESSAGE_LENGTH = 500
+MOST_US = 10**12  # that a test takes, where nobody measured it
 MOST_HELD = 16  # lines of the results
 
 encode = json.JSONEncoder(separators=(",", ":")).encode
 quote = json.encoder.encode_basestring_ascii
+
+
+class Real:
+    """The clock and the system's calls as they are before tests replace them.
+    freezegun and pyfakefs do that in modules, and do not look into classes."""
+
+    clock = staticmethod(time.perf_counter)
+    write = staticmethod(os.write)
+    pread = staticmethod(getattr(os, "pread", None))
 
 
 def clean(text: str) -> str:
@@ -25,6 +36,17 @@ def clean(text: str) -> str:
 
 def microseconds(seconds: float) -> int:
     return round(seconds * 1e6) if seconds > 0 else 0
+
+
+def parts(wall_us: int, durations: list[float]) -> list[int]:
+    """Return the phases in microseconds, together at most what the whole test took:
+    where it has replaced the clock, pytest's own figures may be anything."""
+    left = wall_us or MOST_US
+    found = []
+    for seconds in durations:
+        found.append(min(microseconds(min(seconds, MOST_US)), left))
+        left -= found[-1]
+    return found
 
 
 def file_of(nodeid: str) -> str:
@@ -68,7 +90,7 @@ class Stream:
         if self.lines:
             text = "\n".join(self.lines) + "\n"
             self.lines.clear()
-            os.write(self.fd, text.encode())
+            Real.write(self.fd, text.encode())
 
     def write_ids(self, kind: str, ids: list[str]) -> None:
         for i in range(0, len(ids), IDS_A_LINE):
@@ -113,12 +135,12 @@ class Try:
         elif report.outcome == "skipped":
             self.outcome = "xfailed" if expected else "skipped"
             if expected:
-                self.message = first_line(report.wasxfail)
+                self.message = first_line(str(report.wasxfail or ""))
             else:
                 self.explain(report)
         elif report.outcome == "passed" and expected:
             self.outcome = "xpassed"
-            self.message = first_line(report.wasxfail)
+            self.message = first_line(str(report.wasxfail or ""))
 
     def explain(self, report: Any) -> None:
         longrepr = report.longrepr

@@ -29,7 +29,8 @@ type RunOptions struct {
 	// Extra arguments of the run's own line, after Args. What they say of
 	// workers, distribution and stopping early goes before the plan.
 	Extra     []string
-	Root      string // pytest's root directory as collected, relative to Dir; "" where unknown
+	Root      string   // pytest's root directory as collected, relative to Dir; "" where unknown
+	Conftests []string // folders to load a conftest.py from beside those of the tests, as in node IDs
 	Selection Selection
 	Workers   int           // planned workers; 1 runs in one process
 	Memory    *Memory       // what the session may use; nil: as much as it takes
@@ -91,6 +92,8 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Pieces:    []pluginPiece{}, // never null, which Python would not take for empty
 		Elsewhere: append([]timing.NodeID{}, opts.Selection.Elsewhere...),
 		Turns:     opts.Selection.Turns,
+		Partial:   opts.Selection.Partial,
+		Conftests: append([]string{}, opts.Conftests...),
 		Memory:    opts.Memory,
 		Timeout:   opts.Timeout > 0,
 	}

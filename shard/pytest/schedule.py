@@ -33,6 +33,7 @@ AHEAD = 0.05  # seconds of work that a worker is sent at once
 MOST_AHEAD = 32  # tests
 OWN_AHEAD = 0.5  # seconds, and tests, of a unit that has begun, which could go to no other worker
 MOST_OWN_AHEAD = 100
+MOST_SECONDS = 3600.0  # that a test counts: where it replaced the clock, it seems to take years
 QUICK = 0.25  # seconds: for so long memory may be kept free for the test behind
 LOOK = 64  # units of light tests that are looked at for one that fits
 PATIENCE = 2
@@ -243,6 +244,7 @@ class Schedule:
             worker.sent.remove(test)
         self.fillers.discard(test)
         worker.base += self.needs.get(test, NOTHING).kept  # until it is measured
+        seconds = min(max(seconds, 0.0), MOST_SECONDS)
         self.seconds.add(seconds)
         if test in self.needs:
             self.needy_seconds.add(seconds)

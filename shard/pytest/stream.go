@@ -67,6 +67,7 @@ type event struct {
 	Fixtures  json.RawMessage `json:"fixtures"`
 	Libraries []string        `json:"libraries"`
 	Files     []string        `json:"files"`
+	Folders   []string        `json:"folders"`
 	Text      string          `json:"text"`
 	CollectUS int64           `json:"collect_us"`
 	StartupUS int64           `json:"startup_us"`
@@ -165,13 +166,15 @@ func (p *parser) read(line []byte) error {
 		}
 	case "test":
 		return p.readTest(e)
+	case "conftests":
+		c.Collector.Conftests = e.Folders
 	case "note":
 		c.Notes = append(c.Notes, e.Text)
 	case "end":
 		c.Collect, c.Startup = microseconds(e.CollectUS), microseconds(e.StartupUS)
 		p.ended = true
 	default:
-		return fmt.Errorf("a line of type %q, want file, imports, test, note or end", e.T)
+		return fmt.Errorf("a line of type %q, want file, imports, test, conftests, note or end", e.T)
 	}
 	return nil
 }

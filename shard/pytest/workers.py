@@ -14,7 +14,7 @@ from wcshard_measuring import PAGE, Memory
 from wcshard_results import file_of
 
 if TYPE_CHECKING:
-    from wcshard_plugin import Running
+    from wcshard_main import Running
 
 LOOK_EVERY = 0.1  # seconds
 

@@ -1,5 +1,5 @@
 """What sessions take: the plugin's units and its schedule, driven without
-xdist. Usage: foresee.py DIRECTORY-OF-plugin.py < CASES, a JSON list of
+xdist. Usage: foresee.py DIRECTORY-OF-main.py < CASES, a JSON list of
 {"workers", "pieces", "tests": {name: [cost, [set-up, ...]]}, "setups": [cost]}
 in microseconds; prints a list of walls."""
 
@@ -13,7 +13,7 @@ import loading
 
 modules = loading.load(sys.argv[1])
 schedule = modules["schedule"]
-plugin = modules["plugin"]
+plugin = modules["main"]
 Scheduler = modules["workers"].Scheduler
 
 

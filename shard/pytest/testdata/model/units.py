@@ -1,4 +1,4 @@
-"""What the plugin keeps together, by name. Usage: units.py DIRECTORY-OF-plugin.py"""
+"""What the plugin keeps together, by name. Usage: units.py DIRECTORY-OF-main.py"""
 
 import json
 import sys

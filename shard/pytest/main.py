@@ -1,10 +1,10 @@
 """wcshard's plugin for pytest. PYTEST_DONT_REWRITE
 
 It reports and obeys; what to run, and where, was decided before. Loaded with
-"-p wcshard_plugin" and configured by the JSON file that the environment
-variable WCSHARD_PLUGIN_CONFIG names. In "collect" mode it writes what pytest
-collected; in "run" mode it keeps exactly the planned tests, in planned order,
-and writes what each of them cost. Costs are measured where the test runs and
+"-p wcshard_plugin", by bootstrap.py, and configured by the JSON file that the
+environment variable WCSHARD_PLUGIN_CONFIG names. In "collect" mode it writes what
+pytest collected; in "run" mode it keeps exactly the planned tests, in planned
+order, and writes what each of them cost. Costs are measured where the test runs and
 written by the process that owns the terminal. It prints nothing.
 
 The modules beside it are imported as wcshard_NAME.
@@ -19,14 +19,13 @@ import collections
 import inspect
 import json
 import os
-import time
 from typing import TYPE_CHECKING, Any, Generator
 
 import pytest
-from wcshard_collecting import Collecting, Common, Inspecting
+from wcshard_collecting import Collecting, Common, Inspecting, groups_of
 from wcshard_measuring import Fixtures, Measured, Memory
-from wcshard_results import IDS_A_LINE, Stream, Try, clean, encode, file_of, first_line, microseconds, quote, relative
-from wcshard_xdist import ended_by, use_workers, xdist_group
+from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
+from wcshard_xdist import ended_by, use_workers
 
 if TYPE_CHECKING:
     from wcshard_workers import Scheduler
@@ -35,6 +34,9 @@ if TYPE_CHECKING:
 # new kind, it calls those of the old kind by way of two more generators. Of the
 # old kind, what is returned does not count.
 WRAPPER = {"wrapper": True} if "wrapper" in inspect.signature(type(pytest.hookimpl).__call__).parameters else {"hookwrapper": True}
+
+
+NOTHING = Measured()
 
 
 class Running(Common):
@@ -65,7 +67,7 @@ class Running(Common):
         self.shared_before = self.shared_setup = self.shared_call = 0.0
         self.tail = 0.0
         self.tests = 0
-        self.measured = Measured()
+        self.measured = NOTHING
         # Writing, where the terminal is.
         self.tries: dict[str, Try] = {}  # by worker
         self.repeated: dict[str, int] = {}  # by test: tries before the next, where one crashed
@@ -94,7 +96,9 @@ class Running(Common):
 
     def configure(self) -> None:
         self.switch_off()
-        self.seed()
+        if self.settings["partial"]:
+            self.spare_parts()
+        self.order, _ = self.seed()
         if self.is_worker:
             if "dist" not in self.settings["given"]:
                 self.config.option.loadgroup = False  # no "@group" in the names
@@ -153,7 +157,7 @@ class Running(Common):
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_finish(self) -> Generator[None, Any, None]:
-        self.collection_end = time.perf_counter()
+        self.collection_end = Real.clock()
         self.memory.reset()
         self.resident = self.floor = self.memory.read()[1]
         self.report_collection()
@@ -163,7 +167,7 @@ class Running(Common):
         root = str(self.config.rootpath)
         if all(os.path.isfile(os.path.join(root, file)) for file in self.files):
             self.directories = {root}
-            for file in self.files:
+            for file in [*self.files, *(os.path.join(folder, "conftest.py") for folder in self.settings["conftests"])]:
                 path = os.path.dirname(os.path.join(root, file))
                 while path not in self.directories and len(path) > len(root):
                     self.directories.add(path)
@@ -195,8 +199,8 @@ class Running(Common):
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collect_file(self, file_path: Any, parent: Any) -> Generator[None, Any, None]:
         outcome = yield
-        if parent.session.isinitpath(file_path):
-            return  # pytest insists on finding what its arguments name
+        if self.directories is None or parent.session.isinitpath(file_path):
+            return  # names say nothing of files; pytest insists on finding what its arguments name
         outcome.force_result(
             [
                 collector
@@ -208,6 +212,7 @@ class Running(Common):
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, Any, None]:
         yield  # every other plugin has had its say
+        groups = groups_of(items)
         found: dict[str, list[pytest.Item]] = collections.defaultdict(list)
         for item in items:
             found[self.plain(item.nodeid)].append(item)
@@ -221,6 +226,11 @@ class Running(Common):
                 kept.append(namesakes[place])
             else:
                 self.missing.append(nodeid)
+        if not self.is_worker and not self.option("numprocesses") and not self.order and interleaved(items):
+            # A plugin has ordered tests over files, as pytest-django does: they
+            # would not find what they expect in another order.
+            place = {id(item): k for k, item in enumerate(items)}
+            kept.sort(key=lambda item: place[id(item)])
         expected = collections.Counter(self.planned)
         expected.update(self.settings["elsewhere"])
         for item in items:
@@ -231,12 +241,12 @@ class Running(Common):
                 self.extra.append(nodeid)
         chosen = {id(item) for item in kept}
         dropped = [item for item in items if id(item) not in chosen]
+        for item, group in zip(items, groups):
+            if group and id(item) in chosen:
+                self.groups[self.plain(item.nodeid)] = group
         items[:] = kept
         if dropped:
             self.config.hook.pytest_deselected(items=dropped)
-        for item in kept:
-            if group := xdist_group(item):
-                self.groups[self.plain(item.nodeid)] = group
 
     def keep_together(self, pieces: list[dict[str, Any]]) -> None:
         """Note what the plan says of tests that stay on one worker."""
@@ -289,13 +299,14 @@ class Running(Common):
     @pytest.hookimpl(tryfirst=True, **WRAPPER)
     def pytest_runtest_protocol(self) -> Generator[None, Any, Any]:
         __tracebackhide__ = True
-        self.started = time.perf_counter()
+        self.started = Real.clock()
         self.ended = 0.0
+        self.measured = NOTHING
         self.fixtures.begin()
         self.shared_before = 0.0
         result = yield
         if self.ended:
-            self.tail += time.perf_counter() - self.ended
+            self.tail += Real.clock() - self.ended
             self.tests += 1
         return result
 
@@ -316,7 +327,7 @@ class Running(Common):
             # Subtests report within the call: the call's own report is the last.
             self.shared_call = shared - self.shared_setup
         else:
-            self.ended = time.perf_counter()
+            self.ended = Real.clock()
             peak, resident = self.memory.read()
             self.shared_before = self.fixtures.total  # another try may follow
             self.measured = Measured(
@@ -394,7 +405,7 @@ class Running(Common):
     def pytest_runtest_logreport(self, report: Any) -> None:
         if self.stream is None:
             if report.when == "teardown":
-                report.wcshard = self.measured.pack()
+                report.wcshard = self.measure().pack()
             return
         node = getattr(report, "node", None)
         worker = node.gateway.id if node is not None else self.worker
@@ -409,8 +420,16 @@ class Running(Common):
         if report.when == "teardown" and not current.repeated:
             del self.tries[worker]
             self.running[worker] = None
-            measured = self.measured if node is None else Measured.unpack(packed) if packed else Measured()
+            measured = self.measure() if node is None else Measured.unpack(packed) if packed else NOTHING
             self.write_test(worker, current, measured)
+
+    def measure(self) -> Measured:
+        """Return what was measured of the test; of one that ran in a child of this
+        process (pytest-forked), how long that took."""
+        if self.measured is NOTHING and self.started:
+            start = microseconds(self.started - self.born)
+            self.measured = Measured(start, microseconds(Real.clock() - self.started), children=self.memory.child(self.memory.read()[0]))
+        return self.measured
 
     def crash(self, worker: str, report: Any) -> None:
         """Write that a test killed its worker, unless pytest-rerunfailures
@@ -428,7 +447,8 @@ class Running(Common):
                 "id": self.plain(report.nodeid),
                 "worker": worker,
                 "start_us": 0,
-                "outcome": "crashed",
+                # pytest-forked reports a crash that was expected.
+                "outcome": "xfailed" if report.outcome == "skipped" and hasattr(report, "wasxfail") else "crashed",
                 "setup_us": 0,
                 "call_us": 0,
                 "teardown_us": 0,
@@ -439,10 +459,10 @@ class Running(Common):
         )
 
     def write_test(self, worker: str, done: Try, measured: Measured) -> None:
-        setup, call, teardown = done.durations
-        setup_us = max(0, microseconds(setup) - measured.shared_setup_us)
-        call_us = max(0, microseconds(call) - measured.shared_call_us)
-        teardown_us = max(0, microseconds(teardown) - measured.shared_teardown_us)
+        setup, call, teardown = parts(measured.wall_us, done.durations)
+        setup_us = max(0, setup - measured.shared_setup_us)
+        call_us = max(0, call - measured.shared_call_us)
+        teardown_us = max(0, teardown - measured.shared_teardown_us)
         line = (
             f'{{"t":"test","id":{quote(self.plain(done.nodeid))},"worker":{quote(worker)},"start_us":{measured.start_us}'
             f',"outcome":"{done.outcome}","setup_us":{setup_us},"call_us":{call_us},"teardown_us":{teardown_us}'
@@ -466,6 +486,12 @@ class Running(Common):
         self.stream.write_line(line + ("," + encode(more)[1:] if more else "}"))
 
 
+def interleaved(items: list[pytest.Item]) -> bool:
+    """Report whether tests of one file have some of another between them."""
+    files = [file_of(item.nodeid) for item in items]
+    return sum(files[k] != files[k - 1] for k in range(1, len(files))) >= len(set(files))
+
+
 def read_settings() -> dict[str, Any]:
     with open(os.environ["WCSHARD_PLUGIN_CONFIG"], encoding="utf-8") as file:
         return dict(json.load(file))
@@ -484,6 +510,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         # Each worker begins by erasing all data of earlier runs. One that
         # takes the place of another would erase what that has found.
         option.cov_append = True
+    if settings["mode"] == "run" and settings["partial"] and hasattr(option, "cov_fail_under") and "cov_fail_under" not in settings["given"]:
+        option.cov_fail_under = 0  # not None, which stands for what coverage's own configuration says
     yield
 
 
