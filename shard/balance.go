@@ -50,14 +50,16 @@ type balance struct {
 // items that share one put together first. Both are tried again with somewhat
 // more room than the goal where they miss it: what does not quite fit pays for
 // its set-ups in another bin. The best division counts.
-func newBalance(it *items, n, work int) *balance {
+//
+// Where the bins are the pool's jobs, it begins with what these had before.
+func newBalance(it *items, n, work int, jobs bool) *balance {
 	n = min(n, int(it.blocks))
 	if n == 0 {
 		return &balance{items: it}
 	}
 	goal := it.evenly(int64(n))
 	budget := work
-	stay := steady(it, n, goal, work)
+	stay := steady(it, n, goal, work, jobs)
 	if stay != nil {
 		if stay.within(stay.longest(), coarse) {
 			return stay
@@ -272,28 +274,42 @@ func (b *balance) alone(p *part) int64 {
 }
 
 // runs cuts an item into runs of blocks within the goal, at the end of a class
-// where that leaves a run at least nine tenths full.
+// where that leaves a run at least nine tenths full, else at the end of a
+// function where that does.
 func (b *balance) runs(i int32) []part {
 	x := &b.list[i]
 	var parts []part
-	lo, class := x.lo, x.lo // of the run; after the last class that is whole in it
-	sum, full := int64(0), int64(0)
+	type mark struct {
+		end int32
+		sum int64
+	}
+	lo, sum := x.lo, int64(0)
+	room := b.room + b.goal/1000*fine // what is within that is done
+	var class, function mark          // after the last ones that are whole in the run
 	b.epoch++
 	for k := x.lo; k < x.hi; k++ {
-		if k > lo && b.class(k) != b.class(k-1) {
-			class, full = k, sum
+		if k > lo {
+			before, here := b.owners(k-1), b.owners(k)
+			if here.function != before.function {
+				function = mark{k, sum}
+			}
+			if here.class != before.class {
+				class = mark{k, sum}
+			}
 		}
 		w := b.cost[k]
 		b.addSetups(k, k+1, func(s int32) { w += b.setup[s] })
-		if k > lo && sum+w > b.room {
+		if k > lo && sum+w > room {
 			end := k
-			if class > lo && full >= b.room/10*9 {
-				end = class
+			for _, m := range []mark{class, function} {
+				if m.end > lo && m.sum >= b.room/10*9 {
+					end = m.end
+					break
+				}
 			}
 			parts = append(parts, b.run(i, lo, end))
-			lo, class = end, end
+			lo, sum = end, 0
 			k = end - 1
-			sum, full = 0, 0
 			b.epoch++
 			continue
 		}

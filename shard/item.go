@@ -27,8 +27,8 @@ type items struct {
 	shares  []int32 // set-up → index among the shared ones
 	several int     // shared ones
 
-	classes []int32 // by block; nil until somebody asks
-	workers bool    // they are divided over the workers of one job
+	owning  []owners // by block; nil until somebody asks
+	workers bool     // they are divided over the workers of one job
 
 	seen  []uint32 // set-up → the last count that saw it
 	epoch uint32
@@ -313,21 +313,29 @@ func (it *items) some(i int32, blocks []int32) part {
 	return p
 }
 
-// class numbers the class of a block's first test, or its file: neighbours of
-// the same class have the same number.
-func (it *items) class(b int32) int32 {
-	if it.classes == nil {
-		it.classes = make([]int32, it.blocks)
-		last, n := "", int32(0)
+// owners number the class of a block's first test, or its file, and its function:
+// neighbours of the same one have the same number.
+type owners struct{ class, function int32 }
+
+func (it *items) owners(b int32) owners {
+	if it.owning == nil {
+		it.owning = make([]owners, it.blocks)
+		class, function := "", ""
+		var o owners
 		for k := range it.blocks {
-			if c := it.test(it.tests[it.start[k]]).ID.Class(); c != last {
-				last = c
-				n++
+			id := it.test(it.tests[it.start[k]]).ID
+			if f := id.Function(); f != function {
+				function = f
+				o.function++
 			}
-			it.classes[k] = n
+			if c := id.Class(); c != class {
+				class = c
+				o.class++
+			}
+			it.owning[k] = o
 		}
 	}
-	return it.classes[b]
+	return it.owning[b]
 }
 
 // heaviest returns all items, heaviest first.

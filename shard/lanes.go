@@ -39,7 +39,7 @@ func (r *runner) divideLanes(whole []stretch, workers int, wall int64) ([]stretc
 		return nil, wall
 	}
 	work := min(r.laneWork, effort)
-	b := newBalance(it, workers, work)
+	b := newBalance(it, workers, work, false)
 	r.laneWork -= work - b.work
 	if wall-b.longest() <= wall/1000*lanePays {
 		return nil, wall

@@ -75,7 +75,7 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	if rows := len(packs) + min(fleet.Shards, int(light.blocks)); rows > MaxRows {
 		return nil, &TooManyRowsError{Rows: rows, Memory: len(packs)}
 	}
-	pool := light.byLoad(fleet.Shards)
+	pool := light.byLoad(fleet.Shards, true)
 	plan := q.assemble(fleet, &by, packs, pool)
 	bound := light.poolBound(fleet)
 	try := func(other division) {
@@ -87,18 +87,22 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 			plan = trial
 		}
 	}
+	if fleet.Workers > 1 && light.bins() > 0 && above(plan.longest(Pool), bound, coarse) {
+		try(light.byLoad(fleet.Shards, false)) // loads alone do not tell how long jobs of several workers take
+	}
 	if fleet.Workers > 1 && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
 		try(light.byWorker(fleet.Shards, fleet.Workers))
 	}
 	if carved := light.carve(fleet.Shards); carved != nil {
-		try(carved.byLoad(fleet.Shards))
+		try(carved.byLoad(fleet.Shards, true))
 		if fleet.Workers > 1 && above(plan.longest(Pool), bound, coarse) {
 			try(carved.byWorker(fleet.Shards, fleet.Workers))
 		}
 	}
-	if weighed := q.byMemory(fleet, inPool); weighed != nil && above(plan.longest(Pool), bound, coarse) {
-		it := newItems(weighed, inPool)
-		try(it.byLoad(fleet.Shards))
+	for _, weighed := range []*sequence{q.byMemory(fleet, inPool), q.byImports(fleet)} {
+		if weighed != nil && above(plan.longest(Pool), bound, coarse) {
+			try(newItems(weighed, inPool).byLoad(fleet.Shards, true))
+		}
 	}
 	if warning != "" {
 		plan.Warnings = append(plan.Warnings, warning)

@@ -359,6 +359,49 @@ func TestCompareNatural(t *testing.T) {
 	})
 }
 
+// Each worker of a job pays for its imports, so a job that has dear ones gets fewer
+// tests than its share of all times would be.
+func TestPackByImports(t *testing.T) {
+	suite := Suite{Setups: []Setup{{ID: "dear.py", Cost: 100 * time.Second, Import: true}}}
+	for f := range 40 {
+		suite.Tests = append(suite.Tests, tests(fmt.Sprintf("test_%02d.py", f), 20, 1000)...)
+	}
+	for _, x := range tests("dear.py", 100, 1000) {
+		x.Setups = []int{0}
+		suite.Tests = append(suite.Tests, x)
+	}
+	for i := range suite.Tests {
+		suite.Tests[i].Order = i
+	}
+	// The first job: 100 s of imports and t of tests on four workers, the other one the rest of 900 s.
+	if p := mustPack(t, suite, Fleet{Shards: 2, Workers: 4, CPUs: 4}); p.Makespan > 170*time.Second {
+		t.Errorf("the longest job takes %v, want 162.5 s or a little more\n%s", p.Makespan, show(p))
+	}
+}
+
+// A file is cut between two functions where that is as good as among the
+// parametrizations of one.
+func TestPackBetweenFunctions(t *testing.T) {
+	suite := Suite{}
+	for f, n := range []int{3998, 4000} {
+		for k := range n {
+			x := test(fmt.Sprintf("a.py::test_%d[%d]", f, k), 10)
+			x.Order = len(suite.Tests)
+			suite.Tests = append(suite.Tests, x)
+		}
+	}
+	p := mustPack(t, suite, Fleet{Shards: 2, Workers: 1})
+	for i := range p.Shards {
+		functions := map[string]bool{}
+		for _, id := range p.Shards[i].IDs() {
+			functions[id.Function()] = true
+		}
+		if len(functions) != 1 {
+			t.Errorf("%s has %d tests of %d functions", p.Shards[i].Name, p.Shards[i].Len(), len(functions))
+		}
+	}
+}
+
 // The package is pure: what it does can depend on nothing but its arguments.
 func TestImports(t *testing.T) {
 	names, err := filepath.Glob("*.go")

@@ -239,8 +239,8 @@ func (b *balance) tryRuns(best *change, from, to int, cut bool) {
 }
 
 // prefix returns how many of the first blocks level two bins best when half
-// their difference is wanted, preferring the end of a class where it is about
-// as good. Set-ups go with the tests that need them, or with stay are paid for
+// their difference is wanted, preferring the end of a class, then of a function,
+// where it is about as good. Set-ups go with the tests that need them, or with stay are paid for
 // in both bins: the truth is between.
 func (b *balance) prefix(blocks []int32, half int64, stay bool) int {
 	return b.levelling(len(blocks), half, stay, func(n int) int32 { return blocks[n] })
@@ -271,10 +271,16 @@ func (b *balance) levelling(blocks int, half int64, stay bool, block func(n int)
 	return best
 }
 
-// favour is the imbalance that a cut between two classes is worth.
+// favour is the imbalance that a cut between two classes is worth, and the half
+// of that which one between two functions is: not among the parametrizations of
+// one.
 func (b *balance) favour(x, y int32) int64 {
-	if b.class(x) != b.class(y) {
-		return b.goal / 1000 * fine
+	most := b.goal / 1000 * fine
+	switch p, r := b.owners(x), b.owners(y); {
+	case p.class != r.class:
+		return most
+	case p.function != r.function:
+		return most / 2
 	}
 	return 0
 }

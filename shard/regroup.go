@@ -16,23 +16,45 @@ type division struct {
 	numbers []int
 }
 
-// byLoad divides the pool tests over n shards by load alone. With several
-// workers a shard that is balanced so can still be too long, where it has more
-// long tests than workers.
-func (it *items) byLoad(n int) division {
-	b := newBalance(it, n, effort)
+// byLoad divides the pool tests over n shards by load alone; with follow, it
+// begins where they were before. With several workers a shard that is balanced so
+// can still be too long, where it has more long tests than workers.
+func (it *items) byLoad(n int, follow bool) division {
+	b := newBalance(it, n, effort, follow)
 	pool := make([][]int32, len(b.bins))
 	for k := range b.bins {
 		pool[k] = it.testsOf(b.bins[k : k+1])
 	}
-	return division{pool, it.numbers(pool, b.steady)}
+	return division{pool, it.numbers(pool, b.steady && (follow || it.bins() == 0))}
+}
+
+// byImports returns the sequence with imports that cost as much as all workers of
+// a job take for them: each pays for all that the job's files import, while its
+// tests are shared among them. It is nil where that is the same.
+func (q *sequence) byImports(fleet Fleet) *sequence {
+	if fleet.Workers == 1 || fleet.Shards == 1 {
+		return nil
+	}
+	var weighed *sequence
+	for s, setup := range q.suite.Setups {
+		if !setup.Import || q.setup[s] == 0 {
+			continue
+		}
+		if weighed == nil {
+			other := *q
+			other.setup = slices.Clone(q.setup)
+			weighed = &other
+		}
+		weighed.setup[s] *= int64(min(fleet.Workers, 256)) // keeps all sums in range
+	}
+	return weighed
 }
 
 // byWorker divides the pool tests over the workers of n shards, each a bin of
 // its own, and then the bins over the shards, parts of one item together.
 // It answers for each worker, but cuts more files than byLoad.
 func (it *items) byWorker(n, workers int) division {
-	b := newBalance(it, n*workers, effort)
+	b := newBalance(it, n*workers, effort, false)
 	n = min(n, len(b.bins))
 	order := make([]int, len(b.bins))
 	for k := range order {

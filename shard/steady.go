@@ -44,11 +44,12 @@ func (s *Suite) Follow(last *Plan) int {
 // than coarse above the goal. LPT, whose every step depends on all those before
 // it, moves most tests from one week to the next, for the noise in their times.
 //
-// It returns nil where there are too few items.
-func steady(it *items, n int, goal int64, work int) *balance {
+// It returns nil where there are too few items. Only jobs have what they had
+// before, not the workers of one.
+func steady(it *items, n int, goal int64, work int, jobs bool) *balance {
 	b := &balance{items: it, bins: make([]bin, n), goal: goal, room: goal, in: make([]int, len(it.list)), work: work, enough: coarse, steady: true}
 	switch before := it.bins(); {
-	case 0 < before && before <= n:
+	case jobs && 0 < before && before <= n:
 		b.asBefore()
 	case len(it.list) < steadyItems*n:
 		return nil

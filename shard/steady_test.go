@@ -125,3 +125,25 @@ func TestSteadyNames(t *testing.T) {
 		}
 	}
 }
+
+// Where tests were before says something of jobs, and nothing of the workers that a
+// job is divided over.
+func TestFollowWithWorkers(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 7))
+	for range 20 {
+		suite := Suite{}
+		for f := range 12 {
+			for _, x := range tests(fmt.Sprintf("test_%02d.py", f), 1+r.IntN(6), 0) {
+				x.Estimate.Wall = time.Duration(1+r.IntN(4000)) * time.Millisecond
+				x.Order = len(suite.Tests)
+				suite.Tests = append(suite.Tests, x)
+			}
+		}
+		fleet := Fleet{Shards: 3, Workers: 4, CPUs: 4}
+		first := mustPack(t, suite, fleet)
+		suite.Follow(first)
+		if again := mustPack(t, suite, fleet); again.Makespan > first.Makespan+first.Makespan/100 {
+			t.Errorf("following a plan of %v takes %v", first.Makespan, again.Makespan)
+		}
+	}
+}
