@@ -3,7 +3,7 @@ package shard
 import (
 	"cmp"
 	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/wcshard/wcshard/timing"
@@ -19,7 +19,7 @@ type Choice struct {
 }
 
 // choose packs a suite for n pool jobs. overhead is what each job takes beside
-// pytest: queue, checkout, installation.
+// pytest: checkout, installation, upload.
 func choose(suite Suite, fleet Fleet, n int, overhead time.Duration) (Choice, error) {
 	fleet.Shards = n
 	plan, err := Pack(suite, fleet)
@@ -35,14 +35,14 @@ func choose(suite Suite, fleet Fleet, n int, overhead time.Duration) (Choice, er
 	return c, nil
 }
 
-// Choices packs a suite for each number of pool jobs from least to most, all of
-// them up to 16 and then ever wider apart. It ends early where there are no
+// Choices packs a suite for each number of pool jobs from least to most: all of
+// them up to 16, then ever wider apart, and most. It ends early where there are no
 // more tests to part or no more rows in a matrix.
 //
 // Errors: those of Pack for the first number.
 func Choices(suite Suite, fleet Fleet, least, most int, overhead time.Duration) ([]Choice, error) {
 	var all []Choice
-	for n := least; n <= most; n += max(1, n/8) {
+	for n := least; ; n = min(n+max(1, n/8), most) {
 		c, err := choose(suite, fleet, n, overhead)
 		var rows *TooManyRowsError
 		if len(all) > 0 && errors.As(err, &rows) {
@@ -55,35 +55,42 @@ func Choices(suite Suite, fleet Fleet, least, most int, overhead time.Duration) 
 			break
 		}
 		all = append(all, c)
+		if n == most {
+			break
+		}
 	}
 	return all, nil
 }
 
-// TargetMargin is how much longer than predicted a job may take and still be
-// within its target, in per cent: nine of ten predictions of measured jobs are
-// to be closer than that.
+// TargetMargin is how much longer than predicted the longest job may take and
+// still be within its target, in per cent, where nothing is known of earlier runs:
+// nine of ten predictions of measured jobs are to be closer than that.
 const TargetMargin = 12
+
+// Within reports whether a job of so much wall time keeps a target where it takes
+// so many per cent longer.
+func Within(wall, overhead, target time.Duration, margin int) bool {
+	return overhead+wall*time.Duration(100+margin)/100 <= target
+}
 
 // FewestWithin returns the choice with the fewest pool jobs, from least to most,
 // whose longest job is within the target with the suite's margin added; where there
-// is none, the Floor of Choices, and false.
+// is none, the Floor of those that were tried and of Choices, and false.
 //
 // Numbers of jobs are passed over for which the tests' own time, shared evenly,
 // is above the target already.
 //
-// Errors: those of Pack, and a target that no job can keep.
+// Errors: those of Pack.
 func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target time.Duration) (Choice, bool, error) {
-	if target <= overhead {
-		return Choice{}, false, fmt.Errorf("a job's overhead alone is %v", overhead)
-	}
 	meets := func(wall time.Duration) bool {
-		return overhead+wall*time.Duration(100+cmp.Or(suite.Margin, TargetMargin))/100 <= target
+		return Within(wall, overhead, target, cmp.Or(suite.Margin, TargetMargin))
 	}
-	jobs, work := 0, time.Duration(0)
-	for n := least; n <= most; n++ {
+	var tried []Choice
+	work := time.Duration(0)
+	for n := least; n <= most && meets(0); n++ {
 		c, err := choose(suite, fleet, n, overhead)
 		var rows *TooManyRowsError
-		if jobs > 0 && errors.As(err, &rows) {
+		if len(tried) > 0 && errors.As(err, &rows) {
 			break
 		}
 		if err != nil {
@@ -92,10 +99,10 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target ti
 		if meets(c.Longest - overhead) {
 			return c, true, nil
 		}
-		if c.Jobs == jobs {
+		if len(tried) > 0 && c.Jobs == tried[len(tried)-1].Jobs {
 			break // there are no more tests to part
 		}
-		if jobs = c.Jobs; work == 0 {
+		if tried = append(tried, c); work == 0 {
 			work = poolWork(suite, c.Plan)
 		}
 		for n+1 < most && !meets(suite.Base+work/time.Duration((n+1)*workers(fleet))) {
@@ -106,6 +113,8 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target ti
 	if err != nil {
 		return Choice{}, false, err
 	}
+	all = append(all, tried...)
+	slices.SortStableFunc(all, func(x, y Choice) int { return cmp.Compare(x.Shards, y.Shards) })
 	return all[Floor(all)], false, nil
 }
 

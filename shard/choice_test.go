@@ -88,8 +88,25 @@ func TestFewestWithin(t *testing.T) {
 			t.Errorf("within %v: %d jobs, %v, %v; want %d, %v", test.target, c.Shards, ok, err, test.jobs, test.ok)
 		}
 	}
-	if _, _, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 64, 20*time.Second, 20*time.Second); err == nil {
-		t.Error("a target below the overhead is no error")
+	if c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 64, 20*time.Second, 15*time.Second); ok || err != nil || c.Shards != 3 {
+		t.Errorf("below the overhead: %d jobs, %v, %v; want the best there is", c.Shards, ok, err)
+	}
+}
+
+// The most jobs that there may be are among the choices, and so among what is best
+// where the target cannot be kept.
+func TestChoicesToTheLast(t *testing.T) {
+	seconds := make([]int, 120)
+	for i := range seconds {
+		seconds[i] = 10
+	}
+	suite := timed(seconds...)
+	all, err := Choices(suite, Fleet{Workers: 1}, 17, 60, 0)
+	if err != nil || all[len(all)-1].Shards != 60 {
+		t.Errorf("the last choice is %d jobs, %v; want 60", all[len(all)-1].Shards, err)
+	}
+	if c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 60, 0, 12*time.Second); ok || err != nil || c.Shards != 60 {
+		t.Errorf("FewestWithin() = %d jobs, %v, %v; want 60, false", c.Shards, ok, err)
 	}
 }
 

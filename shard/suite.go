@@ -13,7 +13,7 @@ type Suite struct {
 	Setups []Setup       // shared set-ups; Test.Setups indexes them
 	Base   time.Duration // interpreter, plugins, conftest and collection of one job, without the files' imports
 
-	Overhead time.Duration // what a job takes beside pytest (queue, checkout, installation); for its time limit
+	Overhead time.Duration // what a job takes beside pytest (checkout, installation, upload); for its time limit
 	Margin   int           // how much longer than predicted a job may take and still keep a target, in per cent; 0: TargetMargin
 
 	Floor      int64 // resident memory of a worker after collection, bytes; 0 where unknown

@@ -122,35 +122,56 @@ func FromJobs(jobs ...JobOverhead) *History {
 	return b.history()
 }
 
-// Overhead is what jobs take beside pytest: medians of what was measured.
+// Overhead is what jobs take beside pytest, as measured on the newest ones.
 type Overhead struct {
 	Jobs   int
-	Took   time.Duration
-	Queued time.Duration // before that, for a runner; 0 where unknown
+	Took   time.Duration // typically: the median, of few jobs drawn towards what is usual
+	Ninth  time.Duration // nine of ten jobs took no longer; at least Took
+	Queued time.Duration // before that, for a runner: the median; 0 where unknown
 }
+
+// FewJobs is how many jobs' overhead is too little for a median that one of them
+// does not move.
+const FewJobs = 3
 
 // Overhead returns what a job on this class of runner takes beside pytest; the
 // zero Overhead where no job was measured. Where nobody looked at a job from
-// outside, what it took before pytest stands in.
-func (e *Estimator) Overhead() Overhead {
+// outside, what it took before pytest stands in. One job counts half beside what
+// is usual, two count two thirds, as in shrink.
+func (e *Estimator) Overhead(usual time.Duration) Overhead {
 	i, ok := slices.BinarySearchFunc(e.h.series[overheadKind], e.place.Runner, compareID)
 	if !ok {
 		return Overhead{}
 	}
 	known := map[int32]sample{}
+	var newest []int32
 	for _, s := range e.h.series[overheadKind][i].samples {
-		whole := known[s.source]
+		whole, again := known[s.source]
+		if !again {
+			newest = append(newest, s.source)
+		}
 		whole.setup, whole.call, whole.teardown = max(whole.setup, s.setup), max(whole.call, s.call), max(whole.teardown, s.teardown)
 		known[s.source] = whole
 	}
+	newest = newest[:min(len(newest), learnedJobs)]
 	var all, queued []int64
-	for _, s := range known {
+	for _, source := range newest {
+		s := known[source]
 		all = append(all, cmp.Or(s.call, s.setup))
 		if s.teardown > 0 {
 			queued = append(queued, s.teardown)
 		}
 	}
-	return Overhead{len(all), time.Duration(median(all)) * time.Microsecond, time.Duration(median(queued)) * time.Microsecond}
+	n, took := int64(len(all)), median(all)
+	if n < FewJobs {
+		took = (n*took + usual.Microseconds()) / (n + 1)
+	}
+	late := took
+	if n >= FewJobs {
+		late = max(took, ninth(all))
+	}
+	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+	return Overhead{Jobs: len(all), Took: us(took), Ninth: us(late), Queued: us(median(queued))}
 }
 
 // KnowsJobs reports whether jobs of a run were seen from outside.
@@ -166,21 +187,23 @@ type Accuracy struct {
 	Jobs   int
 	Median int // |predicted - real| / real, per mille
 	Ninth  int // of ten predictions, nine were this near or nearer; per mille
-	Over   int // nine of ten jobs took no more above their prediction than this; per mille of the prediction
+	Runs   int // that these jobs were of
+	Over   int // in nine of ten runs the longest job took no more above the longest prediction than this; per mille of that
 }
 
 // Known reports whether enough predictions were made for a word on the next.
 func (a Accuracy) Known() bool { return a.Jobs >= leastJobs }
 
-// Margin returns by how much a job may take longer than predicted, in per cent,
-// if nine of ten are to keep a target: Over, drawn towards the given margin as
-// if that had been seen on ten jobs (Bühlmann's credibility, as in shrink).
+// Margin returns by how much the longest job may take longer than predicted, in
+// per cent, if nine of ten runs are to keep a target: Over, drawn towards the given
+// margin as if that had been seen in five runs (Bühlmann's credibility, as in
+// shrink).
 func (a Accuracy) Margin(usual int) int {
-	const weight = 10
+	const weight = 5
 	if !a.Known() {
 		return usual
 	}
-	mille := (a.Jobs*min(a.Over, 10_000) + weight*10*usual) / (a.Jobs + weight)
+	mille := (a.Runs*min(a.Over, 10_000) + weight*10*usual) / (a.Runs + weight)
 	return max(1, (mille+9)/10)
 }
 
@@ -188,8 +211,8 @@ func (a Accuracy) Margin(usual int) int {
 // worth a word: one job's says nothing of the next.
 const leastJobs = 3
 
-// accuracyJobs bounds how far Accuracy looks back.
-const accuracyJobs = 40
+// learnedJobs bounds how far Accuracy and Overhead look back.
+const learnedJobs = 40
 
 // Accuracy returns the error of earlier predictions; zero where too few are
 // known.
@@ -207,13 +230,19 @@ func (e *Estimator) Accuracy() Accuracy {
 		return Accuracy{}
 	}
 	slices.SortFunc(all, func(a, b sample) int { return a.compare(&b) })
-	all = all[:min(len(all), accuracyJobs)]
+	all = all[:min(len(all), learnedJobs)]
 	var off, over []int
+	type longest struct{ real, predicted int64 }
+	runs := map[string]longest{}
 	for _, s := range all {
 		off = append(off, perMille(max(s.other-s.setup, s.setup-s.other), s.setup))
-		over = append(over, perMille(max(0, s.setup-s.other), s.other))
+		run := e.h.sources[s.source].run
+		runs[run] = longest{max(runs[run].real, s.setup), max(runs[run].predicted, s.other)}
 	}
-	return Accuracy{Jobs: len(all), Median: median(off), Ninth: ninth(off), Over: ninth(over)}
+	for _, r := range runs {
+		over = append(over, perMille(max(0, r.real-r.predicted), r.predicted))
+	}
+	return Accuracy{Jobs: len(all), Median: median(off), Ninth: ninth(off), Runs: len(runs), Over: ninth(over)}
 }
 
 // perMille is at most 1,000,000, so that nothing overflows what comes after.
@@ -223,7 +252,7 @@ func perMille(part, whole int64) int {
 
 // ninth returns the value that nine of ten do not exceed, by nearest rank. It
 // sorts the values.
-func ninth(values []int) int {
+func ninth[T int | int64](values []T) T {
 	slices.Sort(values)
 	return values[(9*len(values)+9)/10-1]
 }

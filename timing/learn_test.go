@@ -75,11 +75,11 @@ func TestHistoryJobs(t *testing.T) {
 		runner string
 		want   Overhead
 	}{
-		{h, "linux", Overhead{1, 21 * time.Second, 4 * time.Second}},
-		{FromResults(r), "linux", Overhead{1, 7 * time.Second, 0}},
+		{h, "linux", Overhead{1, 23 * time.Second, 23 * time.Second, 4 * time.Second}},
+		{FromResults(r), "linux", Overhead{1, 16 * time.Second, 16 * time.Second, 0}},
 		{h, "mac", Overhead{}},
 	} {
-		if got := c.h.Estimator(c.runner).Overhead(); got != c.want {
+		if got := c.h.Estimator(c.runner).Overhead(25 * time.Second); got != c.want {
 			t.Errorf("Overhead() of %s = %+v, want %+v", c.runner, got, c.want)
 		}
 	}
@@ -121,17 +121,70 @@ func TestAccuracy(t *testing.T) {
 		h.Merge(FromResults(jobRun(fmt.Sprint("r", k), int64(k), 1, real, 1000, 100)))
 	}
 	a := h.Estimator("linux").Accuracy()
-	if want := (Accuracy{Jobs: 10, Median: 0, Ninth: 200, Over: 100}); a != want {
+	if want := (Accuracy{Jobs: 10, Median: 0, Ninth: 200, Runs: 10, Over: 100}); a != want {
 		t.Errorf("Accuracy() = %+v, want %+v", a, want)
 	}
 	if a != h.Estimator("none of these").Accuracy() {
 		t.Error("where a class is not known, all count, as for times")
 	}
-	if got := a.Margin(12); got != 11 { // half of 10 %, half of 12 %
+	if got := a.Margin(12); got != 11 { // ten runs with 10 %, as if five more with 12 %
 		t.Errorf("Margin(12) = %d", got)
 	}
 	if got := (Accuracy{}).Margin(12); got != 12 {
 		t.Errorf("Margin(12) of nothing = %d", got)
+	}
+}
+
+// A target is about a run's longest job: another one that takes longer than
+// predicted, and is not the longest even so, does no harm.
+func TestAccuracyOfRuns(t *testing.T) {
+	var all []*Results
+	for k := range int64(4) {
+		run := fmt.Sprint("r", k)
+		all = append(all,
+			jobRun(run, 10*k, 1, 1050, 1000, 100),
+			jobRun(run, 10*k+1, 1, 900, 500, 100), // 80 % over
+			jobRun(run, 10*k+2, 1, 600, 700, 100))
+	}
+	a := FromResults(all...).Estimator("linux").Accuracy()
+	if a.Jobs != 12 || a.Runs != 4 || a.Over != 50 || a.Ninth != 444 {
+		t.Errorf("Accuracy() = %+v, want 4 runs that were 50 per mille over", a)
+	}
+}
+
+// One job moves the overhead half of the way, what was long ago not at all, and a
+// slow one of ten is not what nine of ten keep.
+func TestOverhead(t *testing.T) {
+	const usual = 25 * time.Second
+	jobs := func(seconds ...int) *History {
+		h := &History{}
+		for k, s := range seconds {
+			r := jobRun(fmt.Sprint("r", k), int64(k), 1, 1000, 1000, 100)
+			r.Header.SetUp = time.Duration(s) * time.Second
+			h.Merge(FromResults(r))
+		}
+		return h
+	}
+	repeated := func(n, seconds int) (all []int) {
+		for range n {
+			all = append(all, seconds)
+		}
+		return all
+	}
+	for _, c := range []struct {
+		name        string
+		seconds     []int
+		took, ninth time.Duration
+	}{
+		{"one", []int{65}, 45 * time.Second, 45 * time.Second},
+		{"two", []int{70, 70}, 55 * time.Second, 55 * time.Second},
+		{"three", []int{70, 600, 70}, 70 * time.Second, 600 * time.Second},
+		{"one of ten is slow", append(repeated(9, 40), 600), 40 * time.Second, 40 * time.Second},
+		{"long ago", append(repeated(200, 300), repeated(40, 40)...), 40 * time.Second, 40 * time.Second},
+	} {
+		if got := jobs(c.seconds...).Estimator("linux").Overhead(usual); got.Took != c.took || got.Ninth != c.ninth || got.Jobs != min(len(c.seconds), learnedJobs) {
+			t.Errorf("%s: Overhead() = %+v, want %v and %v", c.name, got, c.took, c.ninth)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -25,14 +26,31 @@ type targetOptions struct {
 	least    int
 	most     int
 	overhead time.Duration
-	given    bool   // --job-overhead
-	from     string // where overhead comes from
-	margin   int    // how much longer than predicted a job may take within the target, per cent
+	given    bool          // --job-overhead
+	from     string        // where overhead comes from
+	late     time.Duration // nine of ten jobs took no more than this above overhead
+	margin   int           // how much longer than predicted the longest job may take within the target, per cent
 	accuracy timing.Accuracy
 }
 
+// room is what the target leaves if a job's overhead is as long as that of nine of
+// ten jobs at most.
+func (o *targetOptions) room() time.Duration { return o.target - o.late }
+
+// kept says how much worse than predicted it may come within the target.
+func (o *targetOptions) kept() string {
+	text := fmt.Sprintf("%d %% more for pytest", o.margin)
+	if o.late > 0 {
+		text += fmt.Sprintf(" and %s s more beside it", seconds(o.late))
+	}
+	if !o.accuracy.Known() {
+		return text + " would still keep it; how far predictions are off is not known yet"
+	}
+	return text + " would still keep it, as nine of ten earlier runs did"
+}
+
 func (o *targetOptions) flags(f *pflag.FlagSet) {
-	f.DurationVar(&o.target, "target", 0, "as few pool jobs as keep the longest job, overhead included, within a `DURATION` such as 5m; 0 is no target")
+	f.DurationVar(&o.target, "target", 0, "keep the longest job, overhead included, within a `DURATION` such as 5m: matrix takes the fewest pool jobs that do, advise marks the cheapest number; 0 is no target")
 	f.IntVar(&o.least, "min-shards", 1, "at least `N` pool jobs, with --target and in advise")
 	f.IntVar(&o.most, "max-shards", 64, "at most `N` pool jobs, with --target and in advise")
 	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes beside pytest (checkout, installation, upload), a `DURATION`; without it counts what earlier runs measured, if they did; a long one widens the time limits")
@@ -56,22 +74,38 @@ func (o *targetOptions) learn(history *timing.History, runner string) error {
 	known := history.Estimator(runner)
 	o.accuracy = known.Accuracy()
 	o.margin = o.accuracy.Margin(shard.TargetMargin)
-	measured := known.Overhead()
+	measured := known.Overhead(o.overhead)
 	switch {
 	case o.given:
 		o.from = "--job-overhead"
+		if o.target > 0 && o.target <= o.overhead {
+			return usagef("pass a longer --target", "--target is %v, and --job-overhead alone %v", o.target, o.overhead)
+		}
 	case measured.Jobs > 0:
-		o.overhead, o.from = measured.Took, "measured: the median of "+count(measured.Jobs, "job")
+		o.from = "measured: the median of " + count(measured.Jobs, "job")
+		if usual := o.overhead; measured.Jobs < timing.FewJobs {
+			o.from = fmt.Sprintf("measured on %s, with the usual %s s as one more", count(measured.Jobs, "job"), seconds(usual))
+		}
+		o.overhead, o.late = measured.Took, measured.Ninth-measured.Took
 		if measured.Queued > 0 {
-			o.from += ", which had waited " + seconds(measured.Queued) + " s for a runner"
+			o.from += "; before it, jobs waited " + seconds(measured.Queued) + " s for a runner"
 		}
 	default:
 		o.from = "assumed; --job-overhead says otherwise"
 	}
-	if o.target > 0 && o.target <= o.overhead {
-		return usagef("pass a longer --target, or the --job-overhead that you have measured", "--target is %v, and the overhead of a job alone %v", o.target, o.overhead)
-	}
 	return nil
+}
+
+// beside says so where the target is missed by what jobs take beside pytest alone.
+func (o *targetOptions) beside() string {
+	if o.overhead < o.room() {
+		return ""
+	}
+	text := fmt.Sprintf("; what a job takes beside pytest is %s s alone", seconds(o.overhead))
+	if o.late > 0 {
+		text += fmt.Sprintf(", and up to %s s in nine of ten", seconds(o.overhead+o.late))
+	}
+	return text
 }
 
 // expected says how far predictions were off, and so are expected to be; "" where
@@ -109,8 +143,13 @@ one for the job that makes the matrix and one for the gate) and what a run costs
 Marked are the knee, after which a further job brings less than the ones before;
 the floor, from which on no job more makes a run faster, and what sets it; and
 with --target the cheapest number that keeps the longest job within it, even if
-it takes as much longer than predicted as nine of ten earlier jobs did at most;
-where those are not known, ` + fmt.Sprint(shard.TargetMargin) + ` %.`,
+it takes as much longer than predicted as that of nine of ten earlier runs did at
+most; where those are not known, ` + fmt.Sprint(shard.TargetMargin) + ` %. Beyond 16 jobs not every number is planned, but
+the fewest for --target are always among them.
+
+The built-in prices are those of private repositories, where ubuntu-latest has
+fewer cores than in public ones, whose runs cost nothing: pass --runner-cpus to
+plan for the machine that you pay for.`,
 		Example: `  wcshard advise -- tests
   wcshard advise --target 5m --job-overhead 40s
   wcshard advise --timings github --json`,
@@ -141,8 +180,12 @@ type offer struct {
 }
 
 // cheaper compares what two offers cost, in thousandths of a cent: sums of the
-// same prices in another order differ in the last digit.
-func (o offer) cheaper(other offer) bool {
+// same prices in another order differ in the last digit. Where a price is not known,
+// minutes are compared.
+func (a *advice) cheaper(o, other offer) bool {
+	if len(a.unpriced) > 0 {
+		return o.billed < other.billed
+	}
 	return math.Round(o.cost*1e5) < math.Round(other.cost*1e5)
 }
 
@@ -177,17 +220,25 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 	if err != nil {
 		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
 	}
+	if all, err = o.addFewest(suite, all); err != nil {
+		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
+	}
 	a := advice{tests: len(suite.Tests), knee: shard.Knee(all), floor: shard.Floor(all), cheapest: -1, options: o.targetOptions, prices: rates}
 	a.knee = min(a.knee, a.floor) // what the last per cent looks like is no knee
 	for _, c := range all {
 		a.offers = append(a.offers, a.offer(c, o.fleet, suite.Base))
 	}
+	if o.target > 0 && measured(suite) == 0 {
+		sys.warn("--target %s cannot be judged, since no test has been measured", short(o.target))
+		a.options.target = 0
+	}
 	for i := range a.offers {
-		if a.offers[i].within && (a.cheapest < 0 || a.offers[i].cheaper(a.offers[a.cheapest])) {
+		a.offers[i].within = a.options.target > 0 && a.offers[i].within
+		if a.offers[i].within && (a.cheapest < 0 || a.cheaper(a.offers[i], a.offers[a.cheapest])) {
 			a.cheapest = i
 		}
 	}
-	a.reason, a.cuts = floorReason(suite, all[a.floor])
+	a.reason, a.cuts = floorReason(suite, all[a.floor], o.most)
 	if text := memoryGain(suite, all[a.floor].Plan); text != "" {
 		a.cuts = append(a.cuts, text)
 	}
@@ -196,6 +247,23 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 	}
 	a.print(sys)
 	return nil
+}
+
+// addFewest adds the fewest jobs that keep the target, where they are not among
+// the choices: not every number is.
+func (o *adviseOptions) addFewest(suite shard.Suite, all []shard.Choice) ([]shard.Choice, error) {
+	if o.target == 0 {
+		return all, nil
+	}
+	c, ok, err := shard.FewestWithin(suite, o.fleet, o.least, o.most, o.overhead, o.room())
+	if err != nil || !ok {
+		return all, err
+	}
+	i, found := slices.BinarySearchFunc(all, c.Shards, func(c shard.Choice, n int) int { return cmp.Compare(c.Shards, n) })
+	if !found {
+		all = slices.Insert(all, i, c)
+	}
+	return all, nil
 }
 
 // offer prices a choice. The job that makes the matrix collects, and the gate
@@ -216,45 +284,62 @@ func (a *advice) offer(c shard.Choice, fleet shard.Fleet, base time.Duration) of
 	for i := range c.Plan.Shards {
 		bill(c.Plan.Shards[i].Runner, a.options.overhead+c.Plan.Shards[i].Wall)
 	}
-	wall := c.Longest - a.options.overhead
-	of.within = a.options.target > 0 && a.options.overhead+wall*time.Duration(100+a.options.margin)/100 <= a.options.target
+	of.within = a.options.target > 0 && shard.Within(c.Longest-a.options.overhead, a.options.overhead, a.options.room(), a.options.margin)
 	return of
 }
 
-// floorReason says what no number of jobs makes shorter, and what would.
-func floorReason(suite shard.Suite, c shard.Choice) (reason string, cuts []string) {
+// floorReason says what keeps the longest job of a choice, of up to most jobs, from
+// being shorter, and what would help.
+func floorReason(suite shard.Suite, c shard.Choice, most int) (reason string, cuts []string) {
 	if len(c.Plan.Shards) == 0 {
 		return "", nil
 	}
-	longest := &c.Plan.Shards[0]
-	var top *shard.Test
-	var most time.Duration
-	for i := range suite.Tests {
-		test := &suite.Tests[i]
-		whole := test.Estimate.Wall
-		for _, k := range test.Setups {
-			whole += suite.Setups[k].Cost
+	longest, unit := &c.Plan.Shards[0], suite.Heaviest(&c.Plan.Shards[0])
+	for i := range c.Plan.Shards[1:] {
+		other := &c.Plan.Shards[1+i]
+		if other.Wall < longest.Wall-longest.Wall/100 {
+			break
 		}
-		if whole > most {
-			top, most = test, whole
+		if u := suite.Heaviest(other); u.Whole > unit.Whole { // as long, and more of it cannot be parted
+			longest, unit = other, u
 		}
 	}
-	switch {
-	case longest.Kind == shard.Memory && c.Plan.Fleet.MemoryJobs != 0:
+	paid := suite.Base + suite.SetUpOnce(longest)
+	name := printable(string(slices.Concat(unit.Tests, []timing.NodeID{""})[0]))
+	alone := 10*(suite.Base+unit.Whole) >= 9*longest.Wall // most of the job
+	switch fleet := c.Plan.Fleet; {
+	case longest.Kind == shard.Memory && fleet.MemoryJobs > 0:
+		reason = fmt.Sprintf("%s sets the floor: --memory-jobs %d is what its memory module may have, %s s whatever the number of pool jobs", longest.Name, fleet.MemoryJobs, seconds(longest.Wall))
+	case longest.Kind == shard.Memory && fleet.MemoryJobs != 0:
 		reason = fmt.Sprintf("%s sets the floor: more jobs for its memory module do not pay, %s s whatever the number of pool jobs", longest.Name, seconds(longest.Wall))
+	case longest.Kind == shard.Memory && fleet.MaxMemoryJobs > 0 && len(longest.Pieces) > 1:
+		reason = fmt.Sprintf("%s sets the floor: --max-memory-jobs %d joins the memory tests of %s, %s s whatever the number of pool jobs", longest.Name, fleet.MaxMemoryJobs, count(len(longest.Pieces), "file"), seconds(longest.Wall))
 	case longest.Kind == shard.Memory:
 		reason = fmt.Sprintf("%s sets the floor: the memory tests of a file are one job, %s s whatever the number of pool jobs", longest.Name, seconds(longest.Wall))
-	case top != nil && 2*most > longest.Wall:
-		reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", printable(string(top.ID)), seconds(most))
+	case alone && unit.Group != "":
+		reason = fmt.Sprintf("the xdist_group %s sets the floor, since its %s stay on one worker: %s s with what they set up", printable(unit.Group), count(len(unit.Tests), "test"), seconds(unit.Whole))
+	case alone:
+		reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", name, seconds(unit.Whole))
+	case c.Shards == most:
+		reason = fmt.Sprintf("--max-shards %d sets the floor: more jobs may be faster", most)
+	case 2*paid >= longest.Wall:
+		reason = fmt.Sprintf("what jobs pay beside their tests sets the floor: start-up, imports and fixtures are %s of the %s s of %s", seconds(paid), seconds(longest.Wall), longest.Name)
 	default:
-		reason = fmt.Sprintf("what each job pays before its first test sets the floor: %s s", seconds(suite.Base))
+		reason = "with more jobs the longest is as long: further cuts would repeat what tests set up"
 	}
-	if top != nil && 2*most > longest.Wall {
-		cuts = append(cuts, fmt.Sprintf("split %s, which takes %s s", printable(string(top.ID)), seconds(top.Estimate.Wall)))
-		for _, k := range top.Setups {
-			if s := suite.Setups[k]; 5*s.Cost > most {
-				cuts = append(cuts, fmt.Sprintf("make its set-up %s cheaper, which takes %s s", printable(s.ID), seconds(s.Cost)))
-			}
+	if !alone {
+		return reason, nil
+	}
+	switch {
+	case 5*unit.Took < unit.Whole: // what it sets up is nearly all
+	case unit.Group != "":
+		cuts = append(cuts, fmt.Sprintf("divide the xdist_group %s, whose tests take %s s", printable(unit.Group), seconds(unit.Took)))
+	default:
+		cuts = append(cuts, fmt.Sprintf("split %s, which takes %s s", name, seconds(unit.Took)))
+	}
+	for _, k := range unit.Setups {
+		if s := suite.Setups[k]; 5*s.Cost > unit.Whole {
+			cuts = append(cuts, fmt.Sprintf("make its set-up %s cheaper, which takes %s s", printable(s.ID), seconds(s.Cost)))
 		}
 	}
 	return reason, cuts
@@ -270,7 +355,7 @@ const beyondFloor = 3
 // print shows the advice on standard output as a table with a chart.
 func (a *advice) print(sys *system) {
 	table := tabwriter.NewWriter(sys.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "shards\tjobs\tlongest s\tsum of jobs s\tbilled min\t%s\t\t\n", a.prices.Currency)
+	fmt.Fprintf(table, "shards\tjobs\tlongest s\tsum of jobs s\tbilled min\t%s\t\t\n", cmp.Or(a.prices.Currency, "cost"))
 	longest := time.Duration(1)
 	for _, of := range a.offers {
 		longest = max(longest, of.Longest)
@@ -304,10 +389,10 @@ func (a *advice) print(sys *system) {
 		sys.say("to get below it: %s", cut)
 	}
 	if a.options.target > 0 && a.cheapest >= 0 {
-		sys.say("within %s is what stays so with %d %% more than predicted: nine of ten jobs should", short(a.options.target), a.options.margin)
+		sys.say("%s for --target %s: %s", count(a.offers[a.cheapest].Shards, "pool job"), short(a.options.target), a.options.kept())
 	}
 	if a.options.target > 0 && a.cheapest < 0 {
-		sys.say("no number of jobs keeps the longest within %s: the shortest is %s s, with %s", short(a.options.target), seconds(a.offers[a.floor].Longest), count(a.offers[a.floor].Shards, "pool job"))
+		sys.say("no number of pool jobs from %d to %d keeps the longest within %s: the shortest is %s s, with %s%s", a.options.least, a.options.most, short(a.options.target), seconds(a.offers[a.floor].Longest), count(a.offers[a.floor].Shards, "pool job"), a.options.beside())
 	}
 }
 
@@ -354,6 +439,9 @@ func (a *advice) writeJSON(sys *system) error {
 	out := struct {
 		Tests    int      `json:"tests"`
 		Currency string   `json:"currency"`
+		Prices   string   `json:"prices"`   // where they are from
+		Unpriced []string `json:"unpriced"` // labels without one
+		Target   *float64 `json:"target_seconds"`
 		Overhead float64  `json:"overhead_seconds"`
 		From     string   `json:"overhead_from"`
 		Error    *errors  `json:"expected_error"`
@@ -366,6 +454,11 @@ func (a *advice) writeJSON(sys *system) error {
 		Cuts     []string `json:"cuts"`
 	}{Tests: a.tests, Currency: a.prices.Currency, Knee: shards(a.knee), Floor: shards(a.floor), Cheapest: shards(a.cheapest), Reason: a.reason, Cuts: slices.Concat([]string{}, a.cuts),
 		Overhead: a.options.overhead.Seconds(), From: a.options.from, Margin: a.options.margin}
+	out.Prices, out.Unpriced = a.prices.Source, slices.Concat([]string{}, a.unpriced)
+	if a.options.target > 0 {
+		seconds := a.options.target.Seconds()
+		out.Target = &seconds
+	}
 	if known := a.options.accuracy; known.Known() {
 		out.Error = &errors{known.Jobs, known.Median, known.Ninth}
 	}
@@ -391,17 +484,17 @@ func (o *matrixOptions) reach(sys *system, suite shard.Suite) error {
 		sys.warn("--target %s cannot be judged, since no test has been measured: %s", short(o.target), count(o.fleet.Shards, "pool job"))
 		return nil
 	}
-	c, ok, err := shard.FewestWithin(suite, o.fleet, o.least, o.most, o.overhead, o.target)
+	c, ok, err := shard.FewestWithin(suite, o.fleet, o.least, o.most, o.overhead, o.room())
 	if err != nil {
 		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
 	}
 	o.fleet.Shards = c.Shards
 	if ok {
-		sys.say("%s for --target %s: the longest takes %s s with %s s of overhead, and %d %% more is within, which nine of ten jobs should keep", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.overhead), o.margin)
+		sys.say("%s for --target %s: the longest takes %s s, %s s of it beside pytest; %s", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.overhead), o.kept())
 		return nil
 	}
-	reason, _ := floorReason(suite, c)
-	sys.warn("no number of pool jobs from %d to %d keeps the longest job within %s; %s, with %s s, is the shortest", o.least, o.most, short(o.target), count(c.Shards, "pool job"), seconds(c.Longest))
+	reason, _ := floorReason(suite, c, o.most)
+	sys.warn("no number of pool jobs from %d to %d keeps the longest job within %s: the shortest is %s s, with %s%s", o.least, o.most, short(o.target), seconds(c.Longest), count(c.Shards, "pool job"), o.beside())
 	sys.say("%s", reason)
 	return nil
 }

@@ -129,7 +129,7 @@ func (o *matrixOptions) sourceFlags(f *pflag.FlagSet) {
 
 // fleetFlags are the flags about the runners and their memory.
 func (o *matrixOptions) fleetFlags(f *pflag.FlagSet) {
-	f.IntVar(&o.fleet.Shards, "shards", 4, "`N` pool jobs")
+	f.IntVar(&o.fleet.Shards, "shards", 4, "`N` pool jobs; with --target only while no test has been measured")
 	f.StringVar(&o.workers, "workers", "auto", "xdist workers of a pool job, `auto|N`; auto is one for each core of the runner")
 	f.StringArrayVar(&o.markers, "memory-marker", []string{defaultMarker}, "`MARKER` of memory tests; repeatable; none ignores markers")
 	f.Float64Var(&o.fleet.MemoryShare, "memory-share", 0.35, "a test that needs more than this `SHARE` of the runner's memory is a memory test; 0 goes by markers alone")

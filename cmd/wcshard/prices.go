@@ -56,11 +56,20 @@ func readPrices(sys *system, name string) (prices, error) {
 		return prices{}, &failure{status: exitData, err: fmt.Errorf("reading the prices: %w", &timing.SyntaxError{File: name, Line: line, Msg: err.Error()}),
 			hint: `it looks like this: {"currency":"USD","per_minute":{"ubuntu-latest":0.006}}`}
 	}
-	if name != "" {
-		p.Source = name
-	} else {
-		p.Source = p.Date + " (" + p.Source + ")"
+	source := p.Source
+	if p.Date != "" {
+		source = p.Date
+		if p.Source != "" {
+			source += " (" + p.Source + ")"
+		}
 	}
+	if name != "" {
+		if source != "" {
+			name += ": " + source
+		}
+		source = name
+	}
+	p.Source = source
 	return p, nil
 }
 

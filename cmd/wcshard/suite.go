@@ -47,7 +47,7 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 			Estimate: estimates[i],
 		}
 	}
-	if known.Corrects() {
+	if known.Corrects() || fleet.MemoryRunner != "" && fleet.MemoryRunner != fleet.Runner {
 		asMeasured(&suite, history, fleet)
 	}
 	suite.Setups = setups.all
@@ -60,7 +60,8 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 }
 
 // asMeasured takes back the correction of the memory tests' times: it is for the
-// workers of the pool, and they ran among other workers than the pool's before.
+// workers of the pool, and they ran among other workers than the pool's before, on
+// runners of another class where they have their own.
 func asMeasured(suite *shard.Suite, history *timing.History, fleet shard.Fleet) {
 	limit := fleet.Threshold(suite)
 	var ids []timing.NodeID
@@ -73,7 +74,7 @@ func asMeasured(suite *shard.Suite, history *timing.History, fleet shard.Fleet) 
 	if len(ids) == 0 {
 		return
 	}
-	for k, estimate := range history.Estimator(fleet.Runner).Tests(ids) {
+	for k, estimate := range history.Estimator(cmp.Or(fleet.MemoryRunner, fleet.Runner)).Tests(ids) {
 		if estimate.Rung == timing.Measured {
 			suite.Tests[at[k]].Estimate.Wall = estimate.Wall
 		}

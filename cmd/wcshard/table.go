@@ -82,7 +82,7 @@ func memoryGain(suite shard.Suite, plan *shard.Plan) string {
 	if err != nil || (plan.Makespan-other.Makespan)*100 < plan.Makespan*substantial {
 		return ""
 	}
-	return fmt.Sprintf("%s alone sets the longest job: --memory-jobs auto would cut it, and bring that from %s s to %s s with %s more, %s s of jobs in all instead of %s s",
+	return fmt.Sprintf("--memory-jobs auto would cut %s, and bring the longest session from %s s to %s s with %s more, %s s of sessions in all instead of %s s",
 		longest.Name, seconds(plan.Makespan), seconds(other.Makespan), count(len(other.Shards)-len(plan.Shards), "job"), seconds(sumOf(other)), seconds(sumOf(plan)))
 }
 

@@ -37,8 +37,8 @@ func newRoot(sys *system) *cobra.Command {
 
 matrix collects the tests, packs them from measured durations and writes a plan;
 run runs one shard of it, here or in CI; verify compares what ran with what was
-planned; merge learns from it for the next plan; doctor compares the tests'
-markers with what was measured.
+planned; merge learns from it for the next plan; advise says what each number of
+jobs comes to; doctor compares the tests' markers with what was measured.
 
 Each flag can also be given as an environment variable: --max-age as
 WCSHARD_MAX_AGE. All after -- belongs to pytest.`,
