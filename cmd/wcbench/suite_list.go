@@ -22,6 +22,8 @@ type suiteSpec struct {
 	without  []string // what a copy of the package is better without
 	args     []string // of pytest: what to run
 	minor    int      // the oldest Python 3 that the packages run on
+	prepare  string   // what Python does once, where the packages are installed
+	env      []string // of all its processes
 	scale    string   // of a made-up suite: what its costs are multiplied by
 	clock    string   // of a made-up suite: cpu or sleep
 }
@@ -69,6 +71,15 @@ var suiteSpecs = map[string]suiteSpec{
 		args:     seriesFiles("approximants", "aseries", "demidovich", "fourier", "kauers", "lseries", "residues", "sequences"),
 		minor:    9,
 	},
+	"weathercop": {
+		shape:    "slow start-up and a dear teardown of each test, of 108 tests of its copulas; its first import compiles for some ten minutes, by a C compiler",
+		packages: []string{"weathercop==0.2.0", "numpy==2.3.5", "setuptools==84.2.1", "cython==3.3.1", "psutil==7.2.2"},
+		module:   "weathercop",
+		args:     []string{"weathercop/tests/test_copulae.py", "-k", "given_u or density"},
+		minor:    13,
+		prepare:  "import weathercop.copulae",
+		env:      []string{"MPLBACKEND=Agg", "PYTHON_CPU_COUNT=3"}, // it has a pool of two processes less than there are cores
+	},
 	"fixtures": {shape: "made up: imports and fixtures of every scope that burn CPU time", scale: "0.5", clock: "cpu"},
 	"quick":    {shape: "fixtures at a twentieth of its cost", scale: "0.025", clock: "cpu"},
 	"sleeping": {shape: "made up: imports and fixtures of every scope that sleep", scale: "0.25", clock: "sleep"},
@@ -110,15 +121,18 @@ func (s *benchSuite) install(ctx context.Context, python string, packages []stri
 	return s.compile(ctx, filepath.Join(dir, "compiled"))
 }
 
-// compile has Python compile what is installed, once: jobs write no bytecode,
-// as each begins with a fresh checkout, but packages are installed with it.
+// compile prepares what is installed, and has Python compile it, once: jobs
+// write no bytecode, as each begins with a fresh checkout, but packages are
+// installed with it.
 func (s *benchSuite) compile(ctx context.Context, done string) error {
 	if _, err := os.Stat(done); err == nil {
 		return nil
 	}
 	const compileAll = "import compileall, sysconfig; compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2)"
-	if _, err := s.call(ctx, filepath.Dir(done), s.python, "-c", compileAll); err != nil {
-		return err
+	for _, code := range []string{suiteSpecs[s.name].prepare, compileAll} {
+		if _, err := s.call(ctx, filepath.Dir(done), s.python, "-c", code); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(done, nil, 0o644)
 }
