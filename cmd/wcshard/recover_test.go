@@ -34,6 +34,7 @@ func TestNarrow(t *testing.T) {
 		Elsewhere: []timing.NodeID{"a.py::w", "a.py::x", "a.py::y"},
 		Turns:     map[timing.NodeID][]int{"a.py::y": {2}}, // the first of the namesakes has run
 		Partial:   true,
+		Reduced:   true,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("narrow() =\n%+v, want\n%+v", got, want)

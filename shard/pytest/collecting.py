@@ -7,10 +7,11 @@ import platform
 from typing import Any, Generator
 
 import pytest
+from wcshard_groups import groups_of
 from wcshard_importing import Importing
 from wcshard_measuring import Fixtures, is_parameter, process_start
 from wcshard_results import IDS_A_LINE, Real, Stream, clean, encode, file_of, microseconds, relative
-from wcshard_xdist import xdist_group, xdist_version
+from wcshard_xdist import xdist_version
 
 VERSION = 1
 
@@ -218,41 +219,6 @@ class Collecting(Common):
             "group": clean(group),
             "fixtures": shared_fixtures(item),
         }
-
-
-def groups_of(items: list[pytest.Item]) -> list[str]:
-    """Return for each test the name of what stays together with it on one worker, ""
-    for nothing: its xdist_group; or the tests that want others to have run before
-    in the same process, as those of pytest-dependency, which skips them if not, of
-    pytest-order, of pytest's recipe for incremental classes, and of a notebook."""
-    dependent = set()  # files
-    everywhere = False
-    for item in items:
-        for mark in item.iter_markers("dependency"):
-            dependent.add(file_of(item.nodeid))
-            everywhere = everywhere or mark.kwargs.get("scope", "module") in ("package", "session")
-    automatic = False
-    if dependent:
-        try:
-            automatic = bool(items[0].config.getini("automark_dependency"))
-        except (KeyError, ValueError):
-            pass  # the marker is somebody else's
-    groups = []
-    for item in items:
-        file = file_of(item.nodeid)
-        group = xdist_group(item)
-        if group:
-            pass
-        elif file in dependent and (automatic or item.get_closest_marker("dependency")):
-            group = "dependency" if everywhere else f"dependency {file}"
-        elif item.get_closest_marker("incremental"):
-            group = f"incremental {item.nodeid.rpartition('::')[0]}"
-        elif item.get_closest_marker("order"):
-            group = f"order {file}"
-        elif file.endswith(".ipynb"):
-            group = f"notebook {file}"
-        groups.append(group)
-    return groups
 
 
 def shared_fixtures(item: pytest.Item) -> list[str]:

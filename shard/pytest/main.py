@@ -22,7 +22,8 @@ import os
 from typing import TYPE_CHECKING, Any, Generator
 
 import pytest
-from wcshard_collecting import Collecting, Common, Inspecting, groups_of
+from wcshard_collecting import Collecting, Common, Inspecting
+from wcshard_groups import groups_of
 from wcshard_measuring import Fixtures, Measured, Memory
 from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
 from wcshard_xdist import ended_by, use_workers
@@ -98,6 +99,8 @@ class Running(Common):
         self.switch_off()
         if self.settings["partial"]:
             self.spare_parts()
+        if self.settings["reduced"] and hasattr(self.config.option, "ignore_unknown_dependency"):
+            self.config.option.ignore_unknown_dependency = True  # what it depends on has run before
         self.order, _ = self.seed()
         if self.is_worker:
             if "dist" not in self.settings["given"]:
@@ -164,11 +167,11 @@ class Running(Common):
         yield  # here xdist sends the names
 
     def find_directories(self) -> None:
-        root = str(self.config.rootpath)
+        root = as_system(str(self.config.rootpath))
         if all(os.path.isfile(os.path.join(root, file)) for file in self.files):
             self.directories = {root}
-            for file in [*self.files, *(os.path.join(folder, "conftest.py") for folder in self.settings["conftests"])]:
-                path = os.path.dirname(os.path.join(root, file))
+            for file in [*self.files, *(f"{folder}/conftest.py" for folder in self.settings["conftests"])]:
+                path = os.path.dirname(as_system(os.path.join(root, file)))
                 while path not in self.directories and len(path) > len(root):
                     self.directories.add(path)
                     path = os.path.dirname(path)
@@ -190,8 +193,8 @@ class Running(Common):
     @pytest.hookimpl
     def pytest_ignore_collect(self, collection_path: Any) -> bool | None:
         if self.directories is not None:
-            path = str(collection_path)
-            root = str(self.config.rootpath)
+            path = as_system(str(collection_path))
+            root = as_system(str(self.config.rootpath))
             if path not in self.directories and path.startswith(root + os.sep) and os.path.isdir(path):
                 return True
         return None
@@ -231,6 +234,8 @@ class Running(Common):
             # would not find what they expect in another order.
             place = {id(item): k for k, item in enumerate(items)}
             kept.sort(key=lambda item: place[id(item)])
+        if not self.order:
+            in_definition_order(kept, items, groups)
         expected = collections.Counter(self.planned)
         expected.update(self.settings["elsewhere"])
         for item in items:
@@ -486,6 +491,25 @@ class Running(Common):
         self.stream.write_line(line + ("," + encode(more)[1:] if more else "}"))
 
 
+def as_system(path: str) -> str:
+    """Return a path as the system compares it: Windows has two kinds of slashes."""
+    return os.path.normcase(os.path.normpath(path))
+
+
+def in_definition_order(kept: list[pytest.Item], items: list[pytest.Item], groups: list[str]) -> None:
+    """Put the tests of each group, which may want others of it before them, into
+    their own places in the order in which they were collected."""
+    place = {id(item): k for k, item in enumerate(items)}
+    slots: dict[str, list[int]] = {}
+    for k, item in enumerate(kept):
+        if group := groups[place[id(item)]]:
+            slots.setdefault(group, []).append(k)
+    for slot in slots.values():
+        members = sorted((kept[k] for k in slot), key=lambda item: place[id(item)])
+        for k, item in zip(slot, members):
+            kept[k] = item
+
+
 def interleaved(items: list[pytest.Item]) -> bool:
     """Report whether tests of one file have some of another between them."""
     files = [file_of(item.nodeid) for item in items]
@@ -505,7 +529,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     if settings["mode"] == "run" and hasattr(option, "numprocesses"):
         use_workers(option, settings)
         if option.numprocesses and "PYTEST_XDIST_WORKER" not in os.environ:
-            import wcshard_workers  # noqa: F401  # before a conftest changes sys.path
+            import wcshard_workers  # noqa: F401  # before a conftest changes how modules are found
     if "PYTEST_XDIST_WORKER" in os.environ and hasattr(option, "cov_append"):
         # Each worker begins by erasing all data of earlier runs. One that
         # takes the place of another would erase what that has found.

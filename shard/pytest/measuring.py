@@ -65,11 +65,11 @@ class Memory:
     def open(self) -> None:
         for fd in (self.status, self.refs, self.statm):
             if fd >= 0:
-                os.close(fd)
+                Real.close(fd)
         self.status = self.refs = self.statm = -1
         try:
-            self.status = os.open("/proc/self/status", os.O_RDONLY)
-            self.refs = os.open("/proc/self/clear_refs", os.O_WRONLY)
+            self.status = Real.open("/proc/self/status", os.O_RDONLY)
+            self.refs = Real.open("/proc/self/clear_refs", os.O_WRONLY)
             Real.write(self.refs, b"5")
         except OSError:
             self.refs = -1
@@ -77,7 +77,7 @@ class Memory:
         # getrusage tells the same peak at a tenth of the cost, unless whoever
         # started this process was larger: it counts that one's peak, too.
         if resource and self.own_peak() <= self.read()[0]:
-            self.statm = os.open("/proc/self/statm", os.O_RDONLY)
+            self.statm = Real.open("/proc/self/statm", os.O_RDONLY)
 
     def reset(self) -> None:
         """Start a new peak."""

@@ -1,6 +1,7 @@
 package pytest
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/timing"
 )
 
@@ -146,7 +148,6 @@ class TestSteps:
 
 
 @pytest.mark.xdist_group("mine")
-@pytest.mark.dependency()
 def test_grouped():
     pass
 `,
@@ -157,8 +158,8 @@ def test_grouped():
 		groups[test.ID.Rest()] = test.Group
 	}
 	for rest, want := range map[string]string{
-		"::test_create": "dependency test_a.py", "::test_use_more": "dependency test_a.py", "::test_alone[3]": "",
-		"::TestSteps::test_first": "incremental test_a.py::TestSteps", "::TestSteps::test_second": "incremental test_a.py::TestSteps", "::test_grouped": "mine",
+		"::test_create": "with test_a.py::test_create", "::test_use_more": "with test_a.py::test_create", "::test_alone[3]": "",
+		"::TestSteps::test_first": "with test_a.py::TestSteps::test_first", "::TestSteps::test_second": "with test_a.py::TestSteps::test_first", "::test_grouped": "mine",
 	} {
 		if groups[rest] != want {
 			t.Errorf("the group of %s is %q, want %q", rest, groups[rest], want)
@@ -170,15 +171,68 @@ def test_grouped():
 			t.Errorf("%s %s: %s", test.ID, test.Outcome, test.Message)
 		}
 	}
-	// Over files, and where the plugin marks all tests by itself.
+	// Over files, where the plugin marks all tests by itself, and by names. The plan
+	// would have the longest first.
 	writeAll(t, p.dir, map[string]string{
 		"pytest.ini": "[pytest]\nautomark_dependency = true\n",
-		"test_a.py":  "def test_create():\n    pass\n",
-		"test_b.py":  "import pytest\n\n\n@pytest.mark.dependency(depends=[\"test_a.py::test_create\"], scope=\"session\")\ndef test_use():\n    pass\n\n\ndef test_more():\n    pass\n",
+		"test_a.py":  "def test_create():\n    pass\n\n\ndef test_alone():\n    pass\n",
+		"test_b.py": `import time
+
+import pytest
+
+
+@pytest.mark.dependency(depends=["test_a.py::test_create"], scope="session")
+def test_use():
+    time.sleep(0.3)
+
+
+@pytest.mark.dependency(depends=["late"])
+def test_named():
+    pass
+
+
+def test_more():
+    pass
+`,
+		"test_c.py": "import pytest\n\n\n@pytest.mark.order(1)\ndef test_mine():\n    pass\n\n\n@pytest.mark.order(2)\ndef test_other():\n    pass\n",
 	})
-	for _, test := range p.collect(t).Tests {
-		if want := test.ID.File() == "test_b.py"; (test.Group == "dependency") != want {
-			t.Errorf("the group of %s is %q", test.ID, test.Group)
+	c = p.collect(t)
+	var suite shard.Suite
+	for i, test := range c.Tests {
+		want := ""
+		if test.ID == "test_a.py::test_create" || test.ID == "test_b.py::test_use" || test.ID == "test_b.py::test_named" {
+			want = "with test_a.py::test_create"
+		}
+		if test.Group != want { // nobody has registered what order means
+			t.Errorf("the group of %s is %q, want %q", test.ID, test.Group, want)
+		}
+		suite.Tests = append(suite.Tests, shard.Test{ID: test.ID, Order: i, Group: test.Group, Estimate: timing.Estimate{Wall: time.Millisecond, Rung: timing.Measured}})
+		if test.ID == "test_b.py::test_use" {
+			suite.Tests[i].Estimate.Wall = 5 * time.Second
+		}
+	}
+	packed, err := shard.Pack(suite, shard.Fleet{Shards: 1, Workers: 2, CPUs: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := p.shard(t, c, packed, packed.Shards[0]).results.Tests
+	for _, test := range ran {
+		if skips := test.ID == "test_b.py::test_named"; (test.Outcome == timing.Skipped) != skips {
+			t.Errorf("%s %s: %s", test.ID, test.Outcome, test.Message)
+		}
+	}
+	// What is left of a shard depends on what has run before.
+	var reduced outcome
+	for _, again := range []bool{false, true} {
+		results := newResults(t, "again")
+		var output bytes.Buffer
+		status, err := Run(t.Context(), p.command, RunOptions{
+			Dir: p.dir, Env: testEnv(), Root: c.Collector.Root, Workers: 1, Results: results, Stdout: &output, Stderr: &output,
+			Selection: Selection{Pieces: []shard.Piece{{File: "test_b.py", Tests: []string{"::test_use"}}}, Partial: true, Reduced: again},
+		})
+		reduced = outcome{status, readResults(t, results), output.String()}
+		if err != nil || len(reduced.results.Tests) != 1 || (reduced.results.Tests[0].Outcome == timing.Passed) != again {
+			t.Errorf("reduced %v: %v, %+v\n%s", again, err, reduced.results.Tests, reduced.output)
 		}
 	}
 }

@@ -37,6 +37,7 @@ type pluginConfig struct {
 	Elsewhere []timing.NodeID         `json:"elsewhere"`
 	Turns     map[timing.NodeID][]int `json:"turns"`
 	Partial   bool                    `json:"partial"`
+	Reduced   bool                    `json:"reduced"`
 	Conftests []string                `json:"conftests"`
 	Memory    *Memory                 `json:"memory,omitempty"`  // absent: no admission by memory
 	Timeout   bool                    `json:"timeout,omitempty"` // pytest-timeout is to be there
@@ -148,6 +149,7 @@ type Selection struct {
 	Elsewhere []timing.NodeID         // tests of the same files that other shards run
 	Turns     map[timing.NodeID][]int // for names that several tests of the plan share: which of the namesakes, from 0, in running order
 	Partial   bool                    // the plan has more tests: what judges a whole run is not to judge this one
+	Reduced   bool                    // these are some of a shard's tests, which others of it may have run for
 }
 
 // Select returns the tests of the named shards of a plan, in the order named.

@@ -22,6 +22,8 @@ class Real:
     freezegun and pyfakefs do that in modules, and do not look into classes."""
 
     clock = staticmethod(time.perf_counter)
+    open = staticmethod(os.open)
+    close = staticmethod(os.close)
     write = staticmethod(os.write)
     pread = staticmethod(getattr(os, "pread", None))
 

@@ -93,6 +93,7 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Elsewhere: append([]timing.NodeID{}, opts.Selection.Elsewhere...),
 		Turns:     opts.Selection.Turns,
 		Partial:   opts.Selection.Partial,
+		Reduced:   opts.Selection.Reduced,
 		Conftests: append([]string{}, opts.Conftests...),
 		Memory:    opts.Memory,
 		Timeout:   opts.Timeout > 0,

@@ -39,7 +39,7 @@ type CollectedTest struct {
 	ID       timing.NodeID
 	Line     int      // in its file, from 1; 0 where unknown
 	Markers  []string // sorted
-	Group    string   // xdist_group
+	Group    string   // what stays together with it on one worker: its xdist_group, or tests that depend on each other
 	Fixtures []string // IDs of the shared fixtures it is known to need, sorted: "module tests/test_a.py::model"
 }
 

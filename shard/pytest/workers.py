@@ -176,11 +176,17 @@ class Scheduler:
         names = self.names()
         turns = collections.Counter(names)
         units: dict[Any, list[int]] = {}
+        numbers: dict[str, set[int]] = {}  # of each group's tests
+        for nodeid in names:
+            if group := plugin.groups.get(nodeid):
+                numbers.setdefault(group, set()).add(plugin.units.get(nodeid, 0))
         for index, nodeid in enumerate(names):
             file, group = file_of(nodeid), plugin.groups.get(nodeid)
             cut = ("same", nodeid) if turns[nodeid] > 1 else ("test", index)
             scope = ("group", group) if group else cut if file in plugin.cut else ("file", file)
             unit = plugin.units.get(nodeid)
+            if group and len(numbers[group]) > 1:
+                unit = None  # what the plan says parts the group
             units.setdefault(("unit", unit) if unit else scope, []).append(index)
         numbered = sorted(scope for scope in units if scope[0] == "unit")
         return {scope: units[scope] for scope in [*numbered, *(scope for scope in units if scope[0] != "unit")]}

@@ -9,7 +9,7 @@ import sys
 def load(folder):
     """Return the modules by their names."""
     modules = {}
-    for name in ("results", "importing", "measuring", "schedule", "workers", "xdist", "collecting", "main"):
+    for name in ("results", "importing", "measuring", "schedule", "workers", "xdist", "groups", "collecting", "main"):
         spec = importlib.util.spec_from_file_location("wcshard_" + name, pathlib.Path(folder, name + ".py"))
         modules[name] = sys.modules["wcshard_" + name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(modules[name])
