@@ -80,7 +80,9 @@ func (it *items) splitModules(packs [][]int32, fleet Fleet, pool int64) [][]int3
 			}
 			price(&trial)
 			added := n - len(old.parts)
-			if old.wall-max(trial.wall, next) > max(0, trial.sum-old.sum)+int64(added)*overhead {
+			// What is within coarse may be nothing: a file that the pool cuts, too, has
+			// its tests on any worker of the whole module's job.
+			if old.wall-max(trial.wall, next) > max(0, trial.sum-old.sum)+int64(added)*overhead+old.wall/1000*coarse {
 				jobs += added
 				*old = trial
 				break

@@ -27,7 +27,7 @@ type sequence struct {
 	cost  []int64 // position → own time, at least 1: a test without time still takes part in the balance
 	setup []int64 // set-up → time
 	// root is the first test of those that must stay on one worker with this
-	// one: its xdist_group, and tests with the same node ID.
+	// one: its group, and tests with the same node ID.
 	root []int32
 }
 
@@ -202,7 +202,7 @@ func (q *sequence) compare(i, j int32) int {
 	})
 }
 
-// bind finds the tests that must stay together: an xdist_group shares a
+// bind finds the tests that must stay together: a group shares a
 // worker, and of two tests with one node ID no shard could tell which is its.
 func (q *sequence) bind() {
 	for p := range q.root {

@@ -35,7 +35,7 @@ func (e *TooManyRowsError) Error() string {
 // A file's tests stay together. A file is cut only where the longest shard
 // would be longer otherwise, and fewer files than there are pool shards are,
 // but where the set-ups are known and more cuts pay.
-// Tests of one xdist_group stay in one shard, over files; where one of them is
+// Tests of one group stay in one shard, over files; where one of them is
 // a memory test, all of them go to its memory shard. So do tests with the same
 // node ID, which no shard could tell apart.
 //
@@ -87,7 +87,7 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 			plan = trial
 		}
 	}
-	if fleet.Workers > 1 && light.bins() > 0 && above(plan.longest(Pool), bound, coarse) {
+	if before := light.bins(); fleet.Workers > 1 && 0 < before && before <= fleet.Shards && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
 		try(light.byLoad(fleet.Shards, false)) // loads alone do not tell how long jobs of several workers take
 	}
 	if fleet.Workers > 1 && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
@@ -100,7 +100,7 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 		}
 	}
 	for _, weighed := range []*sequence{q.byMemory(fleet, inPool), q.byImports(fleet)} {
-		if weighed != nil && above(plan.longest(Pool), bound, coarse) {
+		if weighed != nil && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
 			try(newItems(weighed, inPool).byLoad(fleet.Shards, true))
 		}
 	}

@@ -24,7 +24,7 @@ type Suite struct {
 type Test struct {
 	ID       timing.NodeID
 	Order    int    // position in pytest's own running order; tests with equal ones, as in a plan from a bare list, run in natural order of their IDs
-	Group    string // the xdist_group mark's name; tests of one group share a worker
+	Group    string // its tests share a worker: of one xdist_group, or those that depend on each other
 	Memory   bool   // has a memory marker
 	Setups   []int  // the set-ups that it needs, by index into Suite.Setups, ascending; tests may share the slice
 	Estimate timing.Estimate

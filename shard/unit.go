@@ -7,21 +7,27 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
-// A Unit is tests that no plan parts: those of one xdist_group, or one test.
+// A Unit is tests that no plan parts: those of one group, or one test.
 type Unit struct {
-	Group  string          // "" for a single test
 	Tests  []timing.NodeID // in the order of the suite
 	Took   time.Duration   // by the tests themselves
 	Setups []int           // what they need, by index into Suite.Setups, ascending
 	Whole  time.Duration   // Took, and each of Setups once
 }
 
-// Heaviest returns the unit of a shard that takes longest, with what it sets up;
-// the zero Unit where the suite has none of the shard's tests.
-func (s *Suite) Heaviest(shard *Shard) Unit {
-	in := map[timing.NodeID]bool{}
-	for _, id := range shard.IDs() {
-		in[id] = true
+// Heaviest finds, among the shards of a plan that are within a hundredth of the
+// longest, the one with the unit that takes longest with what it sets up. It
+// returns that unit, and what the shard pays beside its tests: the base, and all
+// set-ups that they need once.
+func (s *Suite) Heaviest(plan *Plan) (shard *Shard, unit Unit, paid time.Duration) {
+	shard = &plan.Shards[0]
+	in := map[timing.NodeID]int{} // test → its shard, of those that are as long
+	for i := range plan.Shards {
+		if x := &plan.Shards[i]; x.Wall >= shard.Wall-shard.Wall/100 && x.Kind == shard.Kind {
+			for _, id := range x.IDs() {
+				in[id] = i
+			}
+		}
 	}
 	type key struct {
 		group string
@@ -31,7 +37,7 @@ func (s *Suite) Heaviest(shard *Shard) Unit {
 	var order []*Unit
 	for i := range s.Tests {
 		t := &s.Tests[i]
-		if !in[t.ID] {
+		if _, ok := in[t.ID]; !ok {
 			continue
 		}
 		k := key{group: t.Group}
@@ -40,7 +46,7 @@ func (s *Suite) Heaviest(shard *Shard) Unit {
 		}
 		u := units[k]
 		if u == nil {
-			u = &Unit{Group: t.Group}
+			u = &Unit{}
 			units[k] = u
 			order = append(order, u)
 		}
@@ -48,38 +54,44 @@ func (s *Suite) Heaviest(shard *Shard) Unit {
 		u.Took += t.Estimate.Wall
 		u.Setups = append(u.Setups, t.Setups...)
 	}
-	top := Unit{}
 	for _, u := range order {
-		u.Whole = u.Took + s.setUp(u)
-		if u.Whole > top.Whole {
-			top = *u
+		u.Whole = u.Took + s.once(&u.Setups)
+		if u.Whole > unit.Whole {
+			unit = *u
 		}
 	}
-	return top
+	if len(unit.Tests) > 0 {
+		shard = &plan.Shards[in[unit.Tests[0]]]
+	}
+	var all []int
+	for _, u := range order {
+		if &plan.Shards[in[u.Tests[0]]] == shard {
+			all = append(all, u.Setups...)
+		}
+	}
+	return shard, unit, s.Base + s.once(&all)
 }
 
-// setUp sorts a unit's set-ups, and returns what they cost once.
-func (s *Suite) setUp(u *Unit) time.Duration {
-	slices.Sort(u.Setups)
-	u.Setups = slices.Compact(u.Setups)
+// Units counts what the tests can be parted into.
+func (s *Suite) Units() int {
+	groups, n := map[string]bool{}, 0
+	for i := range s.Tests {
+		if g := s.Tests[i].Group; g != "" {
+			groups[g] = true
+		} else {
+			n++
+		}
+	}
+	return n + len(groups)
+}
+
+// once sorts set-ups, and returns what each of them costs once.
+func (s *Suite) once(setups *[]int) time.Duration {
+	slices.Sort(*setups)
+	*setups = slices.Compact(*setups)
 	sum := time.Duration(0)
-	for _, k := range u.Setups {
+	for _, k := range *setups {
 		sum += s.Setups[k].Cost
 	}
 	return sum
-}
-
-// SetUpOnce returns what all set-ups that a shard's tests need cost once.
-func (s *Suite) SetUpOnce(shard *Shard) time.Duration {
-	in := map[timing.NodeID]bool{}
-	for _, id := range shard.IDs() {
-		in[id] = true
-	}
-	var all Unit
-	for i := range s.Tests {
-		if in[s.Tests[i].ID] {
-			all.Setups = append(all.Setups, s.Tests[i].Setups...)
-		}
-	}
-	return s.setUp(&all)
 }

@@ -14,24 +14,24 @@ func TestHeaviest(t *testing.T) {
 	suite.Tests[0].Setups = []int{0, 1}
 	suite.Tests[1].Setups = []int{0}
 	all := mustPack(t, suite, Fleet{Shards: 1, Workers: 1})
-	if u := suite.Heaviest(&all.Shards[0]); u.Group != "" || len(u.Tests) != 1 || u.Tests[0] != "test_004.py::test" || u.Whole != 40*time.Second {
-		t.Errorf("of all the heaviest is %+v, want the last test", u)
+	shard, unit, paid := suite.Heaviest(all)
+	if shard != &all.Shards[0] || len(unit.Tests) != 1 || unit.Tests[0] != "test_004.py::test" || unit.Whole != 40*time.Second || paid != 6*time.Second {
+		t.Errorf("of all the heaviest is %+v of %s, paid %v, want the last test and 6s", unit, shard.Name, paid)
 	}
-	if got := suite.SetUpOnce(&all.Shards[0]); got != 5*time.Second {
-		t.Errorf("all set-ups take %v, want 5s", got)
+	if n := suite.Units(); n != 3 {
+		t.Errorf("there are %d units, want 3", n)
 	}
 	suite.Tests[4].Estimate.Wall = 20 * time.Second
-	if u := suite.Heaviest(&all.Shards[0]); u.Group != "db" || len(u.Tests) != 3 || u.Took != 30*time.Second || u.Whole != 35*time.Second || len(u.Setups) != 2 {
+	if _, u, _ := suite.Heaviest(all); len(u.Tests) != 3 || u.Took != 30*time.Second || u.Whole != 35*time.Second || len(u.Setups) != 2 {
 		t.Errorf("the heaviest is %+v, want the group with its set-ups", u)
 	}
-	// Tests of other shards do not count.
-	plan := mustPack(t, suite, Fleet{Shards: 3, Workers: 1})
-	for i := range plan.Shards {
-		if s := &plan.Shards[i]; suite.Heaviest(s).Whole > s.Wall {
-			t.Errorf("%s takes %v, and %+v", s.Name, s.Wall, suite.Heaviest(s))
-		}
+	// One of two jobs that are as long has the test that cannot be parted.
+	suite = timed(10, 10, 20)
+	plan := mustPack(t, suite, Fleet{Shards: 2, Workers: 1})
+	if shard, u, _ := suite.Heaviest(plan); u.Whole != 20*time.Second || shard.Len() != 1 {
+		t.Errorf("the heaviest is %+v of a job of %d tests", u, shard.Len())
 	}
-	if u := (&Suite{}).Heaviest(&all.Shards[0]); u.Whole != 0 {
-		t.Errorf("of no test: %+v", u)
+	if _, u, paid := (&Suite{}).Heaviest(plan); u.Whole != 0 || paid != 0 {
+		t.Errorf("of no test: %+v, %v", u, paid)
 	}
 }

@@ -3,6 +3,7 @@ package timing
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -126,7 +127,7 @@ func FromJobs(jobs ...JobOverhead) *History {
 type Overhead struct {
 	Jobs   int
 	Took   time.Duration // typically: the median, of few jobs drawn towards what is usual
-	Ninth  time.Duration // nine of ten jobs took no longer; at least Took
+	Late   time.Duration // in nine of ten runs no job took longer; at least Took, which it is where too few runs are known
 	Queued time.Duration // before that, for a runner: the median; 0 where unknown
 }
 
@@ -144,18 +145,17 @@ func (e *Estimator) Overhead(usual time.Duration) Overhead {
 		return Overhead{}
 	}
 	known := map[int32]sample{}
-	var newest []int32
+	var sources []int32 // newest first
 	for _, s := range e.h.series[overheadKind][i].samples {
 		whole, again := known[s.source]
 		if !again {
-			newest = append(newest, s.source)
+			sources = append(sources, s.source)
 		}
 		whole.setup, whole.call, whole.teardown = max(whole.setup, s.setup), max(whole.call, s.call), max(whole.teardown, s.teardown)
 		known[s.source] = whole
 	}
-	newest = newest[:min(len(newest), learnedJobs)]
 	var all, queued []int64
-	for _, source := range newest {
+	for _, source := range sources[:min(len(sources), learnedJobs)] {
 		s := known[source]
 		all = append(all, cmp.Or(s.call, s.setup))
 		if s.teardown > 0 {
@@ -167,11 +167,17 @@ func (e *Estimator) Overhead(usual time.Duration) Overhead {
 		took = (n*took + usual.Microseconds()) / (n + 1)
 	}
 	late := took
-	if n >= FewJobs {
-		late = max(took, ninth(all))
+	slowest := map[string]int64{} // of each run
+	for _, source := range sources {
+		if run := e.h.sources[source].run; len(slowest) < learnedRuns || slowest[run] > 0 {
+			slowest[run] = max(slowest[run], cmp.Or(known[source].call, known[source].setup))
+		}
+	}
+	if len(slowest) >= leastRuns {
+		late = max(took, ninth(slices.Collect(maps.Values(slowest))))
 	}
 	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
-	return Overhead{Jobs: len(all), Took: us(took), Ninth: us(late), Queued: us(median(queued))}
+	return Overhead{Jobs: len(all), Took: us(took), Late: us(late), Queued: us(median(queued))}
 }
 
 // KnowsJobs reports whether jobs of a run were seen from outside.
@@ -187,12 +193,15 @@ type Accuracy struct {
 	Jobs   int
 	Median int // |predicted - real| / real, per mille
 	Ninth  int // of ten predictions, nine were this near or nearer; per mille
-	Runs   int // that these jobs were of
+	Runs   int // the newest ones, which Over is of
 	Over   int // in nine of ten runs the longest job took no more above the longest prediction than this; per mille of that
 }
 
 // Known reports whether enough predictions were made for a word on the next.
 func (a Accuracy) Known() bool { return a.Jobs >= leastJobs }
+
+// KnowsRuns reports whether enough runs were predicted for a word on the next.
+func (a Accuracy) KnowsRuns() bool { return a.Runs >= leastRuns }
 
 // Margin returns by how much the longest job may take longer than predicted, in
 // per cent, if nine of ten runs are to keep a target: Over, drawn towards the given
@@ -200,7 +209,7 @@ func (a Accuracy) Known() bool { return a.Jobs >= leastJobs }
 // shrink).
 func (a Accuracy) Margin(usual int) int {
 	const weight = 5
-	if !a.Known() {
+	if !a.KnowsRuns() {
 		return usual
 	}
 	mille := (a.Runs*min(a.Over, 10_000) + weight*10*usual) / (a.Runs + weight)
@@ -211,8 +220,15 @@ func (a Accuracy) Margin(usual int) int {
 // worth a word: one job's says nothing of the next.
 const leastJobs = 3
 
-// learnedJobs bounds how far Accuracy and Overhead look back.
-const learnedJobs = 40
+// leastRuns is how many runs have to have been seen before they are worth a word.
+const leastRuns = 3
+
+// How far Accuracy and Overhead look back: for what holds of each job, and for
+// what holds of whole runs.
+const (
+	learnedJobs = 40
+	learnedRuns = 40
+)
 
 // Accuracy returns the error of earlier predictions; zero where too few are
 // known.
@@ -230,19 +246,22 @@ func (e *Estimator) Accuracy() Accuracy {
 		return Accuracy{}
 	}
 	slices.SortFunc(all, func(a, b sample) int { return a.compare(&b) })
-	all = all[:min(len(all), learnedJobs)]
 	var off, over []int
 	type longest struct{ real, predicted int64 }
 	runs := map[string]longest{}
-	for _, s := range all {
-		off = append(off, perMille(max(s.other-s.setup, s.setup-s.other), s.setup))
+	for i, s := range all {
+		if i < learnedJobs {
+			off = append(off, perMille(max(s.other-s.setup, s.setup-s.other), s.setup))
+		}
 		run := e.h.sources[s.source].run
-		runs[run] = longest{max(runs[run].real, s.setup), max(runs[run].predicted, s.other)}
+		if known, ok := runs[run]; ok || len(runs) < learnedRuns {
+			runs[run] = longest{max(known.real, s.setup), max(known.predicted, s.other)}
+		}
 	}
 	for _, r := range runs {
 		over = append(over, perMille(max(0, r.real-r.predicted), r.predicted))
 	}
-	return Accuracy{Jobs: len(all), Median: median(off), Ninth: ninth(off), Runs: len(runs), Over: ninth(over)}
+	return Accuracy{Jobs: len(off), Median: median(off), Ninth: ninth(off), Runs: len(runs), Over: ninth(over)}
 }
 
 // perMille is at most 1,000,000, so that nothing overflows what comes after.

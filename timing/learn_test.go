@@ -172,19 +172,43 @@ func TestOverhead(t *testing.T) {
 		return all
 	}
 	for _, c := range []struct {
-		name        string
-		seconds     []int
-		took, ninth time.Duration
+		name       string
+		seconds    []int
+		took, late time.Duration
 	}{
 		{"one", []int{65}, 45 * time.Second, 45 * time.Second},
 		{"two", []int{70, 70}, 55 * time.Second, 55 * time.Second},
 		{"three", []int{70, 600, 70}, 70 * time.Second, 600 * time.Second},
 		{"one of ten is slow", append(repeated(9, 40), 600), 40 * time.Second, 40 * time.Second},
+		{"one of eight is slow", append(repeated(7, 40), 600), 40 * time.Second, 600 * time.Second},
 		{"long ago", append(repeated(200, 300), repeated(40, 40)...), 40 * time.Second, 40 * time.Second},
 	} {
-		if got := jobs(c.seconds...).Estimator("linux").Overhead(usual); got.Took != c.took || got.Ninth != c.ninth || got.Jobs != min(len(c.seconds), learnedJobs) {
-			t.Errorf("%s: Overhead() = %+v, want %v and %v", c.name, got, c.took, c.ninth)
+		if got := jobs(c.seconds...).Estimator("linux").Overhead(usual); got.Took != c.took || got.Late != c.late || got.Jobs != min(len(c.seconds), learnedJobs) {
+			t.Errorf("%s: Overhead() = %+v, want %v and %v", c.name, got, c.took, c.late)
 		}
+	}
+}
+
+// Of what is about runs whole ones count, however many jobs they have.
+func TestManyJobs(t *testing.T) {
+	var all []*Results
+	for k := range int64(4) {
+		for job := range int64(60) {
+			predicted := 1000
+			if job == 0 {
+				predicted = 2000 // the longest, the first to start
+			}
+			r := jobRun(fmt.Sprint("r", k), 100*k+job, 1, 2000, predicted, 100)
+			r.Header.SetUp = time.Duration(30+60*(1-min(job, 1))) * time.Second
+			all = append(all, r)
+		}
+	}
+	e := FromResults(all...).Estimator("linux")
+	if a := e.Accuracy(); a.Jobs != 40 || a.Runs != 4 || a.Over != 0 {
+		t.Errorf("Accuracy() = %+v, want four runs that were as long as predicted", a)
+	}
+	if o := e.Overhead(25 * time.Second); o.Took != 30*time.Second || o.Late != 90*time.Second {
+		t.Errorf("Overhead() = %+v, want 30 s, and 90 s of the slowest job of each run", o)
 	}
 }
 

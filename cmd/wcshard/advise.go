@@ -28,13 +28,13 @@ type targetOptions struct {
 	overhead time.Duration
 	given    bool          // --job-overhead
 	from     string        // where overhead comes from
-	late     time.Duration // nine of ten jobs took no more than this above overhead
+	late     time.Duration // in nine of ten runs no job took more than this above overhead
 	margin   int           // how much longer than predicted the longest job may take within the target, per cent
 	accuracy timing.Accuracy
 }
 
-// room is what the target leaves if a job's overhead is as long as that of nine of
-// ten jobs at most.
+// room is what the target leaves if a job's overhead is as long as in nine of ten
+// runs at most.
 func (o *targetOptions) room() time.Duration { return o.target - o.late }
 
 // kept says how much worse than predicted it may come within the target.
@@ -43,7 +43,7 @@ func (o *targetOptions) kept() string {
 	if o.late > 0 {
 		text += fmt.Sprintf(" and %s s more beside it", seconds(o.late))
 	}
-	if !o.accuracy.Known() {
+	if !o.accuracy.KnowsRuns() {
 		return text + " would still keep it; how far predictions are off is not known yet"
 	}
 	return text + " would still keep it, as nine of ten earlier runs did"
@@ -86,7 +86,7 @@ func (o *targetOptions) learn(history *timing.History, runner string) error {
 		if usual := o.overhead; measured.Jobs < timing.FewJobs {
 			o.from = fmt.Sprintf("measured on %s, with the usual %s s as one more", count(measured.Jobs, "job"), seconds(usual))
 		}
-		o.overhead, o.late = measured.Took, measured.Ninth-measured.Took
+		o.overhead, o.late = measured.Took, measured.Late-measured.Took
 		if measured.Queued > 0 {
 			o.from += "; before it, jobs waited " + seconds(measured.Queued) + " s for a runner"
 		}
@@ -103,7 +103,7 @@ func (o *targetOptions) beside() string {
 	}
 	text := fmt.Sprintf("; what a job takes beside pytest is %s s alone", seconds(o.overhead))
 	if o.late > 0 {
-		text += fmt.Sprintf(", and up to %s s in nine of ten", seconds(o.overhead+o.late))
+		text += fmt.Sprintf(", and up to %s s in nine of ten runs", seconds(o.overhead+o.late))
 	}
 	return text
 }
@@ -214,13 +214,17 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 	}
 	suite := m.suite
 	warnHistory(sys, suite, m.source)
+	if o.target > 0 && measured(suite) == 0 {
+		sys.warn("--target %s cannot be judged, since no test has been measured", short(o.target))
+		o.target = 0
+	}
 	stop := sys.progress("planning for each number of jobs")
 	all, err := shard.Choices(suite, o.fleet, o.least, o.most, o.overhead)
+	if err == nil {
+		all, err = o.addFewest(suite, all)
+	}
 	stop()
 	if err != nil {
-		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
-	}
-	if all, err = o.addFewest(suite, all); err != nil {
 		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
 	}
 	a := advice{tests: len(suite.Tests), knee: shard.Knee(all), floor: shard.Floor(all), cheapest: -1, options: o.targetOptions, prices: rates}
@@ -228,12 +232,7 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 	for _, c := range all {
 		a.offers = append(a.offers, a.offer(c, o.fleet, suite.Base))
 	}
-	if o.target > 0 && measured(suite) == 0 {
-		sys.warn("--target %s cannot be judged, since no test has been measured", short(o.target))
-		a.options.target = 0
-	}
 	for i := range a.offers {
-		a.offers[i].within = a.options.target > 0 && a.offers[i].within
 		if a.offers[i].within && (a.cheapest < 0 || a.cheaper(a.offers[i], a.offers[a.cheapest])) {
 			a.cheapest = i
 		}
@@ -250,20 +249,20 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 }
 
 // addFewest adds the fewest jobs that keep the target, where they are not among
-// the choices: not every number is.
+// the choices: beyond some not every number is.
 func (o *adviseOptions) addFewest(suite shard.Suite, all []shard.Choice) ([]shard.Choice, error) {
-	if o.target == 0 {
+	meets := func(c shard.Choice) bool {
+		return shard.Within(c.Longest-o.overhead, o.overhead, o.room(), o.margin)
+	}
+	i := slices.IndexFunc(all, meets)
+	if o.target == 0 || i < 1 || all[i].Shards == all[i-1].Shards+1 {
 		return all, nil
 	}
-	c, ok, err := shard.FewestWithin(suite, o.fleet, o.least, o.most, o.overhead, o.room())
-	if err != nil || !ok {
+	c, ok, err := shard.FewestWithin(suite, o.fleet, all[i-1].Shards+1, all[i].Shards, o.overhead, o.room())
+	if err != nil || !ok || c.Shards == all[i].Shards {
 		return all, err
 	}
-	i, found := slices.BinarySearchFunc(all, c.Shards, func(c shard.Choice, n int) int { return cmp.Compare(c.Shards, n) })
-	if !found {
-		all = slices.Insert(all, i, c)
-	}
-	return all, nil
+	return slices.Insert(all, i, c), nil
 }
 
 // offer prices a choice. The job that makes the matrix collects, and the gate
@@ -286,63 +285,6 @@ func (a *advice) offer(c shard.Choice, fleet shard.Fleet, base time.Duration) of
 	}
 	of.within = a.options.target > 0 && shard.Within(c.Longest-a.options.overhead, a.options.overhead, a.options.room(), a.options.margin)
 	return of
-}
-
-// floorReason says what keeps the longest job of a choice, of up to most jobs, from
-// being shorter, and what would help.
-func floorReason(suite shard.Suite, c shard.Choice, most int) (reason string, cuts []string) {
-	if len(c.Plan.Shards) == 0 {
-		return "", nil
-	}
-	longest, unit := &c.Plan.Shards[0], suite.Heaviest(&c.Plan.Shards[0])
-	for i := range c.Plan.Shards[1:] {
-		other := &c.Plan.Shards[1+i]
-		if other.Wall < longest.Wall-longest.Wall/100 {
-			break
-		}
-		if u := suite.Heaviest(other); u.Whole > unit.Whole { // as long, and more of it cannot be parted
-			longest, unit = other, u
-		}
-	}
-	paid := suite.Base + suite.SetUpOnce(longest)
-	name := printable(string(slices.Concat(unit.Tests, []timing.NodeID{""})[0]))
-	alone := 10*(suite.Base+unit.Whole) >= 9*longest.Wall // most of the job
-	switch fleet := c.Plan.Fleet; {
-	case longest.Kind == shard.Memory && fleet.MemoryJobs > 0:
-		reason = fmt.Sprintf("%s sets the floor: --memory-jobs %d is what its memory module may have, %s s whatever the number of pool jobs", longest.Name, fleet.MemoryJobs, seconds(longest.Wall))
-	case longest.Kind == shard.Memory && fleet.MemoryJobs != 0:
-		reason = fmt.Sprintf("%s sets the floor: more jobs for its memory module do not pay, %s s whatever the number of pool jobs", longest.Name, seconds(longest.Wall))
-	case longest.Kind == shard.Memory && fleet.MaxMemoryJobs > 0 && len(longest.Pieces) > 1:
-		reason = fmt.Sprintf("%s sets the floor: --max-memory-jobs %d joins the memory tests of %s, %s s whatever the number of pool jobs", longest.Name, fleet.MaxMemoryJobs, count(len(longest.Pieces), "file"), seconds(longest.Wall))
-	case longest.Kind == shard.Memory:
-		reason = fmt.Sprintf("%s sets the floor: the memory tests of a file are one job, %s s whatever the number of pool jobs", longest.Name, seconds(longest.Wall))
-	case alone && unit.Group != "":
-		reason = fmt.Sprintf("the xdist_group %s sets the floor, since its %s stay on one worker: %s s with what they set up", printable(unit.Group), count(len(unit.Tests), "test"), seconds(unit.Whole))
-	case alone:
-		reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", name, seconds(unit.Whole))
-	case c.Shards == most:
-		reason = fmt.Sprintf("--max-shards %d sets the floor: more jobs may be faster", most)
-	case 2*paid >= longest.Wall:
-		reason = fmt.Sprintf("what jobs pay beside their tests sets the floor: start-up, imports and fixtures are %s of the %s s of %s", seconds(paid), seconds(longest.Wall), longest.Name)
-	default:
-		reason = "with more jobs the longest is as long: further cuts would repeat what tests set up"
-	}
-	if !alone {
-		return reason, nil
-	}
-	switch {
-	case 5*unit.Took < unit.Whole: // what it sets up is nearly all
-	case unit.Group != "":
-		cuts = append(cuts, fmt.Sprintf("divide the xdist_group %s, whose tests take %s s", printable(unit.Group), seconds(unit.Took)))
-	default:
-		cuts = append(cuts, fmt.Sprintf("split %s, which takes %s s", name, seconds(unit.Took)))
-	}
-	for _, k := range unit.Setups {
-		if s := suite.Setups[k]; 5*s.Cost > unit.Whole {
-			cuts = append(cuts, fmt.Sprintf("make its set-up %s cheaper, which takes %s s", printable(s.ID), seconds(s.Cost)))
-		}
-	}
-	return reason, cuts
 }
 
 // barWidth is how many characters the longest bar of the chart has.

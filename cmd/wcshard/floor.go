@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/wcshard/wcshard/shard"
+)
+
+// floorReason says what keeps the longest job of a choice, of up to most pool jobs,
+// from being shorter, and what would help.
+func floorReason(suite shard.Suite, c shard.Choice, most int) (reason string, cuts []string) {
+	if len(c.Plan.Shards) == 0 {
+		return "", nil
+	}
+	longest, unit, paid := suite.Heaviest(c.Plan)
+	alone := 10*(suite.Base+unit.Whole) >= 9*longest.Wall // most of the job
+	what := "one test"
+	if len(unit.Tests) > 0 {
+		what = printable(string(unit.Tests[0]))
+	}
+	if n := len(unit.Tests); n > 1 {
+		what = fmt.Sprintf("the group of %s and %s more", what, count(n-1, "test"))
+	}
+	switch {
+	case longest.Kind == shard.Memory:
+		reason = memoryFloor(longest, c.Plan.Fleet)
+	case alone && len(unit.Tests) > 1:
+		reason = fmt.Sprintf("%s, which stay together, sets the floor: %s s with what they set up", what, seconds(unit.Whole))
+	case alone:
+		reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", what, seconds(unit.Whole))
+	case c.Shards == most || 2*unit.Whole >= longest.Wall-paid && suite.Units() > most:
+		// The job has no more than two such units, and they could part.
+		reason = fmt.Sprintf("--max-shards %d sets the floor: more jobs may be faster", most)
+	case 2*paid >= longest.Wall:
+		reason = fmt.Sprintf("what jobs pay beside their tests sets the floor: start-up, imports and fixtures are %s of the %s s of %s", seconds(paid), seconds(longest.Wall), longest.Name)
+	default:
+		reason = fmt.Sprintf("no plan with up to %s was shorter by a hundredth", count(most, "pool job"))
+	}
+	if alone {
+		cuts = cutsOf(suite, unit, what)
+	}
+	return reason, cuts
+}
+
+// memoryFloor says why a memory job is as long as it is.
+func memoryFloor(longest *shard.Shard, fleet shard.Fleet) string {
+	why := "the memory tests of a file are one job"
+	switch {
+	case fleet.MemoryJobs > 0:
+		why = fmt.Sprintf("--memory-jobs %d is what its memory module may have", fleet.MemoryJobs)
+	case fleet.MemoryJobs != 0:
+		why = "more jobs for its memory module do not pay"
+	case fleet.MaxMemoryJobs > 0 && len(longest.Pieces) > 1:
+		why = fmt.Sprintf("--max-memory-jobs %d joins the memory tests of %s", fleet.MaxMemoryJobs, count(len(longest.Pieces), "file"))
+	}
+	return fmt.Sprintf("%s sets the floor: %s, %s s whatever the number of pool jobs", longest.Name, why, seconds(longest.Wall))
+}
+
+// cutsOf says what would make tests shorter that stay together.
+func cutsOf(suite shard.Suite, unit shard.Unit, what string) (cuts []string) {
+	const matters = 5 // what is more than one part in so many of all
+	if matters*unit.Took > unit.Whole {
+		verb := "split"
+		if len(unit.Tests) > 1 {
+			verb = "divide"
+		}
+		cuts = append(cuts, fmt.Sprintf("%s %s: %s s", verb, what, seconds(unit.Took)))
+	}
+	for _, k := range unit.Setups {
+		if s := suite.Setups[k]; s.Cost*time.Duration(matters) > unit.Whole {
+			cuts = append(cuts, fmt.Sprintf("make its set-up %s cheaper: %s s", printable(s.ID), seconds(s.Cost)))
+		}
+	}
+	return cuts
+}
