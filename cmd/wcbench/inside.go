@@ -15,16 +15,15 @@ import (
 var insidePackages = []string{"pytest==9.2.0", "pytest-xdist==3.8.0", "bistra==0.1.0"}
 
 type insideOptions struct {
-	suites  []string
+	suites  suiteChoice
 	workers []int
 	rounds  int
 	quick   bool
 	json    bool
-	python  string
 }
 
 func newInside() *cobra.Command {
-	o := insideOptions{suites: []string{"sleeping", "statsmodels"}, workers: []int{2, 4}, rounds: 3}
+	o := insideOptions{suites: suiteChoice{names: []string{"sleeping", "statsmodels"}}, workers: []int{2, 4}, rounds: 3}
 	verb := &cobra.Command{
 		Use:   "inside",
 		Short: "Compare wcshard's order inside a job with xdist's modes and bistra",
@@ -33,24 +32,26 @@ mode of pytest-xdist does, and as bistra does. The schedulers take turns; wall a
 CPU seconds are medians of the rounds. wcshard knows one run with one worker,
 bistra one run with as many workers.
 
-` + describeSuites() + `
+SUITES
 On a machine with fewer cores than workers, or with other work on it, only the
 wall time of a suite that sleeps says something.`,
-		Args: cobra.NoArgs,
-		RunE: func(verb *cobra.Command, _ []string) error {
+		RunE: func(verb *cobra.Command, args []string) error {
 			if o.quick {
-				o.suites, o.workers, o.rounds = []string{"quick"}, []int{2}, 1
+				o.suites.names, o.workers, o.rounds = []string{"quick"}, []int{2}, 1
 			}
-			return doInside(verb.Context(), verb.OutOrStdout(), o)
+			specs, err := o.suites.specs(args)
+			if err != nil {
+				return err
+			}
+			return doInside(verb.Context(), verb.OutOrStdout(), specs, o)
 		},
 	}
+	o.suites.bind(verb)
 	f := verb.Flags()
-	f.StringSliceVar(&o.suites, "suites", o.suites, "suites to run")
 	f.IntSliceVar(&o.workers, "workers", o.workers, "numbers of workers")
 	f.IntVar(&o.rounds, "rounds", o.rounds, "how often each is run")
 	f.BoolVar(&o.quick, "quick", false, "only the smallest suite, once, with 2 workers")
 	f.BoolVar(&o.json, "json", false, "print JSON")
-	f.StringVar(&o.python, "python", "", "interpreter to make virtual environments with (default: one that is new enough)")
 	return verb
 }
 
@@ -84,13 +85,13 @@ var schedulers = []scheduler{
 	{"xdist loadfile", xdist("loadfile")},
 	{"xdist worksteal", xdist("worksteal")},
 	{"bistra", func(s *benchSuite, workers int) []string {
-		return append([]string{s.python, "-m", "bistra", "-j", strconv.Itoa(workers), "-q", "-p", "no:cacheprovider"}, s.args...)
+		return append([]string{s.python, "-m", "bistra", "-j", strconv.Itoa(workers), "-q", "-p", "no:cacheprovider"}, s.spec.args...)
 	}},
 }
 
 func xdist(mode string) func(*benchSuite, int) []string {
 	return func(s *benchSuite, workers int) []string {
-		return append([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", strconv.Itoa(workers), "--dist", mode}, s.args...)
+		return append([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", strconv.Itoa(workers), "--dist", mode}, s.spec.args...)
 	}
 }
 
@@ -98,7 +99,7 @@ func (s *benchSuite) workersPlan(workers int) string {
 	return s.file(fmt.Sprintf("plan-workers-%d.json", workers))
 }
 
-func doInside(ctx context.Context, w io.Writer, o insideOptions) error {
+func doInside(ctx context.Context, w io.Writer, specs []suiteSpec, o insideOptions) error {
 	if o.rounds < 1 {
 		return fmt.Errorf("--rounds wants at least 1")
 	}
@@ -108,21 +109,21 @@ func doInside(ctx context.Context, w io.Writer, o insideOptions) error {
 	}
 	defer place.clean()
 	var rows []insideRow
-	for _, name := range o.suites {
-		s, err := place.suite(ctx, name, "inside", o.python, insidePackages)
+	for _, spec := range specs {
+		s, err := place.suite(ctx, spec, "inside", o.suites.python, insidePackages)
 		if err != nil {
 			return err
 		}
 		if err := recordWcshard(ctx, s); err != nil {
-			return fmt.Errorf("recording %s: %w", name, err)
+			return fmt.Errorf("recording %s: %w", spec.name, err)
 		}
 		if err := s.pytest(ctx, "whole"); err != nil {
-			return fmt.Errorf("running %s in one process: %w", name, err)
+			return fmt.Errorf("running %s in one process: %w", spec.name, err)
 		}
 		for _, workers := range o.workers {
 			more, err := s.inside(ctx, workers, o.rounds)
 			if err != nil {
-				return fmt.Errorf("running %s with %d workers: %w", name, workers, err)
+				return fmt.Errorf("running %s with %d workers: %w", spec.name, workers, err)
 			}
 			rows = append(rows, more...)
 			if !o.json {
@@ -163,7 +164,7 @@ func (s *benchSuite) inside(ctx context.Context, workers, rounds int) ([]insideR
 	for range rounds {
 		for i, x := range schedulers {
 			row := &rows[i]
-			row.Suite, row.Scheduler, row.Workers = s.name, x.name, workers
+			row.Suite, row.Scheduler, row.Workers = s.spec.name, x.name, workers
 			o, err := s.once(ctx, x.argv(s, workers))
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", x.name, err)

@@ -17,10 +17,8 @@ func TestInside(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("no go command to build wcshard with")
 	}
-	suiteSpecs["tiny"] = suiteSpec{scale: "0.0001", clock: "sleep"}
-	defer delete(suiteSpecs, "tiny")
 	var b strings.Builder
-	if err := doInside(t.Context(), &b, insideOptions{suites: []string{"tiny"}, workers: []int{2}, rounds: 1, json: true}); err != nil {
+	if err := doInside(t.Context(), &b, []suiteSpec{tiny}, insideOptions{workers: []int{2}, rounds: 1, json: true}); err != nil {
 		t.Fatal(err)
 	}
 	var rows []insideRow
@@ -95,13 +93,8 @@ func TestPlanners(t *testing.T) {
 	}
 }
 
-// A suite that is not there, and a Python that is too old, are errors that say
-// what there is to do.
-func TestInstallErrors(t *testing.T) {
-	err := (&benchSuite{name: "nothing"}).install(t.Context(), "", nil)
-	if err == nil || !strings.Contains(err.Error(), "networkx, quick, sleeping, statsmodels, sympy-physics, sympy-series") {
-		t.Errorf("install() = %v", err)
-	}
+// A Python that is too old is an error that says what there is to do.
+func TestFindPython(t *testing.T) {
 	if _, err := findPython(t.Context(), "", 99); err == nil || !strings.Contains(err.Error(), "--python") {
 		t.Errorf("findPython(99) = %v", err)
 	}
@@ -109,7 +102,7 @@ func TestInstallErrors(t *testing.T) {
 
 // What an earlier run kept is not measured again.
 func TestKept(t *testing.T) {
-	s := &benchSuite{name: "quick", out: t.TempDir(), recorded: map[string]error{}}
+	s := &benchSuite{spec: suiteSpecs["quick"], out: t.TempDir(), recorded: map[string]error{}}
 	if err := keepJSON(s.file("record.json"), suiteRecord{Tests: map[string]int{"a": 1}, Failed: map[string]string{"peer": "no"}, Share: 0.5}); err != nil {
 		t.Fatal(err)
 	}

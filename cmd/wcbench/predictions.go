@@ -20,19 +20,18 @@ import (
 )
 
 type predictionOptions struct {
-	suites  []string
+	suites  suiteChoice
 	workers []int
 	shards  int
 	rounds  int
 	scale   float64
 	noise   bool
 	json    bool
-	python  string
 	keep    string
 }
 
 func newPredictions() *cobra.Command {
-	o := predictionOptions{suites: []string{"sleeping", "fixtures"}, workers: []int{1, 2}, shards: 4, rounds: 4}
+	o := predictionOptions{suites: suiteChoice{names: []string{"sleeping", "fixtures"}}, workers: []int{1, 2}, shards: 4, rounds: 4}
 	verb := &cobra.Command{
 		Use:   "predictions",
 		Short: "Compare what plans predict with what their jobs take",
@@ -42,25 +41,27 @@ wall times of the jobs were from the real ones, |predicted - real| / real, with
 the history of the rounds before. The first round predicts from nothing and only
 records.
 
-` + describeSuites() + `
+SUITES
 On a machine that is busy jobs take longer than their work. stretch is wall time
 over CPU time, a fixed figure where nothing else runs and work is only computed;
 load is that of the machine. --noise runs each job twice: no prediction can be
 nearer than the two are to each other.`,
-		Args: cobra.NoArgs,
-		RunE: func(verb *cobra.Command, _ []string) error {
-			return doPredictions(verb.Context(), verb.OutOrStdout(), o)
+		RunE: func(verb *cobra.Command, args []string) error {
+			specs, err := o.suites.specs(args)
+			if err != nil {
+				return err
+			}
+			return doPredictions(verb.Context(), verb.OutOrStdout(), specs, o)
 		},
 	}
+	o.suites.bind(verb)
 	f := verb.Flags()
-	f.StringSliceVar(&o.suites, "suites", o.suites, "suites to run")
 	f.IntSliceVar(&o.workers, "workers", o.workers, "workers of a job; each number begins with an empty history")
 	f.IntVar(&o.shards, "shards", o.shards, "jobs of a round")
 	f.IntVar(&o.rounds, "rounds", o.rounds, "rounds, the first included")
 	f.Float64Var(&o.scale, "scale", o.scale, "cost of a made-up suite: with 1, 80 s of tests and set-ups (default: the suite's own)")
 	f.BoolVar(&o.noise, "noise", false, "run each job twice, and show how far the two are apart")
 	f.BoolVar(&o.json, "json", false, "print JSON")
-	f.StringVar(&o.python, "python", "", "interpreter to make virtual environments with (default: one that is new enough)")
 	f.StringVar(&o.keep, "keep", "", "leave suites, plans and results in a `FOLDER`")
 	return verb
 }
@@ -92,7 +93,7 @@ func apart(a, b []float64) []float64 {
 	return list
 }
 
-func doPredictions(ctx context.Context, w io.Writer, o predictionOptions) error {
+func doPredictions(ctx context.Context, w io.Writer, specs []suiteSpec, o predictionOptions) error {
 	if o.rounds < 2 || o.shards < 1 {
 		return errors.New("--rounds wants at least 2, and --shards 1")
 	}
@@ -102,15 +103,15 @@ func doPredictions(ctx context.Context, w io.Writer, o predictionOptions) error 
 	}
 	defer place.clean()
 	var rows []predictionRow
-	for _, name := range o.suites {
-		s, err := predictionSuite(ctx, o, name, place)
+	for _, spec := range specs {
+		s, err := predictionSuite(ctx, o, spec, place)
 		if err != nil {
-			return fmt.Errorf("making the suite %s: %w", name, err)
+			return fmt.Errorf("making the suite %s: %w", spec.name, err)
 		}
 		for _, workers := range o.workers {
 			more, err := s.rounds(ctx, workers, o)
 			if err != nil {
-				return fmt.Errorf("running %s with %d workers: %w", name, workers, err)
+				return fmt.Errorf("running %s with %d workers: %w", spec.name, workers, err)
 			}
 			rows = append(rows, more...)
 			if !o.json {
@@ -127,12 +128,11 @@ func doPredictions(ctx context.Context, w io.Writer, o predictionOptions) error 
 }
 
 // predictionSuite puts a suite and what runs it on disk.
-func predictionSuite(ctx context.Context, o predictionOptions, name string, place workplace) (*loopSuite, error) {
-	s, err := place.suite(ctx, name, "predictions", o.python, recorded)
+func predictionSuite(ctx context.Context, o predictionOptions, spec suiteSpec, place workplace) (*loopSuite, error) {
+	s, err := place.suite(ctx, spec, "predictions", o.suites.python, recorded)
 	if err != nil {
 		return nil, err
 	}
-	spec := suiteSpecs[name]
 	if spec.module == "" && o.scale != 0 {
 		_, err = s.call(ctx, place.dir, s.python, "-c", fixtureSuite, s.dir, strconv.FormatFloat(o.scale, 'g', -1, 64), spec.clock)
 	}
@@ -149,7 +149,7 @@ func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions
 	}
 	var rows []predictionRow
 	for round := range o.rounds {
-		row := predictionRow{Suite: s.name, Workers: workers, Round: round}
+		row := predictionRow{Suite: s.spec.name, Workers: workers, Round: round}
 		name := s.file(fmt.Sprintf("plan-%d-%d.json", workers, round))
 		_, err := s.matrix(ctx, timings, name, "--shards", strconv.Itoa(o.shards), "--workers", strconv.Itoa(workers), "--runner", "local", "--memory-share", "0")
 		if err != nil {

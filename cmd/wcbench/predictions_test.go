@@ -7,16 +7,17 @@ import (
 	"testing"
 )
 
+// tiny is a suite that costs next to nothing.
+var tiny = suiteSpec{name: "tiny", scale: "0.0001", clock: "sleep"}
+
 // The loop really goes round, on a suite that costs next to nothing.
 func TestPredictions(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("no go command to build wcshard with")
 	}
-	suiteSpecs["tiny"] = suiteSpec{scale: "0.0001", clock: "sleep"}
-	defer delete(suiteSpecs, "tiny")
 	var b strings.Builder
-	o := predictionOptions{suites: []string{"tiny"}, workers: []int{1}, shards: 2, rounds: 3, noise: true, json: true}
-	if err := doPredictions(t.Context(), &b, o); err != nil {
+	o := predictionOptions{workers: []int{1}, shards: 2, rounds: 3, noise: true, json: true}
+	if err := doPredictions(t.Context(), &b, []suiteSpec{tiny}, o); err != nil {
 		t.Fatal(err)
 	}
 	var rows []predictionRow
@@ -55,7 +56,7 @@ func TestPrintPredictions(t *testing.T) {
 			t.Errorf("printed\n%swant %q in it", b.String(), want)
 		}
 	}
-	if err := doPredictions(t.Context(), &b, predictionOptions{rounds: 1, shards: 1}); err == nil {
+	if err := doPredictions(t.Context(), &b, nil, predictionOptions{rounds: 1, shards: 1}); err == nil {
 		t.Error("one round has nothing to predict from, and is no error")
 	}
 }

@@ -27,8 +27,7 @@ var recorded = []string{"pytest==9.2.0", "pytest-xdist==3.8.0"}
 type recordingOptions struct {
 	tests, rounds int
 	took, sampled time.Duration
-	suites        []string
-	python        string
+	suites        suiteChoice
 	json          bool
 }
 
@@ -49,19 +48,22 @@ With --suites, run those suites instead, whole, in one process, and show what
 wcshard run takes more than plain pytest, start-ups included; --tests, --took and
 --sampled are of the other runs.
 
-` + describeSuites(),
-		Args: cobra.NoArgs,
-		RunE: func(verb *cobra.Command, _ []string) error {
-			return doRecording(verb.Context(), verb.OutOrStdout(), o)
+SUITES
+`,
+		RunE: func(verb *cobra.Command, args []string) error {
+			specs, err := o.suites.specs(args)
+			if err != nil {
+				return err
+			}
+			return doRecording(verb.Context(), verb.OutOrStdout(), specs, o)
 		},
 	}
+	o.suites.bind(verb)
 	f := verb.Flags()
 	f.IntVar(&o.tests, "tests", o.tests, "tests of the suite")
 	f.IntVar(&o.rounds, "rounds", o.rounds, "how often each is run")
 	f.DurationVar(&o.took, "took", o.took, "how long each test of the last run sleeps")
 	f.DurationVar(&o.sampled, "sampled", o.sampled, "how long about to sample; 0 for not")
-	f.StringSliceVar(&o.suites, "suites", nil, "suites to run instead")
-	f.StringVar(&o.python, "python", "", "interpreter to make the suites' virtual environments with (default: one that is new enough)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return verb
 }
@@ -86,7 +88,7 @@ type session struct {
 
 func (s session) byTests() float64 { return s.CPU - s.Start }
 
-func doRecording(ctx context.Context, w io.Writer, o recordingOptions) error {
+func doRecording(ctx context.Context, w io.Writer, specs []suiteSpec, o recordingOptions) error {
 	if o.tests < 1 || o.rounds < 1 {
 		return fmt.Errorf("--tests and --rounds want at least 1")
 	}
@@ -95,8 +97,8 @@ func doRecording(ctx context.Context, w io.Writer, o recordingOptions) error {
 		return err
 	}
 	defer place.clean()
-	if len(o.suites) > 0 {
-		return recordingOfSuites(ctx, w, place, o)
+	if len(specs) > 0 {
+		return recordingOfSuites(ctx, w, place, specs, o)
 	}
 	r := emptySuite{dir: filepath.Join(place.dir, "suite"), wcshard: place.wcshard}
 	cache, err := cacheDir()
@@ -156,21 +158,21 @@ type recordedSuite struct {
 	Share float64 `json:"more_cpu_share"` // of what plain pytest takes
 }
 
-func recordingOfSuites(ctx context.Context, w io.Writer, place workplace, o recordingOptions) error {
+func recordingOfSuites(ctx context.Context, w io.Writer, place workplace, specs []suiteSpec, o recordingOptions) error {
 	var rows []recordedSuite
-	for _, name := range o.suites {
-		s, err := place.suite(ctx, name, "recording", o.python, recorded)
+	for _, spec := range specs {
+		s, err := place.suite(ctx, spec, "recording", o.suites.python, recorded)
 		if err != nil {
 			return err
 		}
 		row, err := s.recording(ctx, o.rounds)
 		if err != nil {
-			return fmt.Errorf("recording %s: %w", name, err)
+			return fmt.Errorf("recording %s: %w", spec.name, err)
 		}
 		rows = append(rows, row)
 		if !o.json {
 			fmt.Fprintf(w, "%s, %d tests: pytest %.2f CPU seconds, wcshard run %.2f: %+.2f %%; wall %.2f s, %.2f s\n",
-				name, row.Tests, row.Plain.CPU, row.Ours.CPU, 100*row.Share, row.Plain.Wall, row.Ours.Wall)
+				spec.name, row.Tests, row.Plain.CPU, row.Ours.CPU, 100*row.Share, row.Plain.Wall, row.Ours.Wall)
 		}
 	}
 	if o.json {
@@ -181,12 +183,12 @@ func recordingOfSuites(ctx context.Context, w io.Writer, place workplace, o reco
 
 // recording runs the whole suite by plain pytest and by wcshard, in turns.
 func (s *benchSuite) recording(ctx context.Context, rounds int) (recordedSuite, error) {
-	row := recordedSuite{Suite: s.name}
+	row := recordedSuite{Suite: s.spec.name}
 	plan := s.file("plan.json")
 	if _, err := s.matrix(ctx, s.file("timings.jsonl"), plan, "--shards", "1", "--workers", "1"); err != nil {
 		return row, err
 	}
-	plain := slices.Concat([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"}, s.args)
+	plain := slices.Concat([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"}, s.spec.args)
 	for i := range rounds {
 		for _, side := range []struct {
 			args  []string

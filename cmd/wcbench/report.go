@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -22,10 +23,10 @@ type suiteReport struct {
 	Rows     []suiteRow          `json:"rows"`
 }
 
-func newReport(packages, suites []string, rows []suiteRow) suiteReport {
+func newReport(packages []string, specs []suiteSpec, rows []suiteRow) suiteReport {
 	r := suiteReport{Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Packages: packages, Suites: map[string][]string{}, Rows: rows}
-	for _, name := range suites {
-		r.Suites[name] = slices.Concat(suiteSpecs[name].args, suiteSpecs[name].packages)
+	for _, spec := range specs {
+		r.Suites[spec.name] = slices.Concat(spec.args, spec.packages)
 	}
 	return r
 }
@@ -84,7 +85,7 @@ func (r suiteReport) markdown(w io.Writer) {
 		fmt.Fprintf(w, "* %s\n", line)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Suites)) {
-		line := fmt.Sprintf("* %s: %s", name, suiteSpecs[name].shape)
+		line := fmt.Sprintf("* %s: %s", name, cmp.Or(suiteSpecs[name].shape, "named by --module"))
 		if what := r.Suites[name]; len(what) > 0 {
 			line += fmt.Sprintf(": `%s`", strings.Join(what, " "))
 		}

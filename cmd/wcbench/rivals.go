@@ -104,7 +104,7 @@ func pytestSplitJobs(algorithm string) func(context.Context, *benchSuite, int) (
 func (s *benchSuite) each(n, first int, options ...string) (row suiteRow, calls []jobCall, err error) {
 	for k := range n {
 		number := strconv.Itoa(first + k)
-		args := slices.Concat([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"}, options, []string{number}, s.args)
+		args := slices.Concat([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"}, options, []string{number}, s.spec.args)
 		calls = append(calls, jobCall{name: "job " + number, args: args})
 	}
 	return row, calls, nil

@@ -16,6 +16,7 @@ import (
 
 // A suiteSpec says where the tests of a suite come from.
 type suiteSpec struct {
+	name     string // set by suiteChoice
 	shape    string
 	packages []string // what it needs beside suitePackages
 	module   string   // the package that holds its tests; "": the suite is made up
@@ -96,11 +97,7 @@ func describeSuites() string {
 
 // install makes the virtual environment, once.
 func (s *benchSuite) install(ctx context.Context, python string, packages []string) error {
-	spec, ok := suiteSpecs[s.name]
-	if !ok {
-		return fmt.Errorf("there is no such suite; there are %s", strings.Join(suiteNames(), ", "))
-	}
-	s.args = spec.args
+	spec := s.spec
 	python, err := findPython(ctx, python, spec.minor)
 	if err != nil {
 		return err
@@ -129,7 +126,7 @@ func (s *benchSuite) compile(ctx context.Context, done string) error {
 		return nil
 	}
 	const compileAll = "import compileall, sysconfig; compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2)"
-	for _, code := range []string{suiteSpecs[s.name].prepare, compileAll} {
+	for _, code := range []string{s.spec.prepare, compileAll} {
 		if _, err := s.call(ctx, filepath.Dir(done), s.python, "-c", code); err != nil {
 			return err
 		}
@@ -177,7 +174,7 @@ func (s *benchSuite) write(ctx context.Context) error {
 	if err := os.MkdirAll(s.out, 0o755); err != nil {
 		return err
 	}
-	spec := suiteSpecs[s.name]
+	spec := s.spec
 	if spec.module == "" {
 		_, err := s.call(ctx, filepath.Dir(s.out), s.python, "-c", fixtureSuite, s.dir, spec.scale, spec.clock)
 		return err

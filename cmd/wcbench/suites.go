@@ -27,18 +27,17 @@ var suitePackages = []string{"pytest==9.2.0", pytestSplit, "pytest-balance==0.1.
 var fixtureSuite string
 
 type suitesOptions struct {
-	suites []string
+	suites suiteChoice
 	shards []int
 	rounds int
 	quick  bool
 	json   bool
 	mark   bool
 	keep   string
-	python string
 }
 
 func newSuites() *cobra.Command {
-	o := suitesOptions{suites: []string{"networkx", "statsmodels", "sympy-physics", "sympy-series", "fixtures"}, shards: []int{4, 8}, rounds: 1}
+	o := suitesOptions{suites: suiteChoice{names: []string{"networkx", "statsmodels", "sympy-physics", "sympy-series", "fixtures"}}, shards: []int{4, 8}, rounds: 1}
 	verb := &cobra.Command{
 		Use:   "suites",
 		Short: "Run real suites, sharded by wcshard and by its rivals",
@@ -49,31 +48,33 @@ CPU seconds of all processes of a job, so that other work on the machine matters
 little; it still slows down what shares a core with it, so with --rounds all jobs
 are run again, and the least that each took counts.
 
-` + describeSuites() + `
+SUITES
 Jobs find a fresh checkout: packages are compiled, the suite itself is not.
 Lost and doubled tests are counted in JUnit files against the recording runs.
 plan is what wcshard matrix takes, once for all jobs; rivals plan in each job.
 The bound and predictions are in CPU seconds as well: a plan's times, multiplied
 by what share of its time the recorded run had a core.`,
-		Args: cobra.NoArgs,
-		RunE: func(verb *cobra.Command, _ []string) error {
+		RunE: func(verb *cobra.Command, args []string) error {
 			if o.quick {
-				o.suites, o.shards = []string{"quick"}, []int{2}
+				o.suites.names, o.shards = []string{"quick"}, []int{2}
 			}
 			if o.rounds < 1 {
 				return fmt.Errorf("--rounds is %d, want at least 1", o.rounds)
 			}
-			return doSuites(verb.Context(), verb.OutOrStdout(), o)
+			specs, err := o.suites.specs(args)
+			if err != nil {
+				return err
+			}
+			return doSuites(verb.Context(), verb.OutOrStdout(), specs, o)
 		},
 	}
+	o.suites.bind(verb)
 	f := verb.Flags()
-	f.StringSliceVar(&o.suites, "suites", o.suites, "suites to run")
 	f.IntSliceVar(&o.shards, "shards", o.shards, "numbers of jobs")
 	f.IntVar(&o.rounds, "rounds", o.rounds, "how often each job is run")
 	f.BoolVar(&o.quick, "quick", false, "only the smallest suite, over 2 jobs")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.mark, "markdown", false, "print a table and a chart in Markdown, as README has them")
-	f.StringVar(&o.python, "python", "", "interpreter to make virtual environments with (default: one that is new enough)")
 	f.StringVar(&o.keep, "keep", "", "leave suites, recorded durations and the rows so far in a `FOLDER`, and go on with those that are there")
 	return verb
 }
@@ -100,34 +101,34 @@ type suiteRow struct {
 
 // A benchSuite is a suite on disk, and the programs that run it.
 type benchSuite struct {
-	name, dir, out  string // the suite; where durations and reports go
+	spec            suiteSpec
+	dir, out        string // the suite; where durations and reports go
 	tool            string // what the virtual environment is for
 	python, wcshard string
-	args            []string       // of pytest: what to run
 	tests           map[string]int // test → how often it is in a whole run
 	recorded        map[string]error
 	share           float64 // of its time that the recorded run had a core
 }
 
-func doSuites(ctx context.Context, w io.Writer, o suitesOptions) error {
+func doSuites(ctx context.Context, w io.Writer, specs []suiteSpec, o suitesOptions) error {
 	place, err := newWorkplace(ctx, o.keep, "")
 	if err != nil {
 		return err
 	}
 	defer place.clean()
 	var rows []suiteRow
-	for _, name := range o.suites {
-		s, err := place.suite(ctx, name, "suites", o.python, suitePackages)
+	for _, spec := range specs {
+		s, err := place.suite(ctx, spec, "suites", o.suites.python, suitePackages)
 		if err != nil {
 			return err
 		}
 		if err := s.recordAll(ctx); err != nil {
-			return fmt.Errorf("recording %s: %w", name, err)
+			return fmt.Errorf("recording %s: %w", spec.name, err)
 		}
 		for _, n := range o.shards {
 			more, err := s.measure(ctx, n, o.rounds)
 			if err != nil {
-				return fmt.Errorf("running %s over %d jobs: %w", name, n, err)
+				return fmt.Errorf("running %s over %d jobs: %w", spec.name, n, err)
 			}
 			rows = append(rows, more...)
 			if !o.json && !o.mark {
@@ -137,7 +138,7 @@ func doSuites(ctx context.Context, w io.Writer, o suitesOptions) error {
 			}
 		}
 	}
-	report := newReport(suitePackages, o.suites, rows)
+	report := newReport(suitePackages, specs, rows)
 	switch {
 	case o.json:
 		if err := writeJSON(w, report); err != nil {
@@ -241,7 +242,7 @@ func (s *benchSuite) call(ctx context.Context, dir, name string, args ...string)
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1")
-	cmd.Env = append(cmd.Env, suiteSpecs[s.name].env...)
+	cmd.Env = append(cmd.Env, s.spec.env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		text := strings.TrimSpace(string(out))
@@ -258,7 +259,7 @@ func (s *benchSuite) call(ctx context.Context, dir, name string, args ...string)
 // its own pytest would take them for tests, and look for its root above both.
 func (s *benchSuite) pytest(ctx context.Context, name string, args ...string) error {
 	report := filepath.Join(s.out, name+".xml")
-	all := slices.Concat([]string{"-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=" + report}, args, s.args)
+	all := slices.Concat([]string{"-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=" + report}, args, s.spec.args)
 	_, err := s.call(ctx, s.dir, s.python, all...)
 	if err != nil {
 		return err
@@ -332,7 +333,7 @@ func (s *benchSuite) divide(ctx context.Context, n int) (comparison, [][]jobCall
 		if err == nil {
 			row, jobs, err = r.jobs(ctx, s, n)
 		}
-		row.Suite, row.Planner, row.Shards = s.name, r.name, n
+		row.Suite, row.Planner, row.Shards = s.spec.name, r.name, n
 		if err != nil {
 			row.Reason = err.Error()
 		}
@@ -455,7 +456,7 @@ func (s *benchSuite) file(name string) string { return filepath.Join(s.out, name
 // matrix has wcshard plan the suite.
 func (s *benchSuite) matrix(ctx context.Context, timings, plan string, options ...string) (cpu time.Duration, err error) {
 	return s.call(ctx, s.dir, s.wcshard, slices.Concat([]string{"matrix", "--pytest", s.python + " -m pytest", "--timings", timings, "--plan", plan},
-		options, []string{"--", "-p", "no:cacheprovider"}, s.args)...)
+		options, []string{"--", "-p", "no:cacheprovider"}, s.spec.args)...)
 }
 
 // run is how wcshard runs one shard of a plan.

@@ -77,7 +77,7 @@ func TestFixtureSuite(t *testing.T) {
 	var texts []map[string]string
 	for range 2 {
 		dir := t.TempDir()
-		s := &benchSuite{name: "quick", tool: "suites", dir: filepath.Join(dir, "suite"), out: filepath.Join(dir, "out"), python: python}
+		s := &benchSuite{spec: suiteSpecs["quick"], tool: "suites", dir: filepath.Join(dir, "suite"), out: filepath.Join(dir, "out"), python: python}
 		if err := s.write(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +127,7 @@ func TestRounds(t *testing.T) {
 	dir := t.TempDir()
 	defer func(before []rival) { rivals = before }(rivals)
 	rivals = []rival{fakeRival("a", burn)}
-	s := &benchSuite{name: "x", dir: dir, out: dir, share: 1, recorded: map[string]error{}, tests: map[string]int{"c::a0": 1, "c::a1": 1}}
+	s := &benchSuite{spec: suiteSpec{name: "x"}, dir: dir, out: dir, share: 1, recorded: map[string]error{}, tests: map[string]int{"c::a0": 1, "c::a1": 1}}
 	once, err := s.compare(t.Context(), 2, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestCompareGoesOn(t *testing.T) {
 	const first = `if [ $1 = b1 ] && [ ! -e there ]; then touch there; exit; fi`
 	defer func(before []rival) { rivals = before }(rivals)
 	rivals = []rival{fakeRival("a", first), fakeRival("b", first), {"none", nil, nil}}
-	s := &benchSuite{name: "x", dir: dir, out: dir, recorded: map[string]error{"none": errors.New("it cannot")}, tests: map[string]int{"c::a0": 1, "c::b1": 1}}
+	s := &benchSuite{spec: suiteSpec{name: "x"}, dir: dir, out: dir, recorded: map[string]error{"none": errors.New("it cannot")}, tests: map[string]int{"c::a0": 1, "c::b1": 1}}
 	if _, err := s.measure(t.Context(), 2, 1); err == nil {
 		t.Fatal("a job without a report is no error")
 	}
