@@ -183,12 +183,21 @@ func readResults(sys *system, names []string, unread *[]shard.RefusedFile) ([]*t
 				continue
 			}
 			if err != nil {
-				return nil, &failure{err: err, hint: "if the file cannot be mended, remove it and run its shard again"}
+				return nil, &failure{err: err, hint: hintResults(file)}
 			}
 			all = append(all, results)
 		}
 	}
 	return all, nil
+}
+
+// hintResults says what to do about a results file that is none. One by another
+// name was named on the command line, so it may be another tool's.
+func hintResults(file string) string {
+	if isResults(filepath.Base(file)) {
+		return "if the file cannot be mended, remove it and run its shard again"
+	}
+	return fmt.Sprintf("pass files that wcshard run --results wrote, or their folder; what other tools wrote goes to wcshard merge --import pytest-split:%s (or junit:, reportlog:)", file)
 }
 
 // resultsFiles returns a file itself, and the results files below a folder.
