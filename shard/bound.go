@@ -15,12 +15,28 @@ import (
 // that it needs. The third is Graham's pigeonhole: of k·m + 1 blocks some
 // machine gets k + 1, which take at least as long as the k + 1 shortest of
 // them.
+//
+// A job may go with one worker, and then pays the base of that. How that divides
+// set-ups is not looked into: they count once for that.
 func (it *items) poolBound(fleet Fleet) int64 {
 	if it.blocks == 0 {
 		return 0
 	}
 	shards := min(fleet.Shards, int(it.blocks))
-	return it.base + max(it.bound(int64(shards*fleet.Workers)), it.memoryTime(it.tests, fleet.budget(Pool), shards))
+	apart := max(it.bound(int64(shards*fleet.Workers)), it.memoryTime(it.tests, fleet.budget(Pool), shards))
+	return max(micros(it.suite.LeastBase(fleet.Workers))+apart, it.together(it.tests, shards, fleet.Workers))
+}
+
+// together returns a time below which so many jobs do not run all tests, if all
+// have the same number of workers, up to so many, and share the work evenly: with
+// the base that belongs to that number.
+func (it *items) together(tests []int32, jobs, workers int) int64 {
+	work := it.load(tests)
+	with := func(workers int) int64 {
+		m := int64(jobs * workers)
+		return micros(it.suite.BaseOf(workers)) + (work+m-1)/m
+	}
+	return min(with(1), with(workers))
 }
 
 // memoryTime returns a time below which no division over so many jobs comes, as
@@ -59,13 +75,15 @@ func (it *items) memoryBound(fleet Fleet) int64 {
 			top = max(top, it.load(tests))
 		}
 		jobs := min(fleet.jobsOfModule(), len(block))
-		w := int64(it.memoryWorkers(fleet, tests) * jobs)
-		longest = max(longest, top, (it.load(tests)+w-1)/w, it.memoryTime(tests, fleet.budget(Memory), jobs))
+		workers := it.memoryWorkers(fleet, tests)
+		apart := max(top, it.memoryTime(tests, fleet.budget(Memory), jobs))
+		longest = max(longest, micros(it.suite.LeastBase(workers))+apart, it.together(tests, jobs, workers))
 	}
 	if fleet.MaxMemoryJobs > 0 {
-		longest = max(longest, it.bound(int64(fleet.MaxMemoryJobs*cmp.Or(fleet.MemoryWorkers, fleet.CPUs))))
+		workers := cmp.Or(fleet.MemoryWorkers, fleet.CPUs)
+		longest = max(longest, micros(it.suite.LeastBase(workers))+it.bound(int64(fleet.MaxMemoryJobs*workers)))
 	}
-	return it.base + longest
+	return longest
 }
 
 // bound is poolBound for m machines, without the base.

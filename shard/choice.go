@@ -105,7 +105,7 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target ti
 		if tried = append(tried, c); work == 0 {
 			work = poolWork(suite, c.Plan)
 		}
-		for n+1 < most && !meets(suite.Base+work/time.Duration((n+1)*workers(fleet))) {
+		for n+1 < most && !meets(suite.LeastBase(workers(fleet))+work/time.Duration((n+1)*workers(fleet))) {
 			n++
 		}
 	}

@@ -291,6 +291,45 @@ func checkFits(t *rapid.T, s Suite, f Fleet, p *Plan) {
 	}
 }
 
+// A job pays for the workers that it has: a memory job for other ones than the
+// pool's, and one whose tests stay together for a single process.
+func TestBases(t *testing.T) {
+	s := Suite{Base: time.Second, Bases: 3 * time.Second}
+	for k, file := range []string{"a.py", "b.py", "mem.py", "mem.py"} {
+		x := needing(fmt.Sprintf("%s::t%d", file, k), 1000, 1, 1, 0)
+		x.Memory = file == "mem.py"
+		s.Tests = append(s.Tests, x)
+	}
+	one := needing("group.py::t", 1000, 1, 1, 0)
+	for _, c := range []struct {
+		name  string
+		fleet Fleet
+		group string
+		pool  time.Duration
+		mem   time.Duration
+	}{
+		{"pool of one, memory job of two", Fleet{Shards: 1, Workers: 1, MemoryWorkers: 2}, "", 4 * time.Second, 4 * time.Second},
+		{"pool of two, memory job of one", Fleet{Shards: 1, Workers: 2, MemoryWorkers: 1}, "", 5 * time.Second, 3 * time.Second},
+		{"a pool whose tests stay together", Fleet{Shards: 1, Workers: 2, MemoryWorkers: 1}, "g", 4 * time.Second, 3 * time.Second},
+	} {
+		suite := s
+		suite.Tests = append(slices.Clone(s.Tests), one)
+		for i := range suite.Tests {
+			if !suite.Tests[i].Memory {
+				suite.Tests[i].Group = c.group
+			}
+		}
+		plan, err := Pack(suite, c.fleet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool, mem := plan.longest(Pool), plan.longest(Memory)
+		if pool != c.pool || mem != c.mem || plan.Bound > plan.Makespan {
+			t.Errorf("%s: the jobs take %v and %v, want %v and %v; bound %v", c.name, pool, mem, c.pool, c.mem, plan.Bound)
+		}
+	}
+}
+
 // In a job that is short of memory each test starts once, on a worker that is
 // free, and all that is in use at any time keeps within the limit; no schedule
 // is refused that has a way.
@@ -340,7 +379,7 @@ func TestWithin(t *testing.T) {
 		if estimate > total || estimate < (total+int64(workers)-1)/int64(workers) || r.peak > limit {
 			t.Fatalf("estimated wall %d and peak %d, by schedule %d and %d", estimate, r.peak, wall, peak)
 		}
-		restarts := q.base * int64(len(s.Tests))
+		restarts := r.paid * int64(len(s.Tests))
 		if wall > total+restarts || wall < (total+int64(workers)-1)/int64(workers) {
 			t.Fatalf("wall %d of %d on %d workers", wall, total, workers)
 		}

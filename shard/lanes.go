@@ -88,7 +88,7 @@ func (r *runner) leastWall(tests []int32, workers int) int64 {
 
 // part returns the sequence of some tests, ascending: whole blocks.
 func (q *sequence) part(tests []int32) *sequence {
-	out := &sequence{suite: q.suite, base: q.base, setup: q.setup, from: []int32{0}}
+	out := &sequence{suite: q.suite, setup: q.setup, from: []int32{0}}
 	last := int32(-1)
 	for i, p := range tests {
 		if f := q.file[p]; f != last {

@@ -19,13 +19,12 @@ const maxTotal = 100 * 365 * 24 * time.Hour
 // after this point can depend on the order in which the tests arrived.
 type sequence struct {
 	suite *Suite
-	base  int64 // microseconds; so are all costs
-	files []string
-	from  []int32 // tests of file f: positions from[f] to from[f+1]
-	at    []int32 // position → index in suite.Tests
-	file  []int32 // position → file
-	cost  []int64 // position → own time, at least 1: a test without time still takes part in the balance
-	setup []int64 // set-up → time
+	files []string // all costs are in microseconds
+	from  []int32  // tests of file f: positions from[f] to from[f+1]
+	at    []int32  // position → index in suite.Tests
+	file  []int32  // position → file
+	cost  []int64  // position → own time, at least 1: a test without time still takes part in the balance
+	setup []int64  // set-up → time
 	// root is the first test of those that must stay on one worker with this
 	// one: its group, and tests with the same node ID.
 	root []int32
@@ -42,7 +41,6 @@ func newSequence(suite *Suite) (*sequence, error) {
 	n := len(suite.Tests)
 	q := &sequence{
 		suite: suite,
-		base:  micros(suite.Base),
 		at:    make([]int32, n),
 		file:  make([]int32, n),
 		cost:  make([]int64, n),
@@ -70,13 +68,13 @@ func micros(d time.Duration) int64 { return int64(d / time.Microsecond) }
 func duration(us int64) time.Duration { return time.Duration(us) * time.Microsecond }
 
 func check(suite *Suite) error {
-	if suite.Base < 0 {
-		return fmt.Errorf("a job's base is %v, want at least 0", suite.Base)
+	if base := min(suite.Base, suite.Bases); base < 0 {
+		return fmt.Errorf("a job's base is %v, want at least 0", base)
 	}
 	if suite.Floor < 0 || suite.Floor > maxBytes {
 		return fmt.Errorf("a worker's floor is %d bytes, want 0 to %d", suite.Floor, int64(maxBytes))
 	}
-	total := suite.Base
+	total := max(suite.Base, suite.Bases)
 	for i := range suite.Setups {
 		s := &suite.Setups[i]
 		if s.Cost < 0 || s.Cost > maxTotal {

@@ -19,6 +19,7 @@ import (
 func drawSuite(t *rapid.T) Suite {
 	s := Suite{
 		Base:  time.Duration(rapid.IntRange(0, 5).Draw(t, "base")) * time.Millisecond,
+		Bases: time.Duration(rapid.IntRange(0, 9).Draw(t, "bases")) * time.Millisecond,
 		Floor: int64(rapid.IntRange(0, 300).Draw(t, "floor")) << 20, Controller: int64(rapid.IntRange(0, 200).Draw(t, "controller")) << 20,
 	}
 	for k := range rapid.IntRange(0, 6).Draw(t, "setups") {
@@ -76,7 +77,7 @@ func drawFleet(t *rapid.T) Fleet {
 // shuffled is the same suite with tests and set-ups in another order.
 func shuffled(s Suite, seed uint64) Suite {
 	r := rand.New(rand.NewPCG(seed, 7))
-	out := Suite{Base: s.Base, Floor: s.Floor, Controller: s.Controller, Setups: make([]Setup, len(s.Setups)), Tests: slices.Clone(s.Tests)}
+	out := Suite{Base: s.Base, Bases: s.Bases, Floor: s.Floor, Controller: s.Controller, Setups: make([]Setup, len(s.Setups)), Tests: slices.Clone(s.Tests)}
 	to := r.Perm(len(s.Setups))
 	for i, j := range to {
 		out.Setups[j] = s.Setups[i]

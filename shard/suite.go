@@ -11,7 +11,8 @@ import (
 type Suite struct {
 	Tests  []Test        // in any order: Test.Order says in which they run
 	Setups []Setup       // shared set-ups; Test.Setups indexes them
-	Base   time.Duration // interpreter, plugins, conftest and collection of one job, without the files' imports
+	Base   time.Duration // interpreter, plugins, conftest and collection of a job of one worker, without the files' imports
+	Bases  time.Duration // the same of a job of several workers, xdist's own included; 0: Base
 
 	Overhead time.Duration // what a job takes beside pytest (checkout, installation, upload); for its time limit
 	Margin   int           // how much longer than predicted a job may take and still keep a target, in per cent; 0: TargetMargin
@@ -19,6 +20,18 @@ type Suite struct {
 	Floor      int64 // resident memory of a worker after collection, bytes; 0 where unknown
 	Controller int64 // resident memory of xdist's controller, bytes
 }
+
+// BaseOf returns what a job of so many workers pays before its first test and
+// after its last one.
+func (s *Suite) BaseOf(workers int) time.Duration {
+	if workers > 1 && s.Bases > 0 {
+		return s.Bases
+	}
+	return s.Base
+}
+
+// LeastBase is BaseOf for at most so many workers, whichever that are.
+func (s *Suite) LeastBase(workers int) time.Duration { return min(s.BaseOf(1), s.BaseOf(workers)) }
 
 // Test is one collected test.
 type Test struct {

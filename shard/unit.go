@@ -69,7 +69,7 @@ func (s *Suite) Heaviest(plan *Plan) (shard *Shard, unit Unit, paid time.Duratio
 			all = append(all, u.Setups...)
 		}
 	}
-	return shard, unit, s.Base + s.once(&all)
+	return shard, unit, s.BaseOf(shard.Workers) + s.once(&all)
 }
 
 // Units counts what the tests can be parted into.

@@ -20,7 +20,8 @@ const scheduleEffort = 20_000_000
 type runner struct {
 	*sequence
 	imports []int64 // by set-up
-	paid    int64   // what a worker of the job takes before its first test
+	loaded  int64   // what a worker of the job takes for imports
+	paid    int64   // what it takes before its first test: that, and the base
 	spans   []bool
 	seen    []uint32 // by worker and set-up: the last run that had it there
 	epoch   uint32
@@ -42,7 +43,7 @@ func newRunner(q *sequence) *runner {
 			imports[s], own.setup[s] = q.setup[s], 0
 		}
 	}
-	return &runner{sequence: &own, imports: imports, paid: q.base, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
+	return &runner{sequence: &own, imports: imports, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
 }
 
 // A stretch is a piece in the making.
@@ -58,10 +59,10 @@ type stretch struct {
 // shard orders the tests of one job, foresees its wall time, and drops the
 // workers that would have nothing to do.
 func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) Shard {
-	r.paid = r.base + r.once(r.imports, tests)
+	r.loaded = r.once(r.imports, tests)
 	pieces := r.stretches(tests, cut)
 	workers, wall, use := r.staff(pieces, tests, workers, budget)
-	s := Shard{Workers: workers, Wall: duration(r.paid + wall), Floor: r.suite.Floor, Budget: budget}
+	s := Shard{Workers: workers, Wall: duration(wall), Floor: r.suite.Floor, Budget: budget}
 	for _, p := range tests {
 		s.Basis.count(r.test(p).Estimate.Rung)
 	}
@@ -82,7 +83,8 @@ func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) Sha
 // staff finds the workers of a job, up to so many: all of them where whatever
 // they run at the same time fits, else as many as are fastest when tests wait
 // for memory. More workers take more floors, fewer have fewer cores. It settles
-// the pieces, and returns the wall time and what the tests need together.
+// the pieces, and returns the wall time, start-up and imports included, and what
+// the tests need together.
 func (r *runner) staff(pieces []stretch, tests []int32, workers int, budget int64) (best int, wall, use int64) {
 	most := r.units(pieces, true, workers)
 	job := room{budget: budget, floor: r.suite.Floor, controller: r.suite.Controller}
@@ -131,9 +133,11 @@ func (r *runner) candidates(tests []int32, most int, job room) []int {
 }
 
 // employ settles the pieces for so many workers, or for fewer where some would
-// have nothing to do, and sets r.peak.
+// have nothing to do, sets r.peak, and returns the wall time, start-up and imports
+// included.
 func (r *runner) employ(pieces []stretch, tests []int32, workers int, job room) (int, int64) {
 	for {
+		r.paid = micros(r.suite.BaseOf(workers)) + r.loaded
 		need := r.meeting(tests, workers)
 		r.limit = job.of(workers)
 		r.limited = job.budget > 0 && workers > 1 && need > r.limit
@@ -149,8 +153,11 @@ func (r *runner) employ(pieces []stretch, tests []int32, workers int, job room) 
 		}
 		r.limited = false
 		n := r.units(pieces, false, workers)
+		if n == workers && wall == math.MaxInt64 {
+			return workers, wall // not even a worker that starts afresh has room
+		}
 		if n == workers {
-			return workers, wall
+			return workers, r.paid + wall
 		}
 		workers = n
 	}

@@ -183,6 +183,11 @@ func TestEstimateShared(t *testing.T) {
 	killed := run("r2", 2, r.Tests...)
 	killed.Workers = r.Workers
 	e := FromResults(r).Estimator("linux")
+	slow := *r // xdist took more than a start-up and what is usual
+	slow.Elapsed += 100 * ms
+	single := run("r3", 3, TestResult{ID: "a.py::t", Worker: "main", Outcome: Passed, Start: 120 * ms, Wall: 50 * ms})
+	single.Workers = []WorkerResult{{Worker: "main", Startup: 40 * ms, Collect: 70 * ms}}
+	single.Ended, single.Elapsed = true, 200*ms
 	for _, c := range []struct {
 		what      string
 		got, want time.Duration
@@ -198,7 +203,11 @@ func TestEstimateShared(t *testing.T) {
 		{"the session's", e.FixturesOf("new.py"), 70 * ms},
 		{"session that was killed beside it", FromResults(r, killed).Estimator("linux").Session(2), 255 * ms},
 		{"session, with the wait for the first test", e.Session(2), 40*ms + 5*ms + 200*ms + 10*ms},
-		{"session in the main process: the other kind", e.Session(1), 255 * ms},
+		{"session in the main process, from one with xdist", FromResults(&slow).Estimator("linux").Session(1), 45*ms + 310*ms - 40*ms - 200*ms},
+		{"session in the main process, from one with xdist that took less than is usual", e.Session(1), 45 * ms},
+		{"session in the main process", FromResults(single).Estimator("linux").Session(1), 110*ms + 30*ms + 10*ms},
+		{"session with xdist, from one without", FromResults(single).Estimator("linux").Session(2), 150*ms + 40*ms + 200*ms},
+		{"each kind has its own", FromResults(r, single).Estimator("linux").Session(2), 255 * ms},
 		{"nothing known", (&History{}).Estimator("linux").Session(1), 0},
 		{"nothing known", (&History{}).Estimator("linux").File("a.py"), 0},
 		{"nothing known", (&History{}).Estimator("linux").Fixture("session ::x"), 0},

@@ -14,7 +14,7 @@ func floorReason(suite shard.Suite, c shard.Choice, most int) (reason string, cu
 		return "", nil
 	}
 	longest, unit, paid := suite.Heaviest(c.Plan)
-	alone := 10*(suite.Base+unit.Whole) >= 9*longest.Wall // most of the job
+	alone := 10*(suite.BaseOf(longest.Workers)+unit.Whole) >= 9*longest.Wall // most of the job
 	what := "one test"
 	if len(unit.Tests) > 0 {
 		what = printable(string(unit.Tests[0]))

@@ -30,7 +30,8 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	setups.libraries = sharedLibraries(c, known)
 	suite := shard.Suite{
 		Tests: make([]shard.Test, len(ids)),
-		Base:  known.Session(cmp.Or(fleet.Workers, fleet.CPUs)),
+		Base:  known.Session(1),
+		Bases: known.Session(max(2, cmp.Or(fleet.Workers, fleet.CPUs), fleet.MemoryWorkers)),
 		Floor: known.Floor(), Controller: known.Controller(),
 	}
 	for i, test := range c.Tests {
