@@ -20,9 +20,10 @@ type suiteChoice struct {
 }
 
 const moduleHelp = `Any other package from PyPI whose wheel has its tests is a suite as well, with
---module, --packages, and pytest's arguments after --:
+--module, --packages, and pytest's arguments after --. All of its tests have to
+pass; --python is for a package that wants a newer one:
 
-  wcbench %s --module pint --packages pint==0.25.3,numpy==2.3.5 -- pint/testsuite
+  wcbench %s --module pint --packages pint==0.25.3,numpy==2.3.5 -- pint/testsuite --ignore pint/testsuite/benchmarks
 
 `
 

@@ -189,7 +189,7 @@ func (s *benchSuite) write(ctx context.Context) error {
 }
 
 // copyPackage copies a package from the virtual environment, and the libraries
-// that its wheel brought along, but no bytecode.
+// that wheels brought along, which go by the project's name, but no bytecode.
 func (s *benchSuite) copyPackage(ctx context.Context, spec suiteSpec) error {
 	const copyIt = `
 import importlib.util, pathlib, shutil, sys
@@ -197,7 +197,7 @@ name, target = sys.argv[1], pathlib.Path(sys.argv[2])
 source = pathlib.Path(importlib.util.find_spec(name).origin).parent
 no_bytecode = shutil.ignore_patterns("__pycache__")
 shutil.copytree(source, target / name, ignore=no_bytecode)
-for libs in source.parent.glob(f"{name}.libs"):
+for libs in source.parent.glob("*.libs"):
     shutil.copytree(libs, target / libs.name)
 `
 	if _, err := s.call(ctx, filepath.Dir(s.out), s.python, "-c", copyIt, spec.module, s.dir); err != nil {
