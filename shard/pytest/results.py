@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from typing import Any
 
@@ -12,6 +13,11 @@ IDS_A_LINE = 1000  # long lists are split, so that no line of the results grows 
 MESSAGE_LENGTH = 500
 MOST_US = 10**12  # that a test takes, where nobody measured it
 MOST_HELD = 16  # lines of the results
+
+# Where a doctest failed, as pytest ends what it shows of one, and the line before
+# which there is nothing but source.
+DOCTEST = re.compile(r"^(.+):(\d+|None): (?:DocTestFailure|UnexpectedException)$", re.MULTILINE)
+DOCTEST_SAYS = re.compile(r"^(?:Expected(?: nothing|:)$|Differences .*:$|UNEXPECTED EXCEPTION: .*)", re.MULTILINE)
 
 encode = json.JSONEncoder(separators=(",", ":")).encode
 quote = json.encoder.encode_basestring_ascii
@@ -159,4 +165,15 @@ class Try:
             self.message = first_line(str(reason).partition("Skipped: ")[2] or str(reason))
             self.path, self.line = str(path), line or 0
         elif longrepr is not None:
-            self.message = first_line(str(longrepr))
+            self.explain_text(str(longrepr))
+
+    def explain_text(self, text: str) -> None:
+        self.message = first_line(text)
+        place = DOCTEST.search(text)
+        says = DOCTEST_SAYS.search(text)
+        if place is None or says is None or place.start() < says.start():
+            return
+        self.path, self.line = place[1], 0 if place[2] == "None" else int(place[2])
+        # What is expected and what was got take a line each or more.
+        exception = says[0].startswith("UNEXPECTED")
+        self.message = first_line(says[0] if exception else " ".join(text[says.start() : place.start()].split()))
