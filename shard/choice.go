@@ -70,7 +70,13 @@ const TargetMargin = 12
 // Within reports whether a job of so much wall time keeps a target where it takes
 // so many per cent longer.
 func Within(wall, overhead, target time.Duration, margin int) bool {
-	return overhead+wall*time.Duration(100+margin)/100 <= target
+	return Worst(wall, overhead, margin) <= target
+}
+
+// Worst is what a job of so much wall time comes to where that takes so many per
+// cent longer.
+func Worst(wall, overhead time.Duration, margin int) time.Duration {
+	return overhead + wall*time.Duration(100+margin)/100
 }
 
 // FewestWithin returns the choice with the fewest pool jobs, from least to most,

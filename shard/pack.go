@@ -109,7 +109,7 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	}
 	plan.Bound = duration(max(bound, heavy.memoryBound(fleet)))
 	if n := len(pool.pool); 0 < n && n < fleet.Shards {
-		plan.Warnings = append(plan.Warnings, fmt.Sprintf("%d pool shards instead of %d: there are no more tests to part", n, fleet.Shards))
+		plan.Warnings = append(plan.Warnings, fmt.Sprintf("pool shards: %d instead of %d, as there are no more tests to divide", n, fleet.Shards))
 	}
 	return plan, nil
 }

@@ -263,7 +263,7 @@ func TestTooManyRows(t *testing.T) {
 
 func TestFewerRows(t *testing.T) {
 	p := mustPack(t, Suite{Tests: tests("a.py", 3, 5)}, Fleet{Shards: 8})
-	want := []string{"3 pool shards instead of 8: there are no more tests to part"}
+	want := []string{"pool shards: 3 instead of 8, as there are no more tests to divide"}
 	if len(p.Shards) != 3 || !slices.Equal(p.Warnings, want) {
 		t.Errorf("%d shards and warnings %q, want 3 and %q", len(p.Shards), p.Warnings, want)
 	}

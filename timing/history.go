@@ -31,7 +31,7 @@ const (
 	fixtureKind       // instance of a fixture of a scope above function, by its ID, or a library that files import, after LibraryPrefix; self times. After usePrefix what tests of a file asked for; no times
 	sessionKind       // what a job pays; see sessionID
 	jobKind           // whole jobs; see jobID
-	overheadKind      // what jobs take beside pytest, by class of runner; see FromJobs
+	overheadKind      // what jobs take outside pytest, by class of runner; see FromJobs
 	kinds        = iota
 )
 

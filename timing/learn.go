@@ -106,11 +106,11 @@ type JobOverhead struct {
 	Queued   time.Duration // until a runner had the job; not part of Overhead
 }
 
-// FromJobs makes a history of what jobs took beside pytest, seen from outside. It
+// FromJobs makes a history of what jobs took outside pytest, seen from outside. It
 // belongs to their results, so that learning from them twice is learning once.
 //
 // Of a sample of overhead, Setup is the time from the start of the job to that of
-// pytest, Call all that the job took beside pytest, as its CI says, and Teardown
+// pytest, Call all that the job took outside pytest, as its CI says, and Teardown
 // how long it queued.
 func FromJobs(jobs ...JobOverhead) *History {
 	b := newBuilder()
@@ -123,7 +123,7 @@ func FromJobs(jobs ...JobOverhead) *History {
 	return b.history()
 }
 
-// Overhead is what jobs take beside pytest, as measured on the newest ones.
+// Overhead is what jobs take outside pytest, as measured on the newest ones.
 type Overhead struct {
 	Jobs   int
 	Took   time.Duration // typically: the median, of few jobs drawn towards what is usual
@@ -135,7 +135,7 @@ type Overhead struct {
 // does not move.
 const FewJobs = 3
 
-// Overhead returns what a job on this class of runner takes beside pytest; the
+// Overhead returns what a job on this class of runner takes outside pytest; the
 // zero Overhead where no job was measured. Where nobody looked at a job from
 // outside, what it took before pytest stands in. One job counts half beside what
 // is usual, two count two thirds, as in shrink.

@@ -13,100 +13,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/timing"
 )
-
-// targetOptions say how long the longest job may take, and how many jobs may be
-// had for it.
-type targetOptions struct {
-	target   time.Duration
-	least    int
-	most     int
-	overhead time.Duration
-	given    bool          // --job-overhead
-	from     string        // where overhead comes from
-	late     time.Duration // in nine of ten runs no job took more than this above overhead
-	margin   int           // how much longer than predicted the longest job may take within the target, per cent
-	accuracy timing.Accuracy
-}
-
-// room is what the target leaves if a job's overhead is as long as in nine of ten
-// runs at most.
-func (o *targetOptions) room() time.Duration { return o.target - o.late }
-
-// kept says how much worse than predicted it may come within the target.
-func (o *targetOptions) kept() string {
-	text := fmt.Sprintf("%d %% more for pytest", o.margin)
-	if o.late > 0 {
-		text += fmt.Sprintf(" and %s s more beside it", seconds(o.late))
-	}
-	if !o.accuracy.KnowsRuns() {
-		return text + " would still keep it; how far predictions are off is not known yet"
-	}
-	return text + " would still keep it, as nine of ten earlier runs did"
-}
-
-func (o *targetOptions) flags(f *pflag.FlagSet) {
-	f.DurationVar(&o.target, "target", 0, "keep the longest job, overhead included, within a `DURATION` such as 5m: matrix takes the fewest pool jobs that do, advise marks the cheapest number; 0 is no target")
-	f.IntVar(&o.least, "min-shards", 1, "at least `N` pool jobs, with --target and in advise")
-	f.IntVar(&o.most, "max-shards", 64, "at most `N` pool jobs, with --target and in advise")
-	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes beside pytest (checkout, installation, upload), a `DURATION`; without it counts what earlier runs measured, if they did; a long one widens the time limits")
-}
-
-func (o *targetOptions) validate() error {
-	switch {
-	case o.target < 0:
-		return usagef("pass a duration such as 5m", "--target is %v", o.target)
-	case o.overhead < 0:
-		return usagef("pass a duration such as 25s", "--job-overhead is %v", o.overhead)
-	case o.least < 1 || o.most < o.least || o.most > shard.MaxRows:
-		return usagef(fmt.Sprintf("a matrix has at most %d jobs", shard.MaxRows), "--min-shards is %d and --max-shards %d", o.least, o.most)
-	}
-	return nil
-}
-
-// learn takes from the history what a job takes beside pytest, where the user
-// does not say, and how far predictions were off.
-func (o *targetOptions) learn(history *timing.History, runner string) error {
-	known := history.Estimator(runner)
-	o.accuracy = known.Accuracy()
-	o.margin = o.accuracy.Margin(shard.TargetMargin)
-	measured := known.Overhead(o.overhead)
-	switch {
-	case o.given:
-		o.from = "--job-overhead"
-		if o.target > 0 && o.target <= o.overhead {
-			return usagef("pass a longer --target", "--target is %v, and --job-overhead alone %v", o.target, o.overhead)
-		}
-	case measured.Jobs > 0:
-		o.from = "measured: the median of " + count(measured.Jobs, "job")
-		if usual := o.overhead; measured.Jobs < timing.FewJobs {
-			o.from = fmt.Sprintf("measured on %s, with the usual %s s as one more", count(measured.Jobs, "job"), seconds(usual))
-		}
-		o.overhead, o.late = measured.Took, measured.Late-measured.Took
-		if measured.Queued > 0 {
-			o.from += "; before it, jobs waited " + seconds(measured.Queued) + " s for a runner"
-		}
-	default:
-		o.from = "assumed; --job-overhead says otherwise"
-	}
-	return nil
-}
-
-// beside says so where the target is missed by what jobs take beside pytest alone.
-func (o *targetOptions) beside() string {
-	if o.overhead < o.room() {
-		return ""
-	}
-	text := fmt.Sprintf("; what a job takes beside pytest is %s s alone", seconds(o.overhead))
-	if o.late > 0 {
-		text += fmt.Sprintf(", and up to %s s in nine of ten runs", seconds(o.overhead+o.late))
-	}
-	return text
-}
 
 // expected says how far predictions were off, and so are expected to be; "" where
 // that is not known.
@@ -141,11 +51,12 @@ is, what all of them take, the minutes that are billed (each job rounded up, wit
 one for the job that makes the matrix and one for the gate) and what a run costs.
 
 Marked are the knee, after which a further job brings less than the ones before;
-the floor, from which on no job more makes a run faster, and what sets it; and
-with --target the cheapest number that keeps the longest job within it, even if
-it takes as much longer than predicted as that of nine of ten earlier runs did at
-most; where those are not known, ` + fmt.Sprint(shard.TargetMargin) + ` %. Beyond 16 jobs not every number is planned, but
-the fewest for --target are always among them.
+the floor, from which on no job more makes a run faster by a hundredth, and what
+sets it; and with --target the fewest, which wcshard matrix takes, and the
+cheapest that keep the longest job within it, even if pytest takes as much longer
+than predicted as in nine of ten earlier runs; where those are not known,
+` + fmt.Sprint(shard.TargetMargin) + ` %. Beyond 16 jobs not every number is planned, but the fewest for --target are
+always among them.
 
 The built-in prices are those of private repositories, where ubuntu-latest has
 fewer cores than in public ones, whose runs cost nothing: pass --runner-cpus to
@@ -195,12 +106,14 @@ type advice struct {
 	offers   []offer
 	knee     int // indexes into offers
 	floor    int
-	cheapest int // within the target; -1 where none is, or there is no target
+	fewest   int // within the target; -1 where none is, or there is no target
+	cheapest int
+	guessed  bool // no test has been measured
 	options  targetOptions
 	prices   prices
+	file     string   // that the prices are from; "" for those that are built in
 	unpriced []string // labels without a price
-	reason   string   // what sets the floor
-	cuts     []string // what would help to get below it
+	why      floor    // what sets the floor
 }
 
 func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
@@ -214,8 +127,12 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 	}
 	suite := m.suite
 	warnHistory(sys, suite, m.source)
-	if o.target > 0 && measured(suite) == 0 {
-		sys.warn("--target %s cannot be judged, since no test has been measured", short(o.target))
+	guessed := measured(suite) == 0
+	if guessed {
+		sys.warn("no test has been measured: the times are guesses, and say nothing of how many jobs pay")
+		if o.target > 0 {
+			sys.warn("--target %s cannot be judged", short(o.target))
+		}
 		o.target = 0
 	}
 	stop := sys.progress("planning for each number of jobs")
@@ -227,19 +144,24 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 	if err != nil {
 		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
 	}
-	a := advice{tests: len(suite.Tests), knee: shard.Knee(all), floor: shard.Floor(all), cheapest: -1, options: o.targetOptions, prices: rates}
+	a := advice{tests: len(suite.Tests), knee: shard.Knee(all), floor: shard.Floor(all), fewest: -1, cheapest: -1, guessed: guessed, options: o.targetOptions, prices: rates, file: o.prices}
 	a.knee = min(a.knee, a.floor) // what the last per cent looks like is no knee
 	for _, c := range all {
 		a.offers = append(a.offers, a.offer(c, o.fleet, suite.Base))
 	}
 	for i := range a.offers {
+		if a.offers[i].within && a.fewest < 0 {
+			a.fewest = i
+		}
 		if a.offers[i].within && (a.cheapest < 0 || a.cheaper(a.offers[i], a.offers[a.cheapest])) {
 			a.cheapest = i
 		}
 	}
-	a.reason, a.cuts = floorReason(suite, all[a.floor], o.most)
-	if text := memoryGain(suite, all[a.floor].Plan); text != "" {
-		a.cuts = append(a.cuts, text)
+	if !guessed {
+		a.why = findFloor(suite, all[a.floor], o.most)
+		if text := memoryGain(suite, all[a.floor].Plan); text != "" {
+			a.why.cuts = append(a.why.cuts, text)
+		}
 	}
 	if o.json {
 		return a.writeJSON(sys)
@@ -315,40 +237,63 @@ func (a *advice) print(sys *system) {
 	if rest := a.offers[shown:]; len(rest) > 0 {
 		sys.say("up to %s it gets no faster (--json has all)", count(rest[len(rest)-1].Shards, "pool job"))
 	}
-	sys.say("%s; each job takes %s s beside pytest (%s)", count(a.tests, "test"), seconds(a.options.overhead), a.options.from)
+	sys.say("%s; each job takes %s s outside pytest (%s)", count(a.tests, "test"), seconds(a.options.overhead), a.options.from)
 	if text := a.options.expected(); text != "" {
 		sys.say("%s", text)
 	}
 	if len(a.unpriced) > 0 {
-		sys.say("no price is known for %s: pass --prices FILE", strings.Join(a.unpriced, ", "))
+		next := "pass --prices FILE"
+		if a.file != "" {
+			next = "add it to per_minute in " + a.file
+		}
+		sys.say("no price is known for %s: %s", strings.Join(a.unpriced, ", "), next)
 	} else {
 		sys.say("prices of %s%s", a.prices.Source, after("; ", a.prices.Free))
 	}
-	if a.reason != "" {
-		sys.say("%s", a.reason)
+	a.why.print(sys)
+	if a.options.target > 0 {
+		a.printTarget(sys)
 	}
-	for _, cut := range a.cuts {
-		sys.say("to get below it: %s", cut)
-	}
-	if a.options.target > 0 && a.cheapest >= 0 {
-		sys.say("%s for --target %s: %s", count(a.offers[a.cheapest].Shards, "pool job"), short(a.options.target), a.options.kept())
-	}
-	if a.options.target > 0 && a.cheapest < 0 {
-		sys.say("no number of pool jobs from %d to %d keeps the longest within %s: the shortest is %s s, with %s%s", a.options.least, a.options.most, short(a.options.target), seconds(a.offers[a.floor].Longest), count(a.offers[a.floor].Shards, "pool job"), a.options.beside())
+}
+
+// printTarget says what keeps the target.
+func (a *advice) printTarget(sys *system) {
+	target := short(a.options.target)
+	switch {
+	case a.fewest < 0:
+		best := a.offers[a.floor].Choice
+		sys.say("%s", a.options.missed(best))
+		sys.say("hint: %s", a.options.reachable(best))
+	case a.fewest == a.cheapest:
+		sys.say("%s for --target %s: %s", count(a.offers[a.fewest].Shards, "pool job"), target, a.options.kept())
+	default:
+		cheapest := a.offers[a.cheapest].Shards
+		sys.say("%s are the fewest for --target %s, which wcshard matrix takes, and %d the cheapest: %s", count(a.offers[a.fewest].Shards, "pool job"), target, cheapest, a.options.kept())
+		sys.say("hint: for the cheapest, wcshard matrix --shards %d", cheapest)
 	}
 }
 
 // mark says what is special about an offer.
 func (a *advice) mark(i int) string {
 	var marks []string
-	if i == a.cheapest {
-		marks = append(marks, fmt.Sprintf("cheapest within %s", short(a.options.target)))
+	target := short(a.options.target)
+	switch {
+	case i == a.fewest && i == a.cheapest:
+		marks = append(marks, "fewest and cheapest within "+target)
+	case i == a.fewest:
+		marks = append(marks, "fewest within "+target)
+	case i == a.cheapest:
+		marks = append(marks, "cheapest within "+target)
 	}
-	if i == a.knee && len(a.offers) > 2 {
+	if i == a.knee && len(a.offers) > 2 && !a.guessed {
 		marks = append(marks, "knee")
 	}
-	if i == a.floor {
-		marks = append(marks, "floor")
+	if i == a.floor && !a.guessed {
+		if a.why.limit {
+			marks = append(marks, "as far as --max-shards goes")
+		} else {
+			marks = append(marks, "floor")
+		}
 	}
 	if len(marks) == 0 {
 		return ""
@@ -365,10 +310,10 @@ func (a *advice) writeJSON(sys *system) error {
 		Sum     float64  `json:"sum_seconds"`
 		Billed  int      `json:"billed_minutes"`
 		Cost    *float64 `json:"cost"`
-		Within  bool     `json:"within_target"`
+		Within  *bool    `json:"within_target"`
 	}
 	shards := func(i int) *int {
-		if i < 0 {
+		if i < 0 || a.guessed {
 			return nil
 		}
 		return &a.offers[i].Shards
@@ -391,12 +336,13 @@ func (a *advice) writeJSON(sys *system) error {
 		Choices  []row    `json:"choices"`
 		Knee     *int     `json:"knee_shards"`
 		Floor    *int     `json:"floor_shards"`
+		Fewest   *int     `json:"fewest_within_target_shards"`
 		Cheapest *int     `json:"cheapest_within_target_shards"`
 		Reason   string   `json:"floor_reason"`
 		Cuts     []string `json:"cuts"`
-	}{Tests: a.tests, Currency: a.prices.Currency, Knee: shards(a.knee), Floor: shards(a.floor), Cheapest: shards(a.cheapest), Reason: a.reason, Cuts: slices.Concat([]string{}, a.cuts),
+	}{Tests: a.tests, Currency: a.prices.Currency, Knee: shards(a.knee), Floor: shards(a.floor), Fewest: shards(a.fewest), Cheapest: shards(a.cheapest), Reason: a.why.reason, Cuts: append([]string{}, a.why.cuts...),
 		Overhead: a.options.overhead.Seconds(), From: a.options.from, Margin: a.options.margin}
-	out.Prices, out.Unpriced = a.prices.Source, slices.Concat([]string{}, a.unpriced)
+	out.Prices, out.Unpriced = a.prices.Source, append([]string{}, a.unpriced...)
 	if a.options.target > 0 {
 		seconds := a.options.target.Seconds()
 		out.Target = &seconds
@@ -405,9 +351,13 @@ func (a *advice) writeJSON(sys *system) error {
 		out.Error = &errors{known.Jobs, known.Median, known.Ninth}
 	}
 	for _, of := range a.offers {
-		r := row{of.Shards, of.Jobs, of.Longest.Seconds(), of.Sum.Seconds(), of.billed, nil, of.within}
+		r := row{of.Shards, of.Jobs, of.Longest.Seconds(), of.Sum.Seconds(), of.billed, nil, nil}
 		if len(a.unpriced) == 0 {
-			r.Cost = &of.cost
+			cost := math.Round(of.cost*1e6) / 1e6 // sums of prices have digits that nobody asked for
+			r.Cost = &cost
+		}
+		if a.options.target > 0 {
+			r.Within = &of.within
 		}
 		out.Choices = append(out.Choices, r)
 	}
@@ -415,37 +365,4 @@ func (a *advice) writeJSON(sys *system) error {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(out)
-}
-
-// reach chooses the number of pool jobs for --target.
-func (o *matrixOptions) reach(sys *system, suite shard.Suite) error {
-	if o.targetOptions.target == 0 {
-		return nil
-	}
-	if measured(suite) == 0 {
-		sys.warn("--target %s cannot be judged, since no test has been measured: %s", short(o.target), count(o.fleet.Shards, "pool job"))
-		return nil
-	}
-	c, ok, err := shard.FewestWithin(suite, o.fleet, o.least, o.most, o.overhead, o.room())
-	if err != nil {
-		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
-	}
-	o.fleet.Shards = c.Shards
-	if ok {
-		sys.say("%s for --target %s: the longest takes %s s, %s s of it beside pytest; %s", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.overhead), o.kept())
-		return nil
-	}
-	reason, _ := floorReason(suite, c, o.most)
-	sys.warn("no number of pool jobs from %d to %d keeps the longest job within %s: the shortest is %s s, with %s%s", o.least, o.most, short(o.target), seconds(c.Longest), count(c.Shards, "pool job"), o.beside())
-	sys.say("%s", reason)
-	return nil
-}
-
-// short writes a duration as people type it: 5m, not 5m0s.
-func short(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	return text
 }

@@ -7,11 +7,18 @@ import (
 	"github.com/wcshard/wcshard/shard"
 )
 
-// floorReason says what keeps the longest job of a choice, of up to most pool jobs,
-// from being shorter, and what would help.
-func floorReason(suite shard.Suite, c shard.Choice, most int) (reason string, cuts []string) {
+// A floor is what keeps the longest job from being shorter.
+type floor struct {
+	reason string
+	cuts   []string // what would help
+	limit  bool     // it is --max-shards: more jobs may be faster
+}
+
+// findFloor says what keeps the longest job of a choice, of up to most pool jobs, from
+// being shorter, and what would help.
+func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 	if len(c.Plan.Shards) == 0 {
-		return "", nil
+		return f
 	}
 	longest, unit, paid := suite.Heaviest(c.Plan)
 	alone := 10*(suite.BaseOf(longest.Workers)+unit.Whole) >= 9*longest.Wall // most of the job
@@ -24,23 +31,34 @@ func floorReason(suite shard.Suite, c shard.Choice, most int) (reason string, cu
 	}
 	switch {
 	case longest.Kind == shard.Memory:
-		reason = memoryFloor(longest, c.Plan.Fleet)
+		f.reason = memoryFloor(longest, c.Plan.Fleet)
 	case alone && len(unit.Tests) > 1:
-		reason = fmt.Sprintf("%s, which stay together, sets the floor: %s s with what they set up", what, seconds(unit.Whole))
+		f.reason = fmt.Sprintf("%s, which stay together, sets the floor: %s s with what they set up", what, seconds(unit.Whole))
 	case alone:
-		reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", what, seconds(unit.Whole))
+		f.reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", what, seconds(unit.Whole))
 	case c.Shards == most || 2*unit.Whole >= longest.Wall-paid && suite.Units() > most:
 		// The job has no more than two such units, and they could part.
-		reason = fmt.Sprintf("--max-shards %d sets the floor: more jobs may be faster", most)
+		f.reason = fmt.Sprintf("--max-shards %d sets the floor: more jobs may be faster", most)
+		f.limit = true
 	case 2*paid >= longest.Wall:
-		reason = fmt.Sprintf("what jobs pay beside their tests sets the floor: start-up, imports and fixtures are %s of the %s s of %s", seconds(paid), seconds(longest.Wall), longest.Name)
+		f.reason = fmt.Sprintf("what jobs pay beside their tests sets the floor: start-up, imports and fixtures are %s of the %s s of %s", seconds(paid), seconds(longest.Wall), longest.Name)
 	default:
-		reason = fmt.Sprintf("no plan with up to %s was shorter by a hundredth", count(most, "pool job"))
+		f.reason = fmt.Sprintf("no plan with up to %s was shorter by a hundredth", count(most, "pool job"))
 	}
 	if alone {
-		cuts = cutsOf(suite, unit, what)
+		f.cuts = cutsOf(suite, unit, what)
 	}
-	return reason, cuts
+	return f
+}
+
+// print says it, where there is something to say.
+func (f floor) print(sys *system) {
+	if f.reason != "" {
+		sys.say("%s", f.reason)
+	}
+	for _, cut := range f.cuts {
+		sys.say("to get below it: %s", cut)
+	}
 }
 
 // memoryFloor says why a memory job is as long as it is.

@@ -412,7 +412,7 @@ func (o *fromRunOptions) words() []string {
 }
 
 // learn downloads the results of a run's shards for the history, and finds out
-// what its jobs took beside pytest. A fork's are refused: what a stranger
+// what its jobs took outside pytest. A fork's are refused: what a stranger
 // measured would plan everybody's runs.
 func (o *remoteOptions) learn(ctx context.Context, sys *system) ([]*timing.Results, *timing.History, error) {
 	r, err := o.open(ctx, sys)
@@ -437,7 +437,7 @@ func (o *remoteOptions) learn(ctx context.Context, sys *system) ([]*timing.Resul
 func (r *remote) overheads(ctx context.Context, results []*timing.Results) *timing.History {
 	jobs, err := r.client.Jobs(ctx, r.run.ID)
 	if err != nil {
-		r.sys.warn("what jobs take beside pytest is not known: %v", err)
+		r.sys.warn("what jobs take outside pytest is not known: %v", err)
 		for _, hint := range hints(err) {
 			r.sys.say("hint: %s", hint)
 		}
@@ -454,16 +454,16 @@ func (r *remote) overheads(ctx context.Context, results []*timing.Results) *timi
 		}
 	}
 	if len(all) < len(results) {
-		r.sys.say("%d of %s of run %d found by name, to see what jobs take beside pytest", len(all), count(len(results), "job"), r.run.ID)
+		r.sys.say("%d of %s of run %d found by name, to see what jobs take outside pytest", len(all), count(len(results), "job"), r.run.ID)
 	}
 	return timing.FromJobs(all...)
 }
 
 // maxSampled is how many shards' results are downloaded beside a history to see
-// what their jobs took beside pytest: enough for a median.
+// what their jobs took outside pytest: enough for a median.
 const maxSampled = 4
 
-// addOverheads adds what the run's jobs took beside pytest to its history, where
+// addOverheads adds what the run's jobs took outside pytest to its history, where
 // that is not known.
 func (r *remote) addOverheads(ctx context.Context, history *timing.History) {
 	if history.KnowsJobs(strconv.FormatInt(r.run.ID, 10)) {
@@ -480,7 +480,7 @@ func (r *remote) addOverheads(ctx context.Context, history *timing.History) {
 		}
 	}
 	if err != nil {
-		r.sys.warn("what jobs take beside pytest is not known: %v", err)
+		r.sys.warn("what jobs take outside pytest is not known: %v", err)
 	}
 }
 

@@ -290,7 +290,7 @@ func TestMergeFromRun(t *testing.T) {
 	}
 }
 
-// What a job takes beside pytest comes from what GitHub says of the job, once:
+// What a job takes outside pytest comes from what GitHub says of the job, once:
 // through merge, and through the history that a plan is made from.
 func TestOverheadFromRun(t *testing.T) {
 	e := newEarlierRun(t)
@@ -298,7 +298,7 @@ func TestOverheadFromRun(t *testing.T) {
 	e.results(plan, 1, map[string]string{a1: "passed", a2: "passed"}) // a session of 1 s
 	merge := []string{"merge", "--from-run", e.server.URL + runURL}
 	e.call(exitOK, "hint: in a workflow give the job permissions: actions: read", merge...)
-	e.call(exitOK, "what jobs take beside pytest is not known: listing the jobs of run 5", merge...)
+	e.call(exitOK, "what jobs take outside pytest is not known: listing the jobs of run 5", merge...)
 	without, err := os.ReadFile(defaultTimings)
 	if err != nil {
 		t.Fatal(err)
@@ -308,7 +308,7 @@ func TestOverheadFromRun(t *testing.T) {
 	e.call(exitOK, "0 of 1 job of run 5 found by name", merge...)
 	e.jobs = fmt.Sprintf(job, 1, "tests (pool-1)", "completed") + "," + fmt.Sprintf(job, 2, "gate", "completed")
 	e.call(exitOK, "2 tests from 1 run", merge...)
-	const says = "each job takes 33.5 s beside pytest (measured on 1 job, with the usual 25.0 s as one more; before it, jobs waited 3.0 s for a runner)"
+	const says = "each job takes 33.5 s outside pytest (measured on 1 job, with the usual 25.0 s as one more; before it, jobs waited 3.0 s for a runner)"
 	matrix := []string{"matrix", "--ids", "ids.txt", "--shards", "1"}
 	e.call(exitOK, says, matrix...)
 
@@ -320,7 +320,7 @@ func TestOverheadFromRun(t *testing.T) {
 	e.call(exitOK, says, append(matrix, "--timings", "github", "--repo", "acme/weather", "--save-timings", "saved.jsonl")...)
 	e.call(exitOK, says, append(matrix, "--timings", "saved.jsonl")...)
 	e.jobs = ""
-	e.call(exitOK, "warning: what jobs take beside pytest is not known", append(matrix, "--timings", "github", "--repo", "acme/weather")...)
+	e.call(exitOK, "warning: what jobs take outside pytest is not known", append(matrix, "--timings", "github", "--repo", "acme/weather")...)
 }
 
 // With the real pytest: what failed there runs here, and only that.

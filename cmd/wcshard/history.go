@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -75,7 +76,12 @@ func readHistory(sys *system, name string, given bool) (*timing.History, error) 
 	}
 	defer file.Close()
 	history, err := timing.ReadHistory(file, name)
-	return history, advise(err, "take an older copy, or remove it: wcshard merge begins a new one")
+	hint := "take an older copy, or remove it: wcshard merge begins a new one"
+	var syntax *timing.SyntaxError
+	if errors.As(err, &syntax) && syntax.Line == 1 {
+		hint += fmt.Sprintf("; if another tool wrote it, bring it in with wcshard merge --import pytest-split:%s (or junit:, reportlog:)", name)
+	}
+	return history, advise(err, hint)
 }
 
 // saveHistory writes the history that a plan rests on, so that the job that learns

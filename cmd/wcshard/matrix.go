@@ -115,6 +115,11 @@ func (o *matrixOptions) prepare(cmd *cobra.Command, args []string) error {
 	o.timingsGiven = cmd.Flags().Changed("timings")
 	o.runnerGiven = cmd.Flags().Changed("runner")
 	o.targetOptions.given = cmd.Flags().Changed("job-overhead")
+	for _, flag := range []string{"min-shards", "max-shards"} {
+		if cmd.Flags().Changed(flag) {
+			o.bounded = append(o.bounded, "--"+flag)
+		}
+	}
 	return o.validate()
 }
 
@@ -353,7 +358,7 @@ func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error
 		return nil, fmt.Errorf("collecting tests: %w", err)
 	}
 	if len(tests.Tests) == 0 {
-		return nil, &failure{status: exitNoTests, err: shard.ErrNoTests, hint: "check the arguments after --"}
+		return nil, o.noneFound("")
 	}
 	history, source, err := o.timings.read(ctx, sys, &o.remote, o.timingsGiven)
 	if err != nil {
@@ -402,12 +407,7 @@ func (o *matrixOptions) emit(sys *system, plan *shard.Plan) error {
 // message that nobody understands.
 func (o *matrixOptions) empty(sys *system) error {
 	if !o.noTests {
-		what := "pytest collected no tests"
-		if o.ids != "" {
-			what = fmt.Sprintf("%s holds no node IDs", o.ids)
-		}
-		return &failure{status: exitNoTests, err: errors.New(what),
-			hint: "check the arguments after --, or pass --allow-empty where a suite may be empty"}
+		return o.noneFound(", or pass --allow-empty where a suite may be empty")
 	}
 	matrix := `{"include":[]}`
 	if o.output == "github" {
@@ -423,6 +423,23 @@ func (o *matrixOptions) empty(sys *system) error {
 	_, err := fmt.Fprintln(sys.stdout, matrix)
 	return err
 }
+
+// noneFound is the error for a suite without tests.
+func (o *matrixOptions) noneFound(or string) error {
+	if o.ids != "" {
+		return &failure{status: exitNoTests, err: noTestsError(o.ids + " holds no node IDs"), hint: "make the list with " + listIDs + or}
+	}
+	return &failure{status: exitNoTests, err: noTestsError("pytest collected no tests"), hint: "check the arguments after --" + or}
+}
+
+// A noTestsError is shard.ErrNoTests in the words of who looked for them.
+type noTestsError string
+
+func (e noTestsError) Error() string { return string(e) }
+func (e noTestsError) Unwrap() error { return shard.ErrNoTests }
+
+// listIDs is how pytest lists node IDs.
+const listIDs = "pytest --collect-only -q | grep :: >FILE"
 
 // collect gets the tests from pytest, or from a list.
 func collect(ctx context.Context, sys *system, o matrixOptions) (*pytest.Collection, error) {
@@ -461,8 +478,9 @@ func collect(ctx context.Context, sys *system, o matrixOptions) (*pytest.Collect
 	return c, nil
 }
 
-// summary matches what pytest --collect-only prints around the node IDs.
-var summary = regexp.MustCompile(`^(\d+(/\d+)? tests? collected|no tests (collected|ran)|=+ |<(Dir|Package|Module|Class|Function)|ERROR )`)
+// notAnID matches what is no node ID: JSON, and what pytest --collect-only prints
+// around them.
+var notAnID = regexp.MustCompile(`^(\d+(/\d+)? tests? collected|no tests (collected|ran)|=+ |<(Dir|Package|Module|Class|Function)|ERROR |[{\[])`)
 
 // naturalOrder marks tests from a list: its order says nothing, so that the
 // same tests in any order give the same plan.
@@ -473,7 +491,7 @@ func readIDs(sys *system, name string, args []string) (*pytest.Collection, error
 	file, err := sys.open(name)
 	if err != nil {
 		if absent(err) {
-			err = advise(err, "make the list with pytest --collect-only -q | grep :: >FILE")
+			err = advise(err, "make the list with "+listIDs)
 		}
 		return nil, err
 	}
@@ -490,7 +508,7 @@ func readIDs(sys *system, name string, args []string) (*pytest.Collection, error
 		case strings.TrimSpace(text) == "":
 		case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
 			return advise(&timing.SyntaxError{File: name, Line: n, Msg: fmt.Sprintf("%.60q is not a node ID: want UTF-8 without NUL", text)}, "write the list anew, as UTF-8: pytest --collect-only -q | grep ::")
-		case summary.MatchString(text):
+		case notAnID.MatchString(text), !strings.Contains(text, "::") && strings.Contains(text, " "):
 			return &failure{err: &timing.SyntaxError{File: name, Line: n, Msg: fmt.Sprintf("%.60q is not a node ID", text)},
 				hint: "keep the node IDs only: pytest --collect-only -q | grep ::"}
 		default:

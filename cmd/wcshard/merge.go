@@ -30,8 +30,8 @@ func newMerge(sys *system) *cobra.Command {
 		Use:   "merge [flags] RESULTS…",
 		Short: "Fold results into the history that plans are made from",
 		Long: `Fold results (files, or folders that hold them) into the history. The order does
-not matter, and merging the same results twice changes nothing. Two merges at
-once wait for each other.
+not matter, and merging the same results twice changes nothing. Of two merges at
+once the second waits for the first.
 
 --import brings an existing history in: junit:FILE (pytest --junitxml),
 pytest-split:FILE (.test_durations) or reportlog:FILE (pytest-reportlog).
@@ -170,6 +170,9 @@ func (o *mergeOptions) read(sys *system, text string, history *timing.History) (
 	if report.Mapped == 0 && len(report.Unmapped) > 0 {
 		return nil, &failure{status: exitData, err: fmt.Errorf("%s: none of its %s is known", name, count(len(report.Unmapped), "test")),
 			hint: "pass the node IDs with --ids FILE (pytest --collect-only -q | grep ::), or a plan with --plan FILE"}
+	}
+	if report.Mapped == 0 {
+		sys.warn("%s holds no tests", name)
 	}
 	return imported, nil
 }

@@ -2,13 +2,17 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wcshard/wcshard/timing"
@@ -32,7 +36,7 @@ func readPrices(sys *system, name string) (prices, error) {
 	if name != "" {
 		file, err := sys.open(name)
 		if err != nil {
-			return prices{}, fmt.Errorf("reading the prices: %w", err)
+			return prices{}, advise(fmt.Errorf("reading the prices: %w", err), hintPrices)
 		}
 		defer file.Close()
 		if text, err = io.ReadAll(io.LimitReader(file, 1<<20)); err != nil {
@@ -53,8 +57,8 @@ func readPrices(sys *system, name string) (prices, error) {
 	}
 	if err != nil {
 		line := 1 + bytes.Count(text[:min(int64(len(text)), decoder.InputOffset())], []byte("\n"))
-		return prices{}, &failure{status: exitData, err: fmt.Errorf("reading the prices: %w", &timing.SyntaxError{File: name, Line: line, Msg: err.Error()}),
-			hint: `it looks like this: {"currency":"USD","per_minute":{"ubuntu-latest":0.006}}`}
+		return prices{}, &failure{status: exitData, err: fmt.Errorf("reading the prices: %w", &timing.SyntaxError{File: name, Line: line, Msg: jsonMessage(err)}),
+			hint: hintPrices}
 	}
 	source := p.Source
 	if p.Date != "" {
@@ -71,6 +75,24 @@ func readPrices(sys *system, name string) (prices, error) {
 	}
 	p.Source = source
 	return p, nil
+}
+
+const hintPrices = `such a file looks like this: {"currency":"USD","per_minute":{"ubuntu-latest":0.006}}`
+
+// jsonMessage says what is wrong with a file of JSON in words of JSON, not of Go.
+func jsonMessage(err error) string {
+	var kind *json.UnmarshalTypeError
+	if !errors.As(err, &kind) {
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
+	want := "an object"
+	switch kind.Type.Kind() {
+	case reflect.Float64:
+		want = "a number"
+	case reflect.String:
+		want = "a string"
+	}
+	return fmt.Sprintf("%s is of type %s, want %s", cmp.Or(kind.Field, "the file"), kind.Value, want)
 }
 
 // minutes is how many minutes of a job are billed: each job is rounded up to

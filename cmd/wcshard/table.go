@@ -62,7 +62,7 @@ func (o *targetOptions) printLearned(sys *system) {
 		sys.say("%s", text)
 	}
 	if strings.HasPrefix(o.from, "measured") {
-		sys.say("each job takes %s s beside pytest (%s)", seconds(o.overhead), o.from)
+		sys.say("each job takes %s s outside pytest (%s)", seconds(o.overhead), o.from)
 	}
 }
 

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// targetOptions say how long the longest job may take, and how many jobs may be
+// had for it.
+type targetOptions struct {
+	target   time.Duration
+	least    int
+	most     int
+	overhead time.Duration
+	given    bool          // --job-overhead
+	from     string        // where overhead comes from
+	late     time.Duration // in nine of ten runs no job took more than this above overhead
+	bounded  []string      // of --min-shards and --max-shards those that were given
+	margin   int           // how much longer than predicted the longest job may take within the target, per cent
+	accuracy timing.Accuracy
+}
+
+// room is what the target leaves if a job's overhead is as long as in nine of ten
+// runs at most.
+func (o *targetOptions) room() time.Duration { return o.target - o.late }
+
+// more says how much worse than predicted a job may come within the target.
+func (o *targetOptions) more() string {
+	text := fmt.Sprintf("%d %% more for pytest", o.margin)
+	if o.late > 0 {
+		text += fmt.Sprintf(" and %s s more outside it", seconds(o.late))
+	}
+	return text
+}
+
+// kept says that more would still keep the target.
+func (o *targetOptions) kept() string {
+	if !o.accuracy.KnowsRuns() {
+		return o.more() + " would still keep it; how far predictions are off is not known yet"
+	}
+	return o.more() + " would still keep it, as nine of ten earlier runs did"
+}
+
+// mostShards is how many pool jobs there may be where nobody says.
+const mostShards = 64
+
+func (o *targetOptions) flags(f *pflag.FlagSet) {
+	f.DurationVar(&o.target, "target", 0, "keep the longest job, overhead included, within a `DURATION` such as 5m: matrix takes the fewest pool jobs that do, advise marks the cheapest number; 0 is no target")
+	f.IntVar(&o.least, "min-shards", 1, "at least `N` pool jobs, with --target and in advise")
+	f.IntVar(&o.most, "max-shards", mostShards, "at most `N` pool jobs, with --target and in advise")
+	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes outside pytest (checkout, installation, upload), a `DURATION`; without it counts what earlier runs measured, if they did; a long one widens the time limits")
+}
+
+func (o *targetOptions) validate() error {
+	switch {
+	case o.target < 0:
+		return usagef("pass a duration such as 5m", "--target is %s", short(o.target))
+	case o.overhead < 0:
+		return usagef("pass a duration such as 25s", "--job-overhead is %s", short(o.overhead))
+	case o.least < 1 || o.least > shard.MaxRows:
+		return usagef("1 is the default", "--min-shards is %d, want 1 to %d, the most jobs of a matrix", o.least, shard.MaxRows)
+	case o.most < 1 || o.most > shard.MaxRows:
+		return usagef(fmt.Sprintf("%d is the default", mostShards), "--max-shards is %d, want 1 to %d, the most jobs of a matrix", o.most, shard.MaxRows)
+	case o.most < o.least:
+		return usagef(fmt.Sprintf("pass --max-shards %d or more, or a smaller --min-shards", o.least), "--max-shards is %d, less than --min-shards %d", o.most, o.least)
+	}
+	return nil
+}
+
+// learn takes from the history what a job takes outside pytest, where the user
+// does not say, and how far predictions were off.
+func (o *targetOptions) learn(history *timing.History, runner string) error {
+	known := history.Estimator(runner)
+	o.accuracy = known.Accuracy()
+	o.margin = o.accuracy.Margin(shard.TargetMargin)
+	measured := known.Overhead(o.overhead)
+	switch {
+	case o.given:
+		o.from = "--job-overhead"
+		if o.target > 0 && o.target <= o.overhead {
+			return usagef("pass a longer --target", "--target is %s, and --job-overhead alone %s", short(o.target), short(o.overhead))
+		}
+	case measured.Jobs > 0:
+		o.from = "measured: the median of " + count(measured.Jobs, "job")
+		if usual := o.overhead; measured.Jobs < timing.FewJobs {
+			o.from = fmt.Sprintf("measured on %s, with the usual %s s as one more", count(measured.Jobs, "job"), seconds(usual))
+		}
+		o.overhead, o.late = measured.Took, measured.Late-measured.Took
+		if measured.Queued > 0 {
+			o.from += "; before it, jobs waited " + seconds(measured.Queued) + " s for a runner"
+		}
+	default:
+		o.from = "assumed; --job-overhead says otherwise"
+	}
+	return nil
+}
+
+// missed says that no number of jobs keeps the target, and what the best one comes
+// to: predicted, and if it is as much worse as the target has to allow for.
+func (o *targetOptions) missed(best shard.Choice) string {
+	numbers := fmt.Sprintf("no number of pool jobs from %d to %d keeps", o.least, o.most)
+	if o.least == o.most {
+		numbers = count(o.least, "pool job") + " do not keep"
+		if o.least == 1 {
+			numbers = "1 pool job does not keep"
+		}
+	}
+	text := fmt.Sprintf("%s the longest within %s: the shortest is %s s, with %s", numbers, short(o.target), seconds(best.Longest), count(best.Shards, "pool job"))
+	if o.overhead < o.room() {
+		return text + fmt.Sprintf(", and up to %s s with %s", seconds(o.worst(best)), o.more())
+	}
+	text += fmt.Sprintf("; what a job takes outside pytest is %s s alone (%s)", seconds(o.overhead), o.from)
+	if o.late > 0 {
+		text += fmt.Sprintf(", and up to %s s in nine of ten runs", seconds(o.overhead+o.late))
+	}
+	return text
+}
+
+// worst is what the longest job of a choice takes if it is as much worse than
+// predicted as the target has to allow for.
+func (o *targetOptions) worst(c shard.Choice) time.Duration {
+	return shard.Worst(c.Longest-o.overhead, o.overhead, o.margin) + o.late
+}
+
+// reachable is the next step after missed: a target that the best choice keeps.
+func (o *targetOptions) reachable(best shard.Choice) string {
+	worst := o.worst(best)
+	return fmt.Sprintf("pass --target %s, which %s would keep", short(worst.Truncate(time.Second)+time.Second), count(best.Shards, "pool job"))
+}
+
+// reach chooses the number of pool jobs for --target.
+func (o *matrixOptions) reach(sys *system, suite shard.Suite) error {
+	if o.target == 0 {
+		if len(o.bounded) > 0 {
+			sys.warn("%s without --target: no limit on --shards, which is %d", strings.Join(o.bounded, " and "), o.fleet.Shards)
+		}
+		return nil
+	}
+	if measured(suite) == 0 {
+		sys.warn("--target %s cannot be judged, since no test has been measured: %s", short(o.target), count(o.fleet.Shards, "pool job"))
+		return nil
+	}
+	c, ok, err := shard.FewestWithin(suite, o.fleet, o.least, o.most, o.overhead, o.room())
+	if err != nil {
+		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
+	}
+	o.fleet.Shards = c.Shards
+	if ok {
+		sys.say("%s for --target %s: the longest takes %s s, %s s of it outside pytest; %s", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.overhead), o.kept())
+		return nil
+	}
+	sys.warn("%s", o.missed(c))
+	findFloor(suite, c, o.most).print(sys)
+	sys.say("hint: %s", o.reachable(c))
+	return nil
+}
+
+// short writes a duration as people type it: 5m, not 5m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
+}
