@@ -39,7 +39,7 @@ wall time of a suite that sleeps says something.`,
 			if o.quick {
 				o.suites.names, o.workers, o.rounds = []string{"quick"}, []int{2}, 1
 			}
-			specs, err := o.suites.specs(args)
+			specs, err := o.suites.specs(verb, args)
 			if err != nil {
 				return err
 			}

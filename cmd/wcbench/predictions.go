@@ -47,7 +47,7 @@ over CPU time, a fixed figure where nothing else runs and work is only computed;
 load is that of the machine. --noise runs each job twice: no prediction can be
 nearer than the two are to each other.`,
 		RunE: func(verb *cobra.Command, args []string) error {
-			specs, err := o.suites.specs(args)
+			specs, err := o.suites.specs(verb, args)
 			if err != nil {
 				return err
 			}
@@ -161,6 +161,9 @@ func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions
 		}
 		row.Expected = plan.Error.Median
 		results := s.file(fmt.Sprintf("results-%d-%d", workers, round))
+		if err := os.RemoveAll(results); err != nil { // of an earlier call, with --keep
+			return nil, err
+		}
 		for i := range plan.Shards {
 			if err := s.job(ctx, &row, name, results, &plan.Shards[i], o.noise); err != nil {
 				return nil, err

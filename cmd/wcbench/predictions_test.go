@@ -8,7 +8,7 @@ import (
 )
 
 // tiny is a suite that costs next to nothing.
-var tiny = suiteSpec{name: "tiny", scale: "0.0001", clock: "sleep"}
+var tiny = suiteSpec{name: "tiny", folder: "tiny", scale: "0.0001", clock: "sleep"}
 
 // The loop really goes round, on a suite that costs next to nothing.
 func TestPredictions(t *testing.T) {

@@ -51,7 +51,7 @@ wcshard run takes more than plain pytest, start-ups included; --tests, --took an
 SUITES
 `,
 		RunE: func(verb *cobra.Command, args []string) error {
-			specs, err := o.suites.specs(args)
+			specs, err := o.suites.specs(verb, args)
 			if err != nil {
 				return err
 			}

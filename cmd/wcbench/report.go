@@ -20,13 +20,14 @@ type suiteReport struct {
 	Machine  string              `json:"machine"`
 	Packages []string            `json:"packages"`
 	Suites   map[string][]string `json:"suites"` // what each runs, and the packages it needs
+	Shapes   map[string]string   `json:"shapes"` // of those suites
 	Rows     []suiteRow          `json:"rows"`
 }
 
 func newReport(packages []string, specs []suiteSpec, rows []suiteRow) suiteReport {
-	r := suiteReport{Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Packages: packages, Suites: map[string][]string{}, Rows: rows}
+	r := suiteReport{Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Packages: packages, Suites: map[string][]string{}, Shapes: map[string]string{}, Rows: rows}
 	for _, spec := range specs {
-		r.Suites[spec.name] = slices.Concat(spec.args, spec.packages)
+		r.Suites[spec.name], r.Shapes[spec.name] = slices.Concat(spec.args, spec.packages), spec.shape
 	}
 	return r
 }
@@ -85,7 +86,7 @@ func (r suiteReport) markdown(w io.Writer) {
 		fmt.Fprintf(w, "* %s\n", line)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Suites)) {
-		line := fmt.Sprintf("* %s: %s", name, cmp.Or(suiteSpecs[name].shape, "named by --module"))
+		line := fmt.Sprintf("* %s: %s", name, cmp.Or(r.Shapes[name], suiteSpecs[name].shape))
 		if what := r.Suites[name]; len(what) > 0 {
 			line += fmt.Sprintf(": `%s`", strings.Join(what, " "))
 		}

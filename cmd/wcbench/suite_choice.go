@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -41,7 +42,7 @@ func (c *suiteChoice) bind(verb *cobra.Command) {
 }
 
 // specs returns the chosen suites, given the arguments after --.
-func (c *suiteChoice) specs(args []string) ([]suiteSpec, error) {
+func (c *suiteChoice) specs(verb *cobra.Command, args []string) ([]suiteSpec, error) {
 	if c.module == "" {
 		switch {
 		case len(args) > 0:
@@ -55,13 +56,18 @@ func (c *suiteChoice) specs(args []string) ([]suiteSpec, error) {
 			if !ok {
 				return nil, fmt.Errorf("there is no suite %q; there are %s, and any package with --module", name, strings.Join(suiteNames(), ", "))
 			}
-			spec.name = name
+			spec.name, spec.folder, spec.venv = name, name, spec.module
 			specs = append(specs, spec)
 		}
 		return specs, nil
 	}
 	if strings.ContainsAny(c.module, `./\`) {
 		return nil, fmt.Errorf("--module is %q, want the name of a package as Python imports it, such as networkx", c.module)
+	}
+	for _, flag := range []string{"suites", "quick"} {
+		if verb.Flags().Changed(flag) {
+			return nil, fmt.Errorf("--module and --%s exclude each other", flag)
+		}
 	}
 	spec := suiteSpec{name: c.module, module: c.module, packages: slices.Clone(c.packages), args: args, shape: "named by --module"}
 	if len(spec.packages) == 0 {
@@ -70,5 +76,12 @@ func (c *suiteChoice) specs(args []string) ([]suiteSpec, error) {
 	if len(spec.args) == 0 {
 		spec.args = []string{c.module}
 	}
+	// What is kept of it, and what it runs with, are of these very packages.
+	spec.venv = c.module + "-" + digest(spec.packages)
+	spec.folder = spec.venv + "-" + digest(spec.args)
 	return []suiteSpec{spec}, nil
+}
+
+func digest(words []string) string {
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(words, "\x00"))))[:8]
 }

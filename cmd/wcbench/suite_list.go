@@ -16,7 +16,9 @@ import (
 
 // A suiteSpec says where the tests of a suite come from.
 type suiteSpec struct {
-	name     string // set by suiteChoice
+	name     string // set by suiteChoice, as are the folders
+	folder   string // for the suite, and in front of that of what is kept of it
+	venv     string // in the name of the virtual environment; "": all made-up suites share one
 	shape    string
 	packages []string // what it needs beside suitePackages
 	module   string   // the package that holds its tests; "": the suite is made up
@@ -107,8 +109,8 @@ func (s *benchSuite) install(ctx context.Context, python string, packages []stri
 		return err
 	}
 	folder := s.tool
-	if len(spec.packages) > 0 {
-		folder += "-" + spec.module
+	if spec.venv != "" {
+		folder += "-" + spec.venv
 	}
 	dir := filepath.Join(cache, folder)
 	s.python, err = pytest.Venv(ctx, pytest.VenvOptions{Dir: dir, Python: python, Requirements: slices.Concat(packages, spec.packages), Log: os.Stderr})
@@ -194,7 +196,10 @@ func (s *benchSuite) copyPackage(ctx context.Context, spec suiteSpec) error {
 	const copyIt = `
 import importlib.util, pathlib, shutil, sys
 name, target = sys.argv[1], pathlib.Path(sys.argv[2])
-source = pathlib.Path(importlib.util.find_spec(name).origin).parent
+spec = importlib.util.find_spec(name)
+if spec is None or not (spec.origin or "").endswith("__init__.py"):
+    sys.exit(f"{name} is no package: --module is what Python imports, such as sklearn, and --packages what pip installs, such as scikit-learn")
+source = pathlib.Path(spec.origin).parent
 no_bytecode = shutil.ignore_patterns("__pycache__")
 shutil.copytree(source, target / name, ignore=no_bytecode)
 for libs in source.parent.glob("*.libs"):

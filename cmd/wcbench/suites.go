@@ -61,7 +61,7 @@ by what share of its time the recorded run had a core.`,
 			if o.rounds < 1 {
 				return fmt.Errorf("--rounds is %d, want at least 1", o.rounds)
 			}
-			specs, err := o.suites.specs(args)
+			specs, err := o.suites.specs(verb, args)
 			if err != nil {
 				return err
 			}

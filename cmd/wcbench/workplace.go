@@ -52,7 +52,7 @@ func buildWcshard(ctx context.Context, dir string) (string, error) {
 // suite puts a suite on disk and installs what runs it, for a tool: python, or
 // one that is found, with these packages and its own.
 func (p workplace) suite(ctx context.Context, spec suiteSpec, tool, python string, packages []string) (*benchSuite, error) {
-	s := &benchSuite{spec: spec, tool: tool, dir: filepath.Join(p.dir, spec.name), out: filepath.Join(p.dir, spec.name+"-out"), wcshard: p.wcshard}
+	s := &benchSuite{spec: spec, tool: tool, dir: filepath.Join(p.dir, spec.folder), out: filepath.Join(p.dir, spec.folder+"-out"), wcshard: p.wcshard}
 	if err := s.install(ctx, python, packages); err != nil {
 		return nil, fmt.Errorf("installing what runs %s: %w", spec.name, err)
 	}
