@@ -27,9 +27,9 @@ func (it *items) poolBound(fleet Fleet) int64 {
 	return max(micros(it.suite.LeastBase(fleet.Workers))+apart, it.together(it.tests, shards, fleet.Workers))
 }
 
-// together returns a time below which so many jobs do not run all tests, if all
-// have the same number of workers, up to so many, and share the work evenly: with
-// the base that belongs to that number.
+// together returns a time below which so many jobs of up to so many workers do not
+// run all tests, if they share the work evenly: with the base that belongs to their
+// number of workers, which is the best for all of them if it is for one.
 func (it *items) together(tests []int32, jobs, workers int) int64 {
 	work := it.load(tests)
 	with := func(workers int) int64 {
@@ -75,7 +75,7 @@ func (it *items) memoryBound(fleet Fleet) int64 {
 			top = max(top, it.load(tests))
 		}
 		jobs := min(fleet.jobsOfModule(), len(block))
-		workers := it.memoryWorkers(fleet, tests)
+		workers := it.mostWorkers(fleet, tests, jobs)
 		apart := max(top, it.memoryTime(tests, fleet.budget(Memory), jobs))
 		longest = max(longest, micros(it.suite.LeastBase(workers))+apart, it.together(tests, jobs, workers))
 	}
@@ -84,6 +84,16 @@ func (it *items) memoryBound(fleet Fleet) int64 {
 		longest = max(longest, micros(it.suite.LeastBase(workers))+it.bound(int64(fleet.MaxMemoryJobs*workers)))
 	}
 	return longest
+}
+
+// mostWorkers returns the most workers that one of so many jobs of a memory module
+// may have: the one with a test of unknown need has one, the others may have more.
+func (it *items) mostWorkers(fleet Fleet, tests []int32, jobs int) int {
+	most := it.memoryWorkers(fleet, tests)
+	if known := slices.DeleteFunc(slices.Clone(tests), func(p int32) bool { return it.test(p).Estimate.Need.High == 0 }); jobs > 1 && len(known) > 0 {
+		most = max(most, it.memoryWorkers(fleet, known))
+	}
+	return most
 }
 
 // bound is poolBound for m machines, without the base.

@@ -350,6 +350,7 @@ func TestWithin(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := newRunner(q)
+		r.paid = micros(s.Base) // by workers that start afresh
 		all := make([]int32, len(s.Tests))
 		for p := range all {
 			all[p] = int32(p)

@@ -123,3 +123,27 @@ func TestMemoryJobsPay(t *testing.T) {
 		}
 	})
 }
+
+// Of a module that is cut, a job with a test of unknown need has one worker and the
+// others as many as there are cores: no bound may count them all as having one.
+func TestMemoryJobsOfUnknownNeed(t *testing.T) {
+	s := Suite{}
+	for k, ms := range []int{400, 1000, 1000, 1000} {
+		x := needing(fmt.Sprintf("mem.py::t%d", k), ms, 100, 100, 0)
+		x.Memory = true
+		if k == 0 {
+			x.Estimate.Need = timing.Need{}
+		}
+		s.Tests = append(s.Tests, x)
+	}
+	plan, err := Pack(s, Fleet{Shards: 1, CPUs: 2, Memory: 8 << 30, MemoryJobs: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Shards) != 2 || plan.Shards[0].Workers+plan.Shards[1].Workers != 3 {
+		t.Fatalf("%d jobs, the first of %d workers, want two, of one and of two", len(plan.Shards), plan.Shards[0].Workers)
+	}
+	if plan.Bound > plan.Makespan {
+		t.Errorf("bound %v is above the makespan %v", plan.Bound, plan.Makespan)
+	}
+}

@@ -17,8 +17,8 @@ type Unit struct {
 
 // Heaviest finds, among the shards of a plan that are within a hundredth of the
 // longest, the one with the unit that takes longest with what it sets up. It
-// returns that unit, and what the shard pays beside its tests: the base, and all
-// set-ups that they need once.
+// returns that unit, and what each worker of the shard pays beside its tests: the
+// base, all imports, and its share of the other set-ups, each taken once.
 func (s *Suite) Heaviest(plan *Plan) (shard *Shard, unit Unit, paid time.Duration) {
 	shard = &plan.Shards[0]
 	in := map[timing.NodeID]int{} // test → its shard, of those that are as long
@@ -69,7 +69,16 @@ func (s *Suite) Heaviest(plan *Plan) (shard *Shard, unit Unit, paid time.Duratio
 			all = append(all, u.Setups...)
 		}
 	}
-	return shard, unit, s.BaseOf(shard.Workers) + s.once(&all)
+	s.once(&all)
+	imports, others := time.Duration(0), time.Duration(0)
+	for _, k := range all {
+		if s.Setups[k].Import {
+			imports += s.Setups[k].Cost
+		} else {
+			others += s.Setups[k].Cost
+		}
+	}
+	return shard, unit, s.BaseOf(shard.Workers) + imports + others/time.Duration(max(1, shard.Workers))
 }
 
 // Units counts what the tests can be parted into.

@@ -82,7 +82,9 @@ func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) Sha
 
 // staff finds the workers of a job, up to so many: all of them where whatever
 // they run at the same time fits, else as many as are fastest when tests wait
-// for memory. More workers take more floors, fewer have fewer cores. It settles
+// for memory. More workers take more floors, fewer have fewer cores. That a job of
+// little work is done sooner with one worker, whose start is shorter, saves less than
+// a second: it keeps the workers that were asked for. It settles
 // the pieces, and returns the wall time, start-up and imports included, and what
 // the tests need together.
 func (r *runner) staff(pieces []stretch, tests []int32, workers int, budget int64) (best int, wall, use int64) {

@@ -297,8 +297,9 @@ const (
 )
 
 // jobsKept is how many times as many samples are kept of jobs as of a test: each
-// job of a run has one.
-const jobsKept = 32
+// job of a run has one, of its overhead two, and 256 jobs of 20 runs are to be there
+// still.
+const jobsKept = 1024
 
 // Prune drops what is beyond the limits: samples of results files started
 // before each of the MaxAge newest runs, and of the rest all but the Keep

@@ -193,17 +193,19 @@ func TestOverhead(t *testing.T) {
 func TestManyJobs(t *testing.T) {
 	var all []*Results
 	for k := range int64(4) {
-		for job := range int64(60) {
+		for job := range int64(200) {
 			predicted := 1000
 			if job == 0 {
 				predicted = 2000 // the longest, the first to start
 			}
-			r := jobRun(fmt.Sprint("r", k), 100*k+job, 1, 2000, predicted, 100)
+			r := jobRun(fmt.Sprint("r", k), 1000*k+job, 1, 2000, predicted, 100)
 			r.Header.SetUp = time.Duration(30+60*(1-min(job, 1))) * time.Second
 			all = append(all, r)
 		}
 	}
-	e := FromResults(all...).Estimator("linux")
+	h := FromResults(all...)
+	h.Prune(Limits{})
+	e := h.Estimator("linux")
 	if a := e.Accuracy(); a.Jobs != 40 || a.Runs != 4 || a.Over != 0 {
 		t.Errorf("Accuracy() = %+v, want four runs that were as long as predicted", a)
 	}

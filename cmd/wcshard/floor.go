@@ -21,7 +21,7 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 		return f
 	}
 	longest, unit, paid := suite.Heaviest(c.Plan)
-	alone := 10*(suite.BaseOf(longest.Workers)+unit.Whole) >= 9*longest.Wall // most of the job
+	alone := 10*unit.Whole >= 9*(longest.Wall-suite.BaseOf(longest.Workers)) // most of the job
 	what := "one test"
 	if len(unit.Tests) > 0 {
 		what = printable(string(unit.Tests[0]))
@@ -30,13 +30,13 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 		what = fmt.Sprintf("the group of %s and %s more", what, count(n-1, "test"))
 	}
 	switch {
-	case longest.Kind == shard.Memory:
-		f.reason = memoryFloor(longest, c.Plan.Fleet)
 	case alone && len(unit.Tests) > 1:
 		f.reason = fmt.Sprintf("%s, which stay together, sets the floor: %s s with what they set up", what, seconds(unit.Whole))
 	case alone:
 		f.reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", what, seconds(unit.Whole))
-	case c.Shards == most || 2*unit.Whole >= longest.Wall-paid && suite.Units() > most:
+	case longest.Kind == shard.Memory:
+		f.reason = memoryFloor(longest, c.Plan)
+	case c.Shards == most || 2*unit.Took >= longest.Wall-paid && suite.Units() > most:
 		// The job has no more than two such units, and they could part.
 		f.reason = fmt.Sprintf("--max-shards %d sets the floor: more jobs may be faster", most)
 		f.limit = true
@@ -62,10 +62,16 @@ func (f floor) print(sys *system) {
 }
 
 // memoryFloor says why a memory job is as long as it is.
-func memoryFloor(longest *shard.Shard, fleet shard.Fleet) string {
+func memoryFloor(longest *shard.Shard, plan *shard.Plan) string {
+	fleet, jobs := plan.Fleet, 0 // jobs of its module
+	for i := range plan.Shards {
+		if x := &plan.Shards[i]; x.Kind == shard.Memory && x.Pieces[0].File == longest.Pieces[0].File {
+			jobs++
+		}
+	}
 	why := "the memory tests of a file are one job"
 	switch {
-	case fleet.MemoryJobs > 0:
+	case fleet.MemoryJobs > 0 && jobs >= fleet.MemoryJobs:
 		why = fmt.Sprintf("--memory-jobs %d is what its memory module may have", fleet.MemoryJobs)
 	case fleet.MemoryJobs != 0:
 		why = "more jobs for its memory module do not pay"

@@ -28,10 +28,14 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 		setups.dynamic = dynamicFixtures(c, known)
 	}
 	setups.libraries = sharedLibraries(c, known)
+	workers := cmp.Or(fleet.Workers, fleet.CPUs)
+	if workers == 1 { // of the pool: those of memory jobs are more
+		workers = max(2, cmp.Or(fleet.MemoryWorkers, fleet.CPUs))
+	}
 	suite := shard.Suite{
 		Tests: make([]shard.Test, len(ids)),
 		Base:  known.Session(1),
-		Bases: known.Session(max(2, cmp.Or(fleet.Workers, fleet.CPUs), fleet.MemoryWorkers)),
+		Bases: known.Session(workers),
 		Floor: known.Floor(), Controller: known.Controller(),
 	}
 	for i, test := range c.Tests {

@@ -183,7 +183,7 @@ func readResults(sys *system, names []string, unread *[]shard.RefusedFile) ([]*t
 				continue
 			}
 			if err != nil {
-				return nil, &failure{err: err, hint: hintResults(file)}
+				return nil, &failure{err: err, hint: hintResults(file, err)}
 			}
 			all = append(all, results)
 		}
@@ -193,8 +193,9 @@ func readResults(sys *system, names []string, unread *[]shard.RefusedFile) ([]*t
 
 // hintResults says what to do about a results file that is none. One by another
 // name was named on the command line, so it may be another tool's.
-func hintResults(file string) string {
-	if isResults(filepath.Base(file)) {
+func hintResults(file string, err error) string {
+	var syntax *timing.SyntaxError
+	if isResults(filepath.Base(file)) || !errors.As(err, &syntax) || syntax.Line > 1 {
 		return "if the file cannot be mended, remove it and run its shard again"
 	}
 	return fmt.Sprintf("pass files that wcshard run --results wrote, or their folder; what other tools wrote goes to wcshard merge --import pytest-split:%s (or junit:, reportlog:)", file)

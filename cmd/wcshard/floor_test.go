@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// What sets the floor is what most of the longest job is, its start-up apart.
+func TestFindFloor(t *testing.T) {
+	tests := func(n int, took time.Duration) (all []shard.Test) {
+		for k := range n {
+			id := timing.NodeID(fmt.Sprintf("test_%d.py::test", k))
+			all = append(all, shard.Test{ID: id, Order: k, Estimate: timing.Estimate{Wall: took, Rung: timing.Measured}})
+		}
+		return all
+	}
+	giant := tests(40, 100*time.Millisecond)
+	giant[7].Estimate.Wall = time.Minute
+	heavy := append(tests(1, time.Minute), tests(3, time.Second)...)
+	for k := range heavy {
+		heavy[k].ID, heavy[k].Memory = timing.NodeID(fmt.Sprintf("test_memory.py::test_%d", k)), true
+	}
+	for _, c := range []struct {
+		name  string
+		suite shard.Suite
+		fleet shard.Fleet
+		want  string
+		cuts  int
+	}{
+		{"start-up", shard.Suite{Base: 10 * time.Second, Tests: tests(300, 100*time.Millisecond)}, shard.Fleet{CPUs: 1}, "what jobs pay beside their tests sets the floor: start-up, imports and fixtures are 10.0 of the", 0},
+		{"one test", shard.Suite{Base: 10 * time.Second, Tests: giant}, shard.Fleet{CPUs: 1}, "test_7.py::test alone sets the floor: 60.0 s", 1},
+		{"one test of a memory job", shard.Suite{Tests: heavy}, shard.Fleet{CPUs: 1, MemoryJobs: 4}, "test_memory.py::test_0 alone sets the floor: 60.0 s", 1},
+		{"a memory job", shard.Suite{Tests: heavy[1:]}, shard.Fleet{CPUs: 1}, "mem-test_memory sets the floor: the memory tests of a file are one job, 3.0 s", 0},
+		{"a memory job of as many as may be", shard.Suite{Tests: heavy[1:]}, shard.Fleet{CPUs: 1, MemoryJobs: 2}, "sets the floor: --memory-jobs 2 is what its memory module may have", 0},
+	} {
+		all, err := shard.Choices(c.suite, c.fleet, 1, 64, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := findFloor(c.suite, all[shard.Floor(all)], 64)
+		if !strings.Contains(got.reason, c.want) || len(got.cuts) != c.cuts || got.limit {
+			t.Errorf("%s: findFloor() = %+v, want %q and %d cuts", c.name, got, c.want, c.cuts)
+		}
+	}
+}
