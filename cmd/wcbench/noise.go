@@ -39,7 +39,9 @@ there is a plan from what the runs before it left, put out of order in one of th
   all       all of these
 
 The figures are the plan's makespan on the durations of the run itself, over
-that of wcshard's plan from those very durations: the mean and the worst.
+that of wcshard's plan from those very durations: the mean and the worst. What
+is noise of the run itself nobody can know before: oracle is wcshard's plan from
+the mean of each test over all other runs as recorded, the later ones included.
 pytest-split keeps each test's last duration; where all of them are zero, one
 of its algorithms ends with an error, and there is no plan.
 
@@ -71,9 +73,13 @@ type noiseRow struct {
 	pairs   int     // runs that have one before
 }
 
-// ours is how many of the planners are wcshard: on its own, and with the plan
-// before.
-const ours = 2
+// The planners that are wcshard, before those of others.
+const (
+	onItsOwn = iota
+	withLastPlan
+	byOracle
+	ours
+)
 
 // warmUp is how many runs there are before the first one that is planned.
 const warmUp = 3
@@ -111,13 +117,14 @@ func doNoise(ctx context.Context, w io.Writer, o noiseOptions) error {
 // each kind of planner knows.
 type replayed struct {
 	real    recording
+	oracle  recording // the same tests, with their means over all other runs
 	history *timing.History
 	last    map[timing.NodeID]time.Duration
 }
 
 // replay plans each run after the first few with each planner.
 func replay(ctx context.Context, weeks []recording, noise string, counts []int, peers []planner) ([]noiseRow, error) {
-	names := []string{"wcshard", "wcshard --last-plan"}
+	names := []string{onItsOwn: "wcshard", withLastPlan: "wcshard --last-plan", byOracle: "oracle"}
 	for _, p := range peers {
 		names = append(names, p.name)
 	}
@@ -177,7 +184,7 @@ func replay(ctx context.Context, weeks []recording, noise string, counts []int, 
 // newReplayed makes run k, and what planners know from the runs before it.
 func newReplayed(weeks []recording, k int, noise string) replayed {
 	has := func(what string) bool { return noise == what || noise == "all" }
-	run := replayed{real: weeks[k], history: &timing.History{}, last: map[timing.NodeID]time.Duration{}}
+	run := replayed{real: weeks[k], oracle: oracle(weeks, k), history: &timing.History{}, last: map[timing.NodeID]time.Duration{}}
 	fresh := map[timing.NodeID]bool{}
 	if has("new") {
 		fresh = newTests(weeks[k])
@@ -206,9 +213,32 @@ func newReplayed(weeks []recording, k int, noise string) replayed {
 		run.history.Prune(timing.Limits{})
 	}
 	if has("renamed") {
-		run.real = renamed(run.real)
+		run.real, run.oracle = renamed(run.real), renamed(run.oracle)
 	}
 	return run
+}
+
+// oracle returns run k with the means of each test over all other runs; of a test
+// that none of those has, what it took.
+func oracle(weeks []recording, k int) recording {
+	sums, runs := map[timing.NodeID]time.Duration{}, map[timing.NodeID]time.Duration{}
+	for j, week := range weeks {
+		if j == k {
+			continue
+		}
+		for _, t := range week.tests {
+			sums[t.id] += t.wall
+			runs[t.id]++
+		}
+	}
+	out := recording{name: weeks[k].name, tests: slices.Clone(weeks[k].tests)}
+	for i := range out.tests {
+		t := &out.tests[i]
+		if n := runs[t.id]; n > 0 {
+			t.wall = sums[t.id] / n
+		}
+	}
+	return out
 }
 
 // newTests chooses a tenth of a run's tests: half of them by file.
@@ -271,6 +301,10 @@ func renamed(rec recording) recording {
 // plan divides the run with planner i: wcshard from the history, the others
 // from the last durations.
 func (run *replayed) plan(ctx context.Context, i int, peers []planner, counts []int, last []map[timing.NodeID]int) ([][]int, error) {
+	if i == byOracle {
+		jobs, _, err := splitByPack(ctx, run.oracle, counts)
+		return jobs, err
+	}
 	known := recording{name: run.real.name}
 	if i >= ours {
 		for _, t := range run.real.tests {
@@ -292,7 +326,7 @@ func (run *replayed) plan(ctx context.Context, i int, peers []planner, counts []
 	for i, id := range ids {
 		suite.Tests = append(suite.Tests, shard.Test{ID: id, Order: i, Estimate: estimates[i]})
 	}
-	if i == 0 {
+	if i == onItsOwn {
 		last = nil
 	}
 	return packSuite(suite, counts, last)

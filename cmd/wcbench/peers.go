@@ -68,12 +68,12 @@ func splitByPlugin(ctx context.Context, python, name string, rec recording, coun
 	if err != nil {
 		return nil, planCost{}, err
 	}
-	var out bytes.Buffer
+	var out, said bytes.Buffer
 	cmd := exec.CommandContext(ctx, python, "-c", rivalPlan)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), &out, os.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), &out, &said
 	m, err := measure(cmd)
 	if err != nil {
-		return nil, planCost{}, fmt.Errorf("running its algorithm: %w", err)
+		return nil, planCost{}, fmt.Errorf("running its algorithm: %w: %s", err, bytes.TrimSpace(said.Bytes()))
 	}
 	var jobs [][]int
 	if err := json.Unmarshal(out.Bytes(), &jobs); err != nil {
