@@ -75,7 +75,7 @@ var suiteSpecs = map[string]suiteSpec{
 		minor:    9,
 	},
 	"weathercop": {
-		shape:    "slow start-up and a dear teardown of each test, of 108 tests of its copulas; its first import compiles for some ten minutes, by a C compiler",
+		shape:    "slow start-up and an expensive teardown of each test, of 108 tests of its copulas; its first import compiles for some ten minutes, by a C compiler",
 		packages: []string{"weathercop==0.2.0", "numpy==2.3.5", "setuptools==84.2.1", "cython==3.3.1", "psutil==7.2.2"},
 		module:   "weathercop",
 		args:     []string{"weathercop/tests/test_copulae.py", "-k", "given_u or density"},
