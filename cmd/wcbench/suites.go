@@ -199,10 +199,7 @@ func (s *benchSuite) measure(ctx context.Context, n, rounds int) ([]suiteRow, er
 	if err != nil {
 		return nil, err
 	}
-	if err := keepJSON(name, rows); err != nil {
-		return nil, err
-	}
-	return rows, os.Remove(s.file(fmt.Sprintf("part-%d.json", n)))
+	return rows, keepJSON(name, rows)
 }
 
 func readKept(name string, value any) (found bool, err error) {
@@ -291,7 +288,8 @@ type comparison struct {
 }
 
 // compare runs all jobs of all rivals, taking turns, so many times. Each is kept
-// as it ends, since all of them may take hours.
+// as it ends, since all of them may take hours; so a later call with more rounds
+// runs only those.
 func (s *benchSuite) compare(ctx context.Context, n, rounds int) ([]suiteRow, error) {
 	c, calls := s.divide(ctx, n)
 	if ctx.Err() != nil {
@@ -301,15 +299,15 @@ func (s *benchSuite) compare(ctx context.Context, n, rounds int) ([]suiteRow, er
 	if _, err := readKept(part, &c); err != nil {
 		return nil, err
 	}
-	for ; c.Done < rounds*n*len(rivals); c.Done++ {
+	for rounds*n*len(rivals) > c.Done {
 		k, i := c.Done/len(rivals)%n, c.Done%len(rivals)
-		if k >= len(calls[i]) {
-			continue
+		if k < len(calls[i]) {
+			if err := s.job(ctx, &c.Rows[i], k, calls[i][k], c.Seen[i]); err != nil {
+				return nil, err
+			}
 		}
+		c.Done++
 		if err := keepJSON(part, c); err != nil {
-			return nil, err
-		}
-		if err := s.job(ctx, &c.Rows[i], k, calls[i][k], c.Seen[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -403,6 +401,7 @@ func (s *benchSuite) once(ctx context.Context, args []string) (outcome, error) {
 
 // count compares what ran with what a whole run has.
 func (row *suiteRow) count(want, got map[string]int) {
+	row.Longest, row.Sum = 0, 0
 	for _, seconds := range row.Jobs {
 		row.Longest = max(row.Longest, seconds)
 		row.Sum += seconds

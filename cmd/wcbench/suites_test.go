@@ -173,7 +173,15 @@ func TestCompareGoesOn(t *testing.T) {
 			t.Errorf("row %d is %+v", i, r)
 		}
 	}
-	if parts, _ := filepath.Glob(filepath.Join(dir, "part-*")); parts != nil {
-		t.Errorf("%v is left", parts)
+	// So does one that wants more rounds.
+	if rows, err = s.measure(t.Context(), 2, 2); err != nil {
+		t.Fatal(err)
+	}
+	log, err = os.ReadFile(filepath.Join(dir, "log"))
+	if want := "a0\nb0\na1\nb1\nb1\na0\nb0\na1\nb1\n"; err != nil || string(log) != want {
+		t.Errorf("with a second round it ran %q, %v, want %q", log, err, want)
+	}
+	if r := rows[0]; r.Rounds != 2 || len(r.Jobs) != 2 || r.Sum != r.Jobs[0]+r.Jobs[1] {
+		t.Errorf("with a second round the row is %+v", r)
 	}
 }
