@@ -138,8 +138,8 @@ func (it *items) ranks(keys []int32) []int32 {
 }
 
 // dearer orders set-ups by their cost, and those that cost the same.
-func (it *items) dearer(s, t int32) bool {
-	return cmp.Or(cmp.Compare(it.setup[s], it.setup[t]), it.compareSetups(t, s)) > 0
+func (q *sequence) dearer(s, t int32) bool {
+	return cmp.Or(cmp.Compare(q.setup[s], q.setup[t]), q.compareSetups(t, s)) > 0
 }
 
 // blocksNeeding counts the blocks from lo to hi that need each set-up dearer

@@ -228,3 +228,26 @@ func TestImportsOfWorkers(t *testing.T) {
 		}
 	}
 }
+
+// Tests that stay together are priced on one worker, also where they need different
+// set-ups and others would run between them.
+func TestBoundTestsOfSeveralSetups(t *testing.T) {
+	s := Suite{Setups: []Setup{{ID: "class a.py::A::x", Cost: 20 * time.Millisecond}, {ID: "module a.py::y", Cost: 30 * time.Millisecond}}}
+	add := func(ms int, group string, setups ...int) {
+		s.Tests = append(s.Tests, Test{ID: timing.NodeID(fmt.Sprintf("a.py::t%d", len(s.Tests))), Order: len(s.Tests), Group: group, Setups: setups,
+			Estimate: timing.Estimate{Wall: time.Duration(ms) * time.Millisecond, Rung: timing.Measured}})
+	}
+	add(3, "g", 0)
+	add(1, "", 1)
+	add(2, "", 0)
+	add(3, "g", 1)
+	q, err := newSequence(&s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRunner(q)
+	pieces := r.stretches([]int32{0, 1, 2, 3}, []bool{true})
+	if wall := r.settle(pieces, 2); wall < micros(56*time.Millisecond) {
+		t.Errorf("two workers take %v, want at least the 56 ms of the group with what it needs", duration(wall))
+	}
+}

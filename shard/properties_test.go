@@ -65,7 +65,7 @@ func drawNeed(t *rapid.T) timing.Need {
 
 func drawFleet(t *rapid.T) Fleet {
 	return Fleet{
-		Shards: rapid.IntRange(1, 12).Draw(t, "shards"), CPUs: rapid.IntRange(1, 4).Draw(t, "cpus"),
+		Shards: rapid.IntRange(1, 12).Draw(t, "shards"), CPUs: rapid.IntRange(1, 4).Draw(t, "cpus"), Workers: rapid.IntRange(0, 4).Draw(t, "workers"),
 		Memory: int64(rapid.OneOf(rapid.Just(0), rapid.IntRange(500, 64_000)).Draw(t, "memory")) << 20, MemoryShare: rapid.Float64Range(0, 1).Draw(t, "share"),
 		MemoryRunnerMemory: int64(rapid.OneOf(rapid.Just(0), rapid.IntRange(500, 64_000)).Draw(t, "memory runner")) << 20,
 		MemoryWorkers:      rapid.IntRange(0, 2).Draw(t, "memory workers"), MaxMemoryJobs: rapid.IntRange(0, 3).Draw(t, "memory jobs"),

@@ -356,7 +356,8 @@ func (r *runner) order(x *stretch) {
 }
 
 // costly returns for each test the dearest of the set-ups that some but not
-// all of the tests need and that costs more than the longest of those, or -1.
+// all of the tests need and that costs more than the longest of those, or -1. Of
+// tests that stay together it is the dearest of all of them.
 func (r *runner) costly(tests []int32) []int {
 	need, longest := map[int]int{}, map[int]int64{}
 	for _, p := range tests {
@@ -372,10 +373,19 @@ func (r *runner) costly(tests []int32) []int {
 			if need[s] < 2 || need[s] == len(tests) || r.setup[s] <= longest[s] {
 				continue
 			}
-			if o := out[i]; o < 0 || cmp.Or(cmp.Compare(r.setup[s], r.setup[o]), cmp.Compare(r.suite.Setups[o].ID, r.suite.Setups[s].ID)) > 0 {
+			if o := out[i]; o < 0 || r.dearer(int32(s), int32(o)) {
 				out[i] = s
 			}
 		}
+	}
+	byRoot := map[int32]int{}
+	for i, p := range tests {
+		if s, o := out[i], byRoot[r.root[p]]-1; s >= 0 && (o < 0 || r.dearer(int32(s), int32(o))) {
+			byRoot[r.root[p]] = s + 1
+		}
+	}
+	for i, p := range tests {
+		out[i] = byRoot[r.root[p]] - 1
 	}
 	return out
 }
