@@ -34,7 +34,9 @@ func (e *TooManyRowsError) Error() string {
 //
 // A file's tests stay together. A file is cut only where the longest shard
 // would be longer otherwise, and fewer files than there are pool shards are,
-// but where the set-ups are known and more cuts pay.
+// but where the set-ups are known and more cuts pay. What several shards set up is
+// gathered into fewer of them where all shards together gain more than the longest
+// one loses, at most pays thousandths.
 // Tests of one group stay in one shard, over files; where one of them is
 // a memory test, all of them go to its memory shard. So do tests with the same
 // node ID, which no shard could tell apart.
@@ -78,13 +80,14 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	pool := light.byLoad(fleet.Shards, true)
 	plan := q.assemble(fleet, &by, packs, pool)
 	bound := light.poolBound(fleet)
+	chosen := pool
 	try := func(other division) {
 		many := count(q.cutFiles(other.pool)) >= len(pool.pool)
 		if many && len(q.setup) == 0 {
 			return
 		}
 		if trial := q.assemble(fleet, &by, packs, other); trial.beats(plan, many) {
-			plan = trial
+			plan, chosen = trial, other
 		}
 	}
 	if before := light.bins(); fleet.Workers > 1 && 0 < before && before <= fleet.Shards && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
@@ -102,6 +105,11 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	for _, weighed := range []*sequence{q.byMemory(fleet, inPool), q.byImports(fleet)} {
 		if weighed != nil && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
 			try(newItems(weighed, inPool).byLoad(fleet.Shards, true))
+		}
+	}
+	if gathered, ok := light.gathered(chosen); ok {
+		if trial := q.assemble(fleet, &by, packs, gathered); trial.saves(plan) {
+			plan = trial
 		}
 	}
 	if warning != "" {
@@ -128,6 +136,20 @@ func (p *Plan) beats(other *Plan, many bool) bool {
 		return true
 	}
 	return mine-others <= others/1000*fine && above(other.sum(Pool), micros(p.sum(Pool)), least)
+}
+
+// saves reports whether a plan's pool takes less in all than another one's, by more
+// than if all of its jobs were as much longer as the longest one is, and that is no
+// more than pays.
+func (p *Plan) saves(other *Plan) bool {
+	jobs := 0
+	for i := range p.Shards {
+		if p.Shards[i].Kind == Pool {
+			jobs++
+		}
+	}
+	longer := max(0, p.longest(Pool)-other.longest(Pool))
+	return longer <= other.longest(Pool)/1000*pays && other.sum(Pool)-p.sum(Pool) > longer*time.Duration(jobs)
 }
 
 // sum returns the wall time of all shards of one kind.
