@@ -116,7 +116,7 @@ func (g *gathering) gather(s int) bool {
 	if best.gain <= 0 {
 		return false
 	}
-	g.make(best)
+	g.apply(best)
 	return true
 }
 
@@ -148,7 +148,7 @@ func (g *gathering) price(from, to int, moving []int32) transfer {
 	return t
 }
 
-func (g *gathering) make(t transfer) {
+func (g *gathering) apply(t transfer) {
 	g.pool[t.from], g.pool[t.to] = g.after(t.from, t.to, t.tests)
 	g.load[t.from], g.load[t.to] = t.loadFrom, t.load
 	for s := range g.payers {
