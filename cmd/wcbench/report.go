@@ -103,6 +103,9 @@ func (x suiteRow) cell() string {
 		n    int
 		what string
 	}{{x.Lost, "lost"}, {x.Doubled, "doubled"}, {len(x.Wrong), "wrong exits"}} {
+		if fault.n == 1 {
+			fault.what = strings.TrimSuffix(fault.what, "s")
+		}
 		if fault.n > 0 {
 			text += fmt.Sprintf(", %d %s", fault.n, fault.what)
 		}
