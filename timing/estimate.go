@@ -34,6 +34,7 @@ type Estimator struct {
 	runner  []bool                   // by source: of the runner class that is asked for
 	alike   bool                     // all sources are of one class
 	foreign []bool                   // by source: imported, so Other is unknown
+	clocked []bool                   // by source: a test took time
 	other   int64                    // microseconds, stands in for the Other of imported samples; -1: not worked out
 	tail    int64                    // microseconds that each test goes on after its teardown report
 	end     int64                    // microseconds that each test adds to the end of a session in one process
@@ -70,6 +71,14 @@ func (h *History) EstimatorAt(place Place) *Estimator {
 	for _, s := range h.sources {
 		e.runner = append(e.runner, s.runner == place.Runner)
 		e.foreign = append(e.foreign, strings.HasPrefix(s.run, importPrefix))
+	}
+	e.clocked = make([]bool, len(h.sources))
+	for _, t := range h.series[testKind] {
+		for i := range t.samples {
+			if s := &t.samples[i]; !e.clocked[s.source] {
+				e.clocked[s.source] = s.wall() > 0
+			}
+		}
 	}
 	e.alike = !slices.Contains(e.runner, true) || !slices.Contains(e.runner, false)
 	e.learn()
@@ -184,8 +193,8 @@ var (
 )
 
 // robust returns the typical wall time over the samples with one of the
-// outcomes, leaving out zeros (a clock or recorder that failed) where anything
-// else is there.
+// outcomes, leaving out zeros where anything else is there, and always those of
+// a run that has nothing but zeros: a clock or recorder that failed.
 func (e *Estimator) robust(samples []sample, of ...Outcome) int64 {
 	walls := e.scratch[:0]
 	zeros := false
@@ -196,7 +205,7 @@ func (e *Estimator) robust(samples []sample, of ...Outcome) int64 {
 		}
 		w := s.wall()
 		if w == 0 {
-			zeros = true
+			zeros = zeros || e.clocked[s.source]
 			continue
 		}
 		if e.foreign[s.source] {

@@ -49,7 +49,6 @@ func TestEstimateMeasured(t *testing.T) {
 		{"xfailed and xpassed count", []TestResult{took(XFailed, 7), took(XPassed, 8), took(XFailed, 9)}, 8},
 		{"crashed is not fast", []TestResult{took(Passed, 90), crashed, crashed, crashed}, 90},
 		{"a week of zeros", []TestResult{took(Passed, 90), took(Passed, 0), took(Passed, 0)}, 90},
-		{"nothing is free", []TestResult{took(Passed, 0)}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := sampled("a.py::t", c.samples...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0]
@@ -57,6 +56,65 @@ func TestEstimateMeasured(t *testing.T) {
 				t.Errorf("Tests() = %v, want %v", got, want)
 			}
 		})
+	}
+}
+
+// A test that took no time where others did is not free. Where none took any,
+// the clock failed, and nothing is known.
+func TestEstimateZero(t *testing.T) {
+	passed := func(id NodeID, ms int) TestResult {
+		r := took(Passed, ms)
+		r.ID, r.Worker = id, "main"
+		return r
+	}
+	for _, c := range []struct {
+		name string
+		runs []*Results
+		want Estimate
+	}{
+		{"beside one that took some", []*Results{run("r", 1, passed("a.py::t", 0), passed("b.py::t", 10))}, Estimate{Wall: guessOther}},
+		{"alone", []*Results{run("r", 1, passed("a.py::t", 0))}, Estimate{Wall: guessWall, Rung: Guess}},
+		{"new in a run without a clock", []*Results{
+			run("r", 1, passed("b.py::t", 10), passed("c.py::t", 20)), run("s", 2, passed("a.py::t", 0), passed("b.py::t", 0)),
+		}, Estimate{Wall: 15 * time.Millisecond, Rung: Suite}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := &History{}
+			for _, r := range c.runs {
+				h.Merge(FromResults(r))
+			}
+			if got := h.Estimator("linux").Tests([]NodeID{"a.py::t"})[0]; got != c.want {
+				t.Errorf("Tests() = %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// A folder has a new name, while files of the same name are gone from others.
+func TestEstimateMoved(t *testing.T) {
+	var tests []TestResult
+	for i, file := range []string{"a/x/test_v.py", "a/y/test_v.py", "a/y/z/test_v.py", "b/x/test_v.py", "b/test_v.py"} {
+		r := took(Passed, 10<<i)
+		r.ID, r.Worker = NodeID(file+"::test[1]"), "main"
+		tests = append(tests, r)
+	}
+	h := FromResults(run("r", 1, tests...))
+	for _, c := range []struct {
+		id   NodeID
+		want int // ms
+	}{
+		{"new/y/test_v.py::test[1]", 20},
+		{"new/y/z/test_v.py::test[1]", 40},
+		{"new/y/z/test_v.py::test[2]", 40},
+		{"b/new/test_v.py::test[1]", 120},      // the two of b: 80, 160
+		{"new/x/test_v.py::test[1]", 45},       // 10, 80
+		{"a/x/more/test_v.py::test[1]", 10},    // as many names at the end, more at the start
+		{"new/deep/er/test_v.py::test[1]", 62}, // all five
+	} {
+		got := h.Estimator("linux").Tests([]NodeID{c.id})[0]
+		if want := (Estimate{Wall: time.Duration(c.want) * time.Millisecond, Rung: Moved}); got != want {
+			t.Errorf("%s: %v, want %v", c.id, got, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package timing
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"sort"
@@ -177,10 +178,49 @@ func (r *relatives) moved(id NodeID) *Estimate {
 	}
 	for _, like := range looks(id) {
 		if list := r.gone[like]; len(list) > 0 {
-			return r.group(Moved, like, func() []int { return list })
+			return r.group(Moved, id.File()+" "+like, func() []int { return r.nearest(id.File(), list) })
 		}
 	}
 	return nil
+}
+
+// mostOrigins bounds the tests that nearest looks at for each one: a suite may have
+// the same test in thousands of folders that are all gone.
+const mostOrigins = 50
+
+// nearest returns those of the tests whose files' paths have most in common with a
+// file's, from the end, then from the start: where a folder has a new name, its
+// files are told from those of the same name in other folders that are gone.
+func (r *relatives) nearest(file string, tests []int) []int {
+	if len(tests) > mostOrigins {
+		return tests
+	}
+	var best []int
+	end, start := -1, -1
+	for _, i := range tests {
+		e, s := common(file, NodeID(r.tests[i].id).File())
+		c := cmp.Or(cmp.Compare(e, end), cmp.Compare(s, start))
+		if c > 0 {
+			best, end, start = nil, e, s
+		}
+		if c >= 0 {
+			best = append(best, i)
+		}
+	}
+	return best
+}
+
+// common returns how many names two paths share at their ends and at their starts.
+func common(a, b string) (end, start int) {
+	from, to := strings.Split(a, "/"), strings.Split(b, "/")
+	n := min(len(from), len(to))
+	for end < n && from[len(from)-1-end] == to[len(to)-1-end] {
+		end++
+	}
+	for start < n && from[start] == to[start] {
+		start++
+	}
+	return end, start
 }
 
 // looks returns what two tests share that are one before and after a move,
