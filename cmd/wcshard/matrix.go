@@ -125,7 +125,7 @@ func (o *matrixOptions) prepare(cmd *cobra.Command, args []string) error {
 
 // sourceFlags are the flags about the tests and what is known of them.
 func (o *matrixOptions) sourceFlags(f *pflag.FlagSet) {
-	f.StringArrayVar((*[]string)(&o.timings), "timings", []string{defaultTimings}, "history of durations, a `FILE`; github is the newest good run's of the default branch, cache:FILE what a CI restored; repeatable, the first that has any; none is an even split by test count")
+	f.StringArrayVar((*[]string)(&o.timings), "timings", []string{defaultTimings}, "history of durations, a `FILE`; github is the newest good run's of the default branch, cache:FILE what a CI restored; repeatable, the first that has any; without any the split is even by test count")
 	o.remote.where(f, "--timings github")
 	f.StringVar(&o.ids, "ids", "", "plan the node IDs in `FILE`, one a line, instead of collecting (- is standard input)")
 	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
