@@ -19,6 +19,10 @@ MOST_HELD = 16  # lines of the results
 DOCTEST = re.compile(r"^(.+):(\d+|None): (?:DocTestFailure|UnexpectedException)$", re.MULTILINE)
 DOCTEST_SAYS = re.compile(r"^(?:Expected(?: nothing|:)$|Differences .*:$|UNEXPECTED EXCEPTION: .*)", re.MULTILINE)
 
+# A test or fixture, in what pytest says of a missing fixture: the one that wants it
+# comes last, and then what is missing.
+WANTED_BY = re.compile(r"^file (.+), line (\d+)$")
+
 encode = json.JSONEncoder(separators=(",", ":")).encode
 quote = json.encoder.encode_basestring_ascii
 
@@ -169,6 +173,9 @@ class Try:
 
     def explain_text(self, text: str) -> None:
         self.message = first_line(text)
+        if WANTED_BY.match(text.partition("\n")[0]):
+            self.explain_fixture(text)
+            return
         place = DOCTEST.search(text)
         says = DOCTEST_SAYS.search(text)
         if place is None or says is None or place.start() < says.start():
@@ -177,3 +184,11 @@ class Try:
         # What is expected and what was got take a line each or more.
         exception = says[0].startswith("UNEXPECTED")
         self.message = first_line(says[0] if exception else " ".join(text[says.start() : place.start()].split()))
+
+    def explain_fixture(self, text: str) -> None:
+        for line in text.splitlines():
+            if place := WANTED_BY.match(line):
+                self.path, self.line = place[1], int(place[2])
+            elif line.startswith("E "):
+                self.message = first_line(line[1:])
+                return
