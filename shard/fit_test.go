@@ -292,9 +292,10 @@ func checkFits(t *rapid.T, s Suite, f Fleet, p *Plan) {
 }
 
 // A job pays for the workers that it has: a memory job for other ones than the
-// pool's, and one whose tests stay together for a single process.
+// pool's, one whose tests stay together for a single process, and one that is done
+// as soon with that for no more.
 func TestBases(t *testing.T) {
-	s := Suite{Base: time.Second, Bases: 3 * time.Second}
+	s := Suite{Base: time.Second}
 	for k, file := range []string{"a.py", "b.py", "mem.py", "mem.py"} {
 		x := needing(fmt.Sprintf("%s::t%d", file, k), 1000, 1, 1, 0)
 		x.Memory = file == "mem.py"
@@ -303,16 +304,20 @@ func TestBases(t *testing.T) {
 	one := needing("group.py::t", 1000, 1, 1, 0)
 	for _, c := range []struct {
 		name  string
+		bases time.Duration
 		fleet Fleet
 		group string
 		pool  time.Duration
 		mem   time.Duration
 	}{
-		{"pool of one, memory job of two", Fleet{Shards: 1, Workers: 1, MemoryWorkers: 2}, "", 4 * time.Second, 4 * time.Second},
-		{"pool of two, memory job of one", Fleet{Shards: 1, Workers: 2, MemoryWorkers: 1}, "", 5 * time.Second, 3 * time.Second},
-		{"a pool whose tests stay together", Fleet{Shards: 1, Workers: 2, MemoryWorkers: 1}, "g", 4 * time.Second, 3 * time.Second},
+		{"pool of one, memory job of two", 1500 * time.Millisecond, Fleet{Shards: 1, Workers: 1, MemoryWorkers: 2}, "", 4 * time.Second, 2500 * time.Millisecond},
+		{"pool of two, memory job of one", 1500 * time.Millisecond, Fleet{Shards: 1, Workers: 2, MemoryWorkers: 1}, "", 3500 * time.Millisecond, 3 * time.Second},
+		{"a pool whose tests stay together", 1500 * time.Millisecond, Fleet{Shards: 1, Workers: 2, MemoryWorkers: 1}, "g", 4 * time.Second, 3 * time.Second},
+		{"done sooner by one worker each", 3 * time.Second, Fleet{Shards: 1, Workers: 2, MemoryWorkers: 2}, "", 4 * time.Second, 3 * time.Second},
+		{"as soon by one worker, the pool", 2 * time.Second, Fleet{Shards: 1, Workers: 2, MemoryWorkers: 2}, "", 4 * time.Second, 3 * time.Second},
 	} {
 		suite := s
+		suite.Bases = c.bases
 		suite.Tests = append(slices.Clone(s.Tests), one)
 		for i := range suite.Tests {
 			if !suite.Tests[i].Memory {

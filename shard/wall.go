@@ -82,28 +82,41 @@ func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) Sha
 
 // staff finds the workers of a job, up to so many: all of them where whatever
 // they run at the same time fits, else as many as are fastest when tests wait
-// for memory. More workers take more floors, fewer have fewer cores. That a job of
-// little work is done sooner with one worker, whose start is shorter, saves less than
-// a second: it keeps the workers that were asked for. It settles
-// the pieces, and returns the wall time, start-up and imports included, and what
-// the tests need together.
+// for memory. More workers take more floors, fewer have fewer cores. One takes over
+// where it is done as soon, since it starts sooner: a suite that takes seconds to
+// start does so twice with xdist, before there is a worker. It settles the pieces,
+// and returns the wall time, start-up and imports included, and what the tests need
+// together.
 func (r *runner) staff(pieces []stretch, tests []int32, workers int, budget int64) (best int, wall, use int64) {
 	most := r.units(pieces, true, workers)
 	job := room{budget: budget, floor: r.suite.Floor, controller: r.suite.Controller}
-	wall = math.MaxInt64
+	var unsettled []stretch
+	if r.suite.BaseOf(1) < r.suite.BaseOf(most) {
+		unsettled = duplicate(pieces)
+	}
+	best, wall, use = r.staffWithin(pieces, tests, most, job)
+	// Workers that save next to nothing are not worth their memory.
+	alone := micros(r.suite.BaseOf(1)) + r.loaded + r.load(tests)
+	if best > 1 && unsettled != nil && alone-wall <= wall/1000*fine {
+		copy(pieces, unsettled)
+		best, wall = r.employ(pieces, tests, 1, job)
+		r.spare, use = 0, r.peak
+	}
+	return best, wall, use
+}
+
+// staffWithin finds the workers of a job for the memory that it has.
+func (r *runner) staffWithin(pieces []stretch, tests []int32, most int, job room) (best int, wall, use int64) {
 	staffs := r.candidates(tests, most, job)
 	if len(staffs) == 1 {
 		best, wall = r.employ(pieces, tests, staffs[0], job)
 		r.spare = 0
 		return best, wall, r.peak
 	}
+	wall = math.MaxInt64
 	for _, w := range staffs {
-		trial := slices.Clone(pieces)
-		for i := range trial {
-			trial[i].tests = slices.Clone(trial[i].tests)
-		}
+		trial := duplicate(pieces)
 		n, t := r.employ(trial, tests, w, job)
-		// Workers that save next to nothing are not worth their memory.
 		if best == 0 || t < wall || t-wall <= wall/1000*fine {
 			best, wall, use = n, t, r.peak
 			r.spare = most - w
@@ -111,6 +124,15 @@ func (r *runner) staff(pieces []stretch, tests []int32, workers int, budget int6
 		}
 	}
 	return best, wall, use
+}
+
+// duplicate returns pieces that can be settled without those.
+func duplicate(pieces []stretch) []stretch {
+	out := slices.Clone(pieces)
+	for i := range out {
+		out[i].tests = slices.Clone(out[i].tests)
+	}
+	return out
 }
 
 // maxStaffs bounds the numbers of workers that are priced for one job.

@@ -44,7 +44,7 @@ def rows(request):
 	"test_session.py": `import time
 import pytest
 
-@pytest.mark.parametrize("n", range(4))
+@pytest.mark.parametrize("n", range(12))
 def test_database(database, n):
     time.sleep(0.2)
 `,
@@ -129,7 +129,7 @@ class Unit(unittest.TestCase):
 // What each file costs by itself, in milliseconds: what the plan is to say of it
 // and what it takes.
 var sharedCosts = map[string]int{
-	"test_session.py": 500 + 300 + 200 + 4*200, "test_dynamic.py": 800 + 3*100, "test_parameters.py": 400 + 600 + 4*100,
+	"test_session.py": 500 + 300 + 200 + 12*200, "test_dynamic.py": 800 + 3*100, "test_parameters.py": 400 + 600 + 4*100,
 	"test_first_user.py": 400 + 100 + 100, "test_second_user.py": 400 + 100 + 200,
 	"test_auto.py": 600 + 400 + 2*100, "package": 600, "test_unit.py": 500 + 400 + 100,
 }
@@ -202,7 +202,8 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 
 	// Jobs as they run: their own set-ups and tests, without the session's start.
 	// With two workers only what leaves nothing to chance: on a busy machine tests
-	// are not done in the order in which they are expected to be.
+	// are not done in the order in which they are expected to be; and what takes so
+	// long that one worker, whose start is shorter, is not done sooner.
 	for _, c := range []struct {
 		shards, workers int
 		files           []string
