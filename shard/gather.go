@@ -104,8 +104,12 @@ func (g *gathering) gather(s int) bool {
 		if len(moving) == len(g.pool[from]) {
 			continue // it would be empty
 		}
+		alone := int64(0) // what they take without any set-up
+		for _, p := range moving {
+			alone += g.sequence.cost[p]
+		}
 		for _, to := range payers {
-			if to == from || g.work <= 0 {
+			if to == from || g.work <= 0 || g.tooLong(g.load[to]+alone) {
 				continue
 			}
 			if t := g.price(from, to, moving); t.gain > best.gain {
@@ -141,12 +145,15 @@ func (g *gathering) price(from, to int, moving []int32) transfer {
 	t.loadFrom, t.load = g.items.load(stay), g.items.load(joined)
 	saved := g.load[from] + g.load[to] - t.loadFrom - t.load
 	longer := max(0, t.load-g.longest)
-	if saved <= g.longest/minorGain || longer > g.longest/1000*pays || g.cuts(stay, g.pool[to], moving) {
+	if saved <= g.longest/minorGain || g.tooLong(t.load) || g.cuts(stay, g.pool[to], moving) {
 		return t
 	}
 	t.gain = saved - longer*int64(len(g.pool))
 	return t
 }
+
+// tooLong reports whether a job is longer than the longest one may become.
+func (g *gathering) tooLong(load int64) bool { return load-g.longest > g.longest/1000*pays }
 
 func (g *gathering) apply(t transfer) {
 	g.pool[t.from], g.pool[t.to] = g.after(t.from, t.to, t.tests)
