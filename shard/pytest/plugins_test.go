@@ -102,36 +102,70 @@ func TestRepeatedCrash(t *testing.T) {
 	}
 }
 
+// coveredLines reads which lines ran, by file, from one of coverage's JSON reports.
+func coveredLines(t *testing.T, report string) map[string][]int {
+	t.Helper()
+	data, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r struct {
+		Files map[string]struct {
+			Lines []int `json:"executed_lines"`
+		} `json:"files"`
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string][]int{}
+	for name, file := range r.Files {
+		lines[name] = file.Lines
+	}
+	return lines
+}
+
+// Each shard measures into a file of its own, as README says, and all of them
+// together say what one process says.
+func TestCoverageOfShards(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "plugins"), dir: suite(t, "covered"), args: []string{"-p", "no:randomly", "-p", "no:cacheprovider"}}
+	write(t, filepath.Join(p.dir, ".coveragerc"), "[run]\nrelative_files = true\n")
+	c := p.collect(t)
+	whole, s := one(c, 1, false)
+	p.extra = []string{"--cov=.", "--cov-report=json:one.json"}
+	p.shard(t, c, whole, s)
+	want := coveredLines(t, filepath.Join(p.dir, "one.json"))
+	plan := split(c, []int{1, 2})
+	p.extra = []string{"--cov=.", "--cov-report="}
+	for _, s := range plan.Shards {
+		p.env = []string{"COVERAGE_FILE=.coverage." + s.Name}
+		o := p.shard(t, c, plan, s)
+		if o.status != ExitOK || len(o.results.Tests) != s.Len() {
+			t.Fatalf("%s: status %d, %d tests, want %d\n%s", s.Name, o.status, len(o.results.Tests), s.Len(), o.output)
+		}
+	}
+	for _, args := range [][]string{{"combine"}, {"json", "-o", "two.json"}} {
+		cmd := execIn(t, p.dir, testEnv(), Command{Argv: []string{p.command.Argv[0], "-m", "coverage"}}, args)
+		if output, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("coverage %s: %v\n%s", args[0], err, output)
+		}
+	}
+	if got := coveredLines(t, filepath.Join(p.dir, "two.json")); len(want["numbers_of.py"]) < 10 || !reflect.DeepEqual(got, want) {
+		t.Errorf("of two shards %v, of one process %v", got, want)
+	}
+}
+
 // Coverage is complete with our scheduler, also of workers that were replaced
 // since they held too much.
 func TestCoverage(t *testing.T) {
 	needsProc(t)
 	oneOfFew(t)
-	covered := func(p proof, report string) map[string][]int {
-		data, err := os.ReadFile(filepath.Join(p.dir, report))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var r struct {
-			Files map[string]struct {
-				Lines []int `json:"executed_lines"`
-			} `json:"files"`
-		}
-		if err := json.Unmarshal(data, &r); err != nil {
-			t.Fatal(err)
-		}
-		lines := map[string][]int{}
-		for name, file := range r.Files {
-			lines[name] = file.Lines
-		}
-		return lines
-	}
 	p := proof{command: pytestIn(t, "plugins"), dir: suite(t, "covered"), args: []string{"-p", "no:randomly", "-p", "no:cacheprovider"}}
 	c := p.collect(t)
 	plan, s := one(c, 2, true)
 	p.extra = []string{"--cov=.", "--cov-report=json:one.json", "-n0"}
 	floor := p.shard(t, c, plan, s).results.Workers[0].Floor
-	want := covered(p, "one.json")
+	want := coveredLines(t, filepath.Join(p.dir, "one.json"))
 	if len(want["numbers_of.py"]) < 10 {
 		t.Fatalf("in one process %v", want)
 	}
@@ -155,7 +189,7 @@ func TestCoverage(t *testing.T) {
 	if o.status != ExitOK || len(o.results.Tests) != s.Len() || len(o.results.Workers) < 3 {
 		t.Fatalf("status %d, %d tests on %d workers, want %d and one replaced\n%s", o.status, len(o.results.Tests), len(o.results.Workers), s.Len(), o.output)
 	}
-	if got := covered(p, "two.json"); !reflect.DeepEqual(got, want) {
+	if got := coveredLines(t, filepath.Join(p.dir, "two.json")); !reflect.DeepEqual(got, want) {
 		t.Errorf("with workers %v, want %v\n%s", got, want, o.output)
 	}
 }
