@@ -124,6 +124,40 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target ti
 	return all[Floor(all)], false, nil
 }
 
+// Fewer looks for a plan of fewer pool jobs whose longest job is as long as that of
+// the plan that the suite has, or shorter, but for a thousandth; false where it finds
+// none. It tries the two numbers of jobs that would do if all tests could be parted,
+// and no number for suites that take long to pack.
+//
+// Errors: those of Pack.
+func Fewer(suite Suite, plan *Plan) (*Plan, bool, error) {
+	const tries, mostTests = 2, 50_000
+	base, jobs, work := suite.LeastBase(workers(plan.Fleet)), 0, time.Duration(0)
+	for i := range plan.Shards {
+		if x := &plan.Shards[i]; x.Kind == Pool {
+			jobs++
+			work += x.Wall - base
+		}
+	}
+	most := plan.Makespan + plan.Makespan/1000*fine
+	room := most - base
+	if jobs == 0 || room <= 0 || len(suite.Tests) > mostTests {
+		return nil, false, nil
+	}
+	fleet := plan.Fleet
+	first := max(1, int((work+room-1)/room))
+	for fleet.Shards = first; fleet.Shards < min(first+tries, jobs); fleet.Shards++ {
+		other, err := Pack(suite, fleet)
+		if err != nil {
+			return nil, false, err
+		}
+		if other.Makespan <= most {
+			return other, true, nil
+		}
+	}
+	return nil, false, nil
+}
+
 // poolWork is the own time of the tests that a plan has in its pool.
 func poolWork(suite Suite, plan *Plan) time.Duration {
 	memory := map[timing.NodeID]bool{}

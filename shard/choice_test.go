@@ -52,6 +52,37 @@ func TestChoices(t *testing.T) {
 	}
 }
 
+func TestFewer(t *testing.T) {
+	marked := timed(60, 30, 30, 30)
+	marked.Tests[0].Memory = true
+	for _, c := range []struct {
+		name       string
+		suite      Suite
+		jobs, want int // 0: none
+	}{
+		{"a long test", timed(60, 30, 30, 30, 30), 5, 3},
+		{"as many as it takes", timed(60, 30, 30, 30, 30), 3, 0},
+		{"one job", timed(60, 30), 1, 0},
+		{"even", timed(30, 30, 30, 30), 4, 0},
+		{"halves", timed(30, 30, 30, 30), 3, 2},
+		{"what does not fit as evenly", timed(60, 50, 50, 20, 20), 4, 0},
+		{"a memory job is longest", marked, 3, 2},
+	} {
+		plan, err := Pack(c.suite, Fleet{Shards: c.jobs, Workers: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, ok, err := Fewer(c.suite, plan)
+		if err != nil || ok != (c.want > 0) {
+			t.Errorf("%s: Fewer() is %v, %v", c.name, ok, err)
+			continue
+		}
+		if ok && (other.Fleet.Shards != c.want || other.Makespan > plan.Makespan) {
+			t.Errorf("%s: %d jobs, the longest %v, want %d and at most %v", c.name, other.Fleet.Shards, other.Makespan, c.want, plan.Makespan)
+		}
+	}
+}
+
 func TestChoicesEnds(t *testing.T) {
 	one, err := Choices(timed(5), Fleet{Workers: 1}, 1, 1, 0)
 	if err != nil || len(one) != 1 || Knee(one) != 0 || Floor(one) != 0 {

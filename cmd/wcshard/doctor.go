@@ -354,7 +354,7 @@ func (x *examination) cost(file string) (string, error) {
 	}
 	var costs []string
 	jobs := time.Duration(len(with.Shards) - len(without.Shards))
-	if all := total(with) - total(without) + jobs*x.o.overhead; all > time.Second {
+	if all := sumOf(with) - sumOf(without) + jobs*x.o.overhead; all > time.Second {
 		costs = append(costs, roughly(all)+" of runner time")
 	}
 	if d := with.Makespan - without.Makespan; d > time.Second {
@@ -364,14 +364,6 @@ func (x *examination) cost(file string) (string, error) {
 		return "its own job is not needed", nil
 	}
 	return "its own job costs you " + strings.Join(costs, " and "), nil
-}
-
-func total(p *shard.Plan) time.Duration {
-	sum := time.Duration(0)
-	for i := range p.Shards {
-		sum += p.Shards[i].Wall
-	}
-	return sum
 }
 
 // roughly writes a time as somebody would say it.

@@ -311,6 +311,9 @@ func doMatrix(ctx context.Context, sys *system, o matrixOptions) error {
 	if text := memoryGain(m.suite, plan); text != "" {
 		sys.say("%s", text)
 	}
+	if text := o.fewerJobs(m.suite, plan); text != "" {
+		sys.say("%s", text)
+	}
 	sys.publishPlan(plan, m.source, measured(m.suite))
 	return nil
 }

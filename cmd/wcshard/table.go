@@ -66,6 +66,21 @@ func (o *targetOptions) printLearned(sys *system) {
 	}
 }
 
+// fewerJobs says with how many pool jobs a plan would be done as soon, and what that
+// saves; "" where all are needed, or too little has been measured to say so. The
+// number of jobs is the user's: a CI may have started them already.
+func (o *matrixOptions) fewerJobs(suite shard.Suite, plan *shard.Plan) string {
+	if o.target > 0 || measured(suite)*2 < len(suite.Tests) {
+		return ""
+	}
+	other, ok, err := shard.Fewer(suite, plan)
+	if err != nil || !ok {
+		return ""
+	}
+	saved := sumOf(plan) - sumOf(other) + o.overhead*time.Duration(len(plan.Shards)-len(other.Shards))
+	return fmt.Sprintf("with --shards %d it would be done as soon, and save %s s of jobs", other.Fleet.Shards, seconds(saved))
+}
+
 // substantial is the least part of the longest job, in per cent, for which a word
 // on more jobs for a memory module is worth its line.
 const substantial = 10
