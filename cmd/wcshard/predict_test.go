@@ -46,7 +46,7 @@ import pytest
 
 @pytest.mark.parametrize("n", range(12))
 def test_database(database, n):
-    time.sleep(0.2)
+    time.sleep(0.6)
 `,
 	"test_dynamic.py": `import time
 import pytest
@@ -129,7 +129,7 @@ class Unit(unittest.TestCase):
 // What each file costs by itself, in milliseconds: what the plan is to say of it
 // and what it takes.
 var sharedCosts = map[string]int{
-	"test_session.py": 500 + 300 + 200 + 12*200, "test_dynamic.py": 800 + 3*100, "test_parameters.py": 400 + 600 + 4*100,
+	"test_session.py": 500 + 300 + 200 + 12*600, "test_dynamic.py": 800 + 3*100, "test_parameters.py": 400 + 600 + 4*100,
 	"test_first_user.py": 400 + 100 + 100, "test_second_user.py": 400 + 100 + 200,
 	"test_auto.py": 600 + 400 + 2*100, "package": 600, "test_unit.py": 500 + 400 + 100,
 }
