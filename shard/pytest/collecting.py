@@ -110,7 +110,7 @@ class Common:
         start = Real.clock()
         self.importing.begin(name)
         yield
-        took = Real.clock() - start - self.importing.end()
+        took = Real.clock() - start - self.importing.end(getattr(getattr(collector, "_obj", None), "__name__", ""))
         self.imports[name] = self.imports.get(name, 0.0) + took
 
 

@@ -51,6 +51,7 @@ class Importing:
         self.took: dict[str, float] = {}  # seconds by library, without the libraries inside
         self.direct: dict[str, set[str]] = {}  # libraries by file
         self.edges: dict[str, set[str]] | None = {} if edges else None  # libraries by library
+        self.first: dict[str, str] = {}  # with edges: by module, the file that imported it first
         self.stack: list[float] = []  # what ran inside each statement
         self.spent = 0.0  # in all statements of the current file
         self.file = ""
@@ -68,9 +69,13 @@ class Importing:
         self.original = builtins.__import__
         self.hook = builtins.__import__ = self.make(self.original, sys.modules, self.plain, self.enter, self.leave)
 
-    def end(self) -> float:
-        """The file has been collected. Return how many seconds of that were
-        libraries."""
+    def end(self, module: Any = "") -> float:
+        """The file has been collected, as the module of a name. Return how many
+        seconds of that were libraries."""
+        if isinstance(module, str) and self.first.get(module, self.file) != self.file:
+            # Another test file has imported it: none of its own statements ran by
+            # now, and what it needs is known of its library.
+            self.direct.setdefault(self.file, set()).add(library_of(module))
         if builtins.__import__ is self.hook:  # else the file has put its own around it
             builtins.__import__ = self.original
         self.file = ""
@@ -111,6 +116,8 @@ class Importing:
             else:
                 found = self.direct.setdefault(self.file, set())
             found.update(map(library_of, modules))
+            for module in modules:
+                self.first.setdefault(module, self.file)
 
     def shared(self) -> list[tuple[str, float]]:
         """Return the libraries that matter, and the seconds that each took."""

@@ -35,6 +35,8 @@ func TestImports(t *testing.T) {
 		"slowlib/part/deep.py":     "",
 		"via.py":                   "import slowlib.part.deep\n",
 		"test_a.py":                "import slowlib" + body,
+		"test_0.py":                "import test_f" + body,
+		"test_f.py":                "import via" + body, // imported before it is collected
 		"test_b.py":                sleep(own) + "from slowlib import __name__, quick, part" + body,
 		"test_c.py":                sleep(own) + body,
 		"test_d.py":                "import via, json" + body,
@@ -49,6 +51,7 @@ func TestImports(t *testing.T) {
 			want := map[string][]string{
 				"test_a.py": {"slowlib"}, "test_b.py": {"slowlib", "slowlib.part", "slowlib.quick"},
 				"test_d.py": {"slowlib", "slowlib.part", "via"}, "test_e.py": {"slowlib", "slowlib.part", "via"},
+				"test_0.py": {"slowlib", "slowlib.part", "via"}, "test_f.py": {"slowlib", "slowlib.part", "via"},
 			}
 			for file, libraries := range c.Libraries {
 				var ours []string // Python 3.9 does not tell what is of its standard library
