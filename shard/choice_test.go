@@ -65,7 +65,7 @@ func TestFewer(t *testing.T) {
 		{"one job", timed(60, 30), 1, 0},
 		{"even", timed(30, 30, 30, 30), 4, 0},
 		{"halves", timed(30, 30, 30, 30), 3, 2},
-		{"what does not fit as evenly", timed(60, 50, 50, 20, 20), 4, 0},
+		{"room for three that no three fill", timed(60, 40, 40, 40), 4, 0},
 		{"a memory job is longest", marked, 3, 2},
 	} {
 		plan, err := Pack(c.suite, Fleet{Shards: c.jobs, Workers: 1})

@@ -95,9 +95,10 @@ func (r *runner) staff(pieces []stretch, tests []int32, workers int, budget int6
 		unsettled = duplicate(pieces)
 	}
 	best, wall, use = r.staffWithin(pieces, tests, most, job)
-	// Workers that save next to nothing are not worth their memory.
-	alone := micros(r.suite.BaseOf(1)) + r.loaded + r.load(tests)
-	if best > 1 && unsettled != nil && alone-wall <= wall/1000*fine {
+	if best == 1 || unsettled == nil {
+		return best, wall, use
+	}
+	if alone := micros(r.suite.BaseOf(1)) + r.loaded + r.load(tests); alone-wall <= wall/1000*fine {
 		copy(pieces, unsettled)
 		best, wall = r.employ(pieces, tests, 1, job)
 		r.spare, use = 0, r.peak
@@ -117,6 +118,7 @@ func (r *runner) staffWithin(pieces []stretch, tests []int32, most int, job room
 	for _, w := range staffs {
 		trial := duplicate(pieces)
 		n, t := r.employ(trial, tests, w, job)
+		// Workers that save next to nothing are not worth their memory.
 		if best == 0 || t < wall || t-wall <= wall/1000*fine {
 			best, wall, use = n, t, r.peak
 			r.spare = most - w

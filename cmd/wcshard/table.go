@@ -78,6 +78,9 @@ func (o *matrixOptions) fewerJobs(suite shard.Suite, plan *shard.Plan) string {
 		return ""
 	}
 	saved := sumOf(plan) - sumOf(other) + o.overhead*time.Duration(len(plan.Shards)-len(other.Shards))
+	if saved <= 0 {
+		return ""
+	}
 	return fmt.Sprintf("with --shards %d it would be done as soon, and save %s s of jobs", other.Fleet.Shards, seconds(saved))
 }
 

@@ -69,7 +69,7 @@ class Importing:
         self.original = builtins.__import__
         self.hook = builtins.__import__ = self.make(self.original, sys.modules, self.plain, self.enter, self.leave)
 
-    def end(self, module: Any = "") -> float:
+    def end(self, module: Any) -> float:
         """The file has been collected, as the module of a name. Return how many
         seconds of that were libraries."""
         if isinstance(module, str) and self.first.get(module, self.file) != self.file:
