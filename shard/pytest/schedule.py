@@ -25,9 +25,11 @@ though they run nothing are too many: those without work are closed.
 
 from __future__ import annotations
 
-import bisect
 import collections
 from typing import Any, Callable, Container, Deque, Iterable, Mapping, NamedTuple, Sequence
+
+from wcshard_backlog import LOOK, Backlog, Unit
+from wcshard_needs import NOTHING, Holdings, Need, Room
 
 AHEAD = 0.05  # seconds of work that a worker is sent at once
 MOST_AHEAD = 32  # tests
@@ -35,54 +37,9 @@ OWN_AHEAD = 0.5  # seconds, and tests, of a unit that has begun, which could go 
 MOST_OWN_AHEAD = 100
 MOST_SECONDS = 3600.0  # that a test counts: where it replaced the clock, it seems to take years
 QUICK = 0.25  # seconds: for so long memory may be kept free for the test behind
-LOOK = 64  # units of light tests that are looked at for one that fits
 PATIENCE = 2
-APART = 1 << 32  # between the numbers of units, for parts of them
-SPLIT = 1 << 31  # and of what is split off those
 HELD = 64 << 20  # bytes that earlier tests left on a worker and that are worth a new process
-
-
-class Need(NamedTuple):
-    """What a test's worker holds over its floor during the test at most, what
-    the test leaves behind, and what it surely adds to what its worker holds
-    before it, in bytes."""
-
-    need: int = 0
-    kept: int = 0
-    low: int = 0
-
-    def over(self, inherited: int) -> int:
-        """Return what it needs on top of what a worker holds that has so much
-        over its floor. The plan reckons the same: shard/fit.go, demand."""
-        return max(self.low, self.kept, self.need - max(0, inherited))
-
-
-class Room(NamedTuple):
-    """What a worker may take: over what it holds, and over its floor."""
-
-    more: int
-    total: int
-
-    def less(self, size: int) -> Room:
-        return Room(max(0, self.more - size), max(0, self.total - size))
-
-    def after(self, kept: int) -> Room:
-        return Room(self.more - kept, self.total)
-
-    def has(self, need: Need) -> bool:
-        return max(need.low, need.kept) <= self.more and need.need <= self.total
-
-
-NOTHING = Need()
 NO_TURN = 1 << 60
-
-
-class Memory(NamedTuple):
-    """What is held at this moment, in bytes."""
-
-    others: int  # by processes of the session that run no tests
-    held: Mapping[Any, int]  # by each worker; one that is not there is reckoned
-    available: int | None = None  # to this session and all others on the machine; None: not looked at
 
 
 class Mean:
@@ -106,18 +63,6 @@ class Order(NamedTuple):
     tests: list[int]
     close: bool  # no more will come
     renew: bool = False  # and a new worker shall take its place
-
-
-class Unit:
-    """Tests that stay together, in running order."""
-
-    __slots__ = ("tests", "number", "need", "passed")
-
-    def __init__(self, tests: Iterable[int], number: int, need: int) -> None:
-        self.tests: Deque[int] = collections.deque(tests)
-        self.number = number  # in planned order
-        self.need = need  # of its most needy test
-        self.passed = 0  # smaller units that were let pass
 
 
 class Worker:
@@ -172,28 +117,20 @@ class Schedule:
         needs: Mapping[int, Need] | None = None,
         budget: int = 0,
         reserve: int = 0,
-        look: Callable[[], Memory] = lambda: Memory(0, {}),
+        look: Callable[[], Holdings] = lambda: Holdings(0, {}),
         may_renew: bool = False,
         groups: Container[int] = (),
     ) -> None:
-        self.needs = needs or {}
+        self.backlog = Backlog(units, needs or {}, budget > 0, groups)
         self.budget = budget
         self.reserve = reserve
         self.look = look
         self.may_renew = may_renew
-        self.groups = groups  # units, by place, that nothing may part
         self.workers: dict[Any, Worker] = {}
-        self.memory = Memory(0, {})
-        self.unit_of: dict[int, int] = {}
-        self.light: Deque[Unit] = collections.deque()
-        self.heavy: list[tuple[int, int, int, Unit]] = []  # the most needy first
-        self.entries = self.turns = 0
-        self.plain = 0  # units in light that need nothing
-        self.spare = 0  # tests in those
-        self.share = -1  # bytes: a unit that needs more is heavy; -1: not known yet
+        self.memory = Holdings(0, {})
+        self.turns = 0
         self.waiting = False  # something can start when memory is free
         self.alone = False  # nothing runs, so that one test may start that does not fit
-        self.fillers: set[int] = set()  # quick tests, parked where a heavy one shall come next
         self.over = 0  # tests that started though they did not fit
         self.surplus = 0  # workers that were closed since all together held too much
         self.lone: tuple[Any, int] | None = None  # the worker and the test that runs alone
@@ -203,13 +140,6 @@ class Schedule:
         self.needy_seconds = Mean()
         self.added = 0
         self.expected: list[Any] = []  # in the place of workers that are being started
-        for place, tests in enumerate(units):
-            number = place * APART
-            for test in tests:
-                self.unit_of[test] = number
-            unit = Unit(tests, number, self.most(tests))
-            self.light.append(unit)
-            self.count(unit, 1)
 
     # What happened.
 
@@ -242,11 +172,11 @@ class Schedule:
             worker.sent.popleft()
         else:
             worker.sent.remove(test)
-        self.fillers.discard(test)
-        worker.base += self.needs.get(test, NOTHING).kept  # until it is measured
+        self.backlog.fillers.discard(test)
+        worker.base += self.backlog.kept(test)  # until it is measured
         seconds = min(max(seconds, 0.0), MOST_SECONDS)
         self.seconds.add(seconds)
-        if test in self.needs:
+        if test in self.backlog.needs:
             self.needy_seconds.add(seconds)
         seconds = max(seconds, 1e-4)
         worker.pace = 0.8 * worker.pace + 0.2 * seconds if worker.pace else seconds
@@ -257,55 +187,29 @@ class Schedule:
         that it died of, if it was running one."""
         worker = self.workers.pop(name)
         crashed = worker.sent.popleft() if running and worker.sent else None
-        left: dict[int, list[int]] = {}
-        for test in [*worker.sent, *(test for unit in worker.own for test in unit.tests)]:
-            left.setdefault(self.unit_of[test], []).append(test)
-        for number in sorted(left, reverse=True):
-            self.put_back(left[number], number)
+        self.backlog.put_back([*worker.sent, *(test for unit in worker.own for test in unit.tests)])
         return crashed
 
     def again(self, test: int) -> None:
         """A test shall run once more."""
-        self.put_back([test], self.unit_of[test])
-
-    def put_back(self, tests: list[int], number: int) -> None:
-        unit = Unit(tests, number, self.most(tests))
-        if 0 <= self.share < unit.need:
-            bisect.insort(self.heavy, self.entry(unit))
-        else:
-            self.light.appendleft(unit)
-            self.count(unit, 1)
-
-    def count(self, unit: Unit, sign: int) -> None:
-        if not unit.need:
-            self.plain += sign
-            self.spare += sign * len(unit.tests)
+        self.backlog.put_back([test])
 
     # What is left.
 
     @property
     def queued(self) -> bool:
-        return bool(self.light or self.heavy)
+        return bool(self.backlog)
 
     @property
     def finished(self) -> bool:
         """Report whether every test has been started or will be."""
-        if self.light or self.heavy:
+        if self.backlog:
             return False  # asked after each event
         return all(w.closed or not (w.sent or w.own) for w in self.workers.values())
 
     @property
     def pending(self) -> bool:
         return self.queued or any(w.sent or w.own for w in self.workers.values())
-
-    def most(self, tests: Sequence[int]) -> int:
-        if not self.needs:
-            return 0
-        return max([self.needs.get(test, NOTHING).need for test in tests])
-
-    def entry(self, unit: Unit) -> tuple[int, int, int, Unit]:
-        self.entries += 1
-        return -unit.need, unit.number, self.entries, unit
 
     # What to do.
 
@@ -320,8 +224,8 @@ class Schedule:
             self.waiting = True
             return []
         orders = self.close_surplus(lambda worker: worker.floor if self.may_renew else worker.staying)
-        if self.budget and self.share < 0:
-            self.divide()
+        if self.budget and self.backlog.share < 0:
+            self.backlog.divide(self.share())
         self.waiting = False
         orders += self.feed_all()
         if self.waiting and not any(worker.started for worker in self.workers.values()):
@@ -359,50 +263,14 @@ class Schedule:
             orders.append(Order(worker.name, [], True))
         return orders
 
-    def divide(self) -> None:
-        """Tell heavy units from light ones: all workers may run a light one at
-        once, so those can keep their order, even when each holds the most that
-        a test leaves behind. A parked test that does not fit any more keeps
-        its worker idle for as long as the others run."""
-        staying = [worker for worker in self.workers.values() if not worker.leaving]
-        fixed = self.memory.others + sum(worker.base for worker in staying)
-        kept = max((need.kept for need in self.needs.values()), default=0)
-        self.share = max(0, (self.budget - fixed) // max(1, len(staying)) - kept)
-        units, self.light = self.light, collections.deque()
-        for unit in (part for unit in units for part in self.part(unit)):
-            if unit.need > self.share:
-                self.heavy.append(self.entry(unit))
-            else:
-                self.light.append(unit)
-        self.heavy.sort()
-        self.plain = self.spare = 0
-        for unit in self.light:
-            self.count(unit, 1)
-
-    def part(self, unit: Unit) -> list[Unit]:
-        """Take the tests that may have to wait for memory out of a unit of
-        mostly others: bound to their place in it, they would find memory free
-        by chance only. The others stay together."""
-        if len(unit.tests) == 1:
-            return [unit]
-        heavy = [test for test in unit.tests if self.need(test) > self.share // 4]
-        if not 0 < 2 * len(heavy) <= len(unit.tests) or unit.number // APART in self.groups:
-            return [unit]
-        rest = [test for test in unit.tests if self.need(test) <= self.share // 4]
-        parts = [Unit(rest, unit.number, self.most(rest))]
-        for i, test in enumerate(heavy, 1):
-            self.unit_of[test] = unit.number + i
-            parts.append(Unit([test], unit.number + i, self.need(test)))
-        return parts
-
     def feed_all(self) -> list[Order]:
         """Give every worker that runs nothing something to do, whoever waits
         for memory first, then those whose parked test may have to: until they
         know, that claims its memory, and the others would find none."""
-        by_turn = sorted(self.workers.values(), key=lambda w: (w.turn, not (w.sent and self.need(w.sent[0])), w.number))
+        by_turn = sorted(self.workers.values(), key=lambda w: (w.turn, not (w.sent and self.backlog.need(w.sent[0])), w.number))
         idle = [worker for worker in by_turn if worker.open and len(worker.sent) < 2]
         orders = [order for worker in idle if not worker.sent for order in self.feed(worker, 1)]
-        if not self.needs:
+        if not self.backlog.needs:
             idle.reverse()  # slow tests come first, so the last worker is the first to be free
         for worker in idle:
             orders += self.feed(worker, 2)
@@ -416,7 +284,7 @@ class Schedule:
             return 2
         if worker.own:
             return max(2, min(int(OWN_AHEAD / worker.pace), MOST_OWN_AHEAD))
-        share = (len(self.light) + len(self.heavy)) // (4 * len(self.workers))
+        share = len(self.backlog) // (4 * len(self.workers))
         return max(2, min(int(AHEAD / worker.pace), share, MOST_AHEAD))
 
     def feed(self, worker: Worker, wanted: int) -> list[Order]:
@@ -430,7 +298,7 @@ class Schedule:
         cause = self.cause_to_renew(worker, sequence, room)
         if cause is not None:
             self.renewals[cause] += 1
-            if sequence and not self.fits(sequence[-1], room):
+            if sequence and not self.backlog.fits(sequence[-1], room):
                 self.run_alone(worker, sequence[-1])
             worker.closed = worker.renewing = True
             return [Order(worker.name, [], True, True)]
@@ -443,9 +311,9 @@ class Schedule:
                 if not self.may_start(sequence, room):
                     self.wait(worker)
                     break
-                if not self.fits(sequence[-1], room):
+                if not self.backlog.fits(sequence[-1], room):
                     lone = sequence[-1]
-                room = room.after(self.kept(sequence[-1]))
+                room = room.after(self.backlog.kept(sequence[-1]))
                 if self.done_here(worker, sequence[-1]):
                     close = True
                     break
@@ -455,7 +323,7 @@ class Schedule:
                 self.waiting = self.waiting or not close
                 break
             sequence += tests
-            if self.budget and self.need(sequence[-1]):
+            if self.budget and self.backlog.need(sequence[-1]):
                 for other in others:
                     other.passed += other.turn != NO_TURN
                 claimed = self.claimed(others)
@@ -485,38 +353,30 @@ class Schedule:
         the one behind a heavy test that will find its memory free."""
         if len(sequence) < self.ahead(worker):
             return True
-        return self.is_heavy(sequence[-1]) and self.is_quick(worker, sequence[-2]) and not self.is_heavy(sequence[-2])
+        return self.backlog.is_heavy(sequence[-1]) and self.is_quick(worker, sequence[-2]) and not self.backlog.is_heavy(sequence[-2])
 
     def done_here(self, worker: Worker, last: int) -> bool:
         """Report whether a worker may be told that nothing comes behind a heavy
         test, so that this starts: where nothing else is left to be parked, and
         idle workers can take the heavy tests that remain, one each. Behind this
         one, a heavy test would have to wait for its worker."""
-        if self.light or worker.own or not self.heavy or not self.is_heavy(last):
+        if self.backlog.light or worker.own or not self.backlog.heavy or not self.backlog.is_heavy(last):
             return False
         idle = [w for w in self.workers.values() if w is not worker and w.open and len(w.sent) < 2 and not w.own]
-        return len(self.heavy) <= len([w for w in idle if not any(map(self.is_heavy, w.sent))])
-
-    def is_heavy(self, test: int) -> bool:
-        return bool(self.needs) and self.need(test) > self.share
+        return len(self.backlog.heavy) <= len([w for w in idle if not any(map(self.backlog.is_heavy, w.sent))])
 
     def is_quick(self, worker: Worker, test: int) -> bool:
-        return not self.need(test) and (test in self.fillers or 0 < worker.pace < QUICK)
+        return not self.backlog.need(test) and (test in self.backlog.fillers or 0 < worker.pace < QUICK)
 
     def may_start(self, sequence: list[int], room: Room) -> bool:
         """Report whether the last test of a sequence fits."""
-        return self.fits(sequence[-1], room) or (self.alone and len(sequence) == 1)
-
-    def fits(self, test: int, room: Room) -> bool:
-        """Report whether a test fits. One that needs nothing always does, even
-        where earlier tests have left more than they should."""
-        return not self.budget or test not in self.needs or not self.need(test) or room.has(self.needs[test])
+        return self.backlog.fits(sequence[-1], room) or (self.alone and len(sequence) == 1)
 
     def take(self, worker: Worker, sequence: list[int], room: Room) -> Iterable[int]:
         """Take the next test for a worker, one that fits if there is any; with
         no budget, all of its unit. Where none fits, and one must come so that
         the one before it starts, take one that will have to wait."""
-        unit = next((unit for unit in worker.own if self.fits(unit.tests[0], room)), None) if worker.own else None
+        unit = next((unit for unit in worker.own if self.backlog.fits(unit.tests[0], room)), None) if worker.own else None
         unit = unit or self.choose(worker, sequence, room)
         if unit is None and (self.alone or (sequence and not self.can_wait(worker, sequence[-1]))):
             unit = worker.own[0] if worker.own else self.least_bad(worker)
@@ -534,7 +394,7 @@ class Schedule:
     def can_wait(self, worker: Worker, test: int) -> bool:
         """Report whether a parked test may wait until a heavy one fits that
         can run behind it."""
-        return bool(self.heavy) and self.is_quick(worker, test) and not self.is_heavy(test)
+        return bool(self.backlog.heavy) and self.is_quick(worker, test) and not self.backlog.is_heavy(test)
 
     def claimed(self, workers: Iterable[Worker]) -> int:
         """Return what is to be left to what is parked on some workers. A test
@@ -549,135 +409,63 @@ class Schedule:
             return 0
         if worker.turn != NO_TURN and worker.passed < PATIENCE * len(self.workers):
             return 0
-        return self.needs.get(worker.sent[0], NOTHING).over(worker.inherited)
+        return self.backlog.needs.get(worker.sent[0], NOTHING).over(worker.inherited)
 
     def choose(self, worker: Worker, sequence: list[int], room: Room) -> Unit | None:
         """Choose a unit that has not begun and fits. Heavy ones come early,
         where they fit, and light ones fill what is left; but one worker keeps
         to the planned order, which has the slow ones first. None may mean
         that to wait is best."""
-        if not self.heavy:
-            return self.choose_light(room)
-        due = self.due()
+        backlog = self.backlog
+        if not backlog.heavy:
+            return backlog.first_light(room)
+        limit, due = self.limit(), self.due()
         if due is not None and due.need > room.total:
             room = room.less(due.need)  # nothing may take what it waits for
         last = sequence[-1] if sequence else None
-        if last is not None and self.is_heavy(last):
+        if last is not None and backlog.is_heavy(last):
             # What comes next has its memory when the heavy one is gone.
-            return self.choose_filler() or self.take_heavy(self.fitting(room.less(-self.need(last))))
-        at = self.fitting(room)
-        early = at < len(self.heavy) and self.may_be_early(worker, self.heavy[at][3])
+            return backlog.filler() or backlog.take_heavy(backlog.fitting(room.less(-backlog.need(last))), limit)
+        at = backlog.fitting(room)
+        early = at < len(backlog.heavy) and self.may_be_early(worker, backlog.heavy[at][3])
         quick = last is None or self.is_quick(worker, last)
-        if early and (quick or not self.plain):
-            return self.take_heavy(at)
+        if early and (quick or not backlog.plain):
+            return backlog.take_heavy(at, limit)
         # As many tests that need nothing as there are heavy units are kept to
         # be parked behind those: what is parked belongs to its worker, and a
         # heavy test should go to whoever is free when it fits.
-        scarce = self.spare <= len(self.heavy)
+        scarce = backlog.spare <= len(backlog.heavy)
         if early or (scarce and not quick):
-            return self.choose_filler() or self.choose_light(room)
-        return self.choose_light(room, needy=scarce)
-
-    def fitting(self, room: Room) -> int:
-        """Return the place of the most needy of the heavy units that fit, as
-        far as a look at some of those tells that may."""
-        start = self.largest(room.total)
-        for at in range(start, min(start + LOOK, len(self.heavy))):
-            if self.fits(self.heavy[at][3].tests[0], room):
-                return at
-        return max(self.largest(room.more), start)
-
-    def largest(self, room: int) -> int:
-        """Return the place of the most needy of the heavy units that fit."""
-        return bisect.bisect_left(self.heavy, (-max(0, room),))
+            return backlog.filler() or backlog.first_light(room)
+        return backlog.first_light(room, needy=scarce)
 
     def due(self) -> Unit | None:
         """Return the unit that has let others pass for long enough."""
-        at = self.largest(self.limit())
-        if at < len(self.heavy) and self.heavy[at][3].passed >= PATIENCE * len(self.workers):
-            return self.heavy[at][3]
-        return None
+        return self.backlog.due(self.limit(), PATIENCE * len(self.workers))
 
     def may_be_early(self, worker: Worker, unit: Unit) -> bool:
-        if not self.light or unit.number < self.light[0].number or unit is self.due():
+        if not self.backlog.light or unit.number < self.backlog.light[0].number or unit is self.due():
             return True
         others = [w for w in self.workers.values() if w is not worker and w.open]
-        return any(not any(map(self.is_heavy, w.sent)) for w in others)
-
-    def take_heavy(self, at: int) -> Unit | None:
-        if at >= len(self.heavy):
-            return None
-        unit = self.heavy.pop(at)[3]
-        head = self.largest(self.limit())
-        if head < at:
-            self.heavy[head][3].passed += 1
-        return unit
-
-    def choose_light(self, room: Room, needy: bool = False) -> Unit | None:
-        """Take the first light unit, or the first that needs memory, that
-        fits; a look at some of them must do. Of the last ones that need nothing
-        it leaves a test for each heavy unit, to be parked."""
-        if needy and self.plain == len(self.light):
-            return None
-        for i, unit in zip(range(LOOK), self.light):
-            if (unit.need or not needy) and self.fits(unit.tests[0], room):
-                left = self.spare - len(unit.tests)
-                if not unit.need and left < len(self.heavy):
-                    self.split(i, len(unit.tests) - (len(self.heavy) - left))
-                return self.take_light(i)
-        return None
-
-    def split(self, at: int, first: int) -> None:
-        """Divide a light unit behind its first tests, at least one, unless
-        nothing may part it."""
-        unit, first = self.light[at], max(1, first)
-        if first >= len(unit.tests) or unit.number // APART in self.groups:
-            return
-        self.count(unit, -1)
-        rest = list(unit.tests)[first:]
-        number = unit.number + SPLIT + rest[0]
-        self.unit_of.update(dict.fromkeys(rest, number))
-        parts = [Unit(list(unit.tests)[:first], unit.number, unit.need), Unit(rest, number, unit.need)]
-        del self.light[at]
-        for part in reversed(parts):
-            self.light.insert(at, part)
-            self.count(part, 1)
-
-    def take_light(self, at: int) -> Unit:
-        unit = self.light[at]
-        del self.light[at]
-        self.count(unit, -1)
-        return unit
-
-    def choose_filler(self) -> Unit | None:
-        """Take a test of the quickest of the units that need nothing, which is
-        the last, to be parked where a heavy test shall come next, or starts
-        now."""
-        for i in range(1, min(LOOK, len(self.light)) + 1 if self.plain else 1):
-            if not self.light[-i].need:
-                at = len(self.light) - i
-                if self.spare - len(self.light[at].tests) < len(self.heavy):
-                    self.split(at, 1)
-                self.fillers.add(self.light[at].tests[0])
-                return self.take_light(at)
-        return None
+        return any(not any(map(self.backlog.is_heavy, w.sent)) for w in others)
 
     def least_bad(self, worker: Worker) -> Unit | None:
         """Take a unit that does not fit now. Those that never will come last,
         and all to one worker, so that the others can go."""
-        if self.light:
-            return self.take_light(0)
-        at = self.largest(self.limit())
-        if at < len(self.heavy):
-            return self.heavy.pop(at)[3]
-        if self.heavy and not self.too_large_elsewhere(worker):
-            return self.heavy.pop(0)[3]
+        backlog = self.backlog
+        if backlog.light:
+            return backlog.take_light(0)
+        at = backlog.largest(self.limit())
+        if at < len(backlog.heavy):
+            return backlog.heavy.pop(at)[3]
+        if backlog.heavy and not self.too_large_elsewhere(worker):
+            return backlog.heavy.pop(0)[3]
         return None
 
     def too_large_elsewhere(self, worker: Worker) -> bool:
         limit = self.limit()
         return any(
-            self.need(test) > limit
+            self.backlog.need(test) > limit
             for other in self.workers.values()
             if other is not worker
             for test in [*other.sent, *(unit.tests[0] for unit in other.own)]
@@ -685,9 +473,9 @@ class Schedule:
 
     def nothing_for(self, worker: Worker) -> bool:
         """Report whether no more will come to a worker."""
-        if worker.own or self.light:
+        if worker.own or self.backlog.light:
             return False
-        return not self.heavy or (self.too_large_elsewhere(worker) and self.heavy[-1][3].need > self.limit())
+        return not self.backlog.heavy or (self.too_large_elsewhere(worker) and self.backlog.heavy[-1][3].need > self.limit())
 
     def unblock(self) -> list[Order]:
         """See that it goes on where nothing runs that could make room by
@@ -733,37 +521,25 @@ class Schedule:
     def pays(self) -> bool:
         """Report whether what waits for room takes longer than to start all
         workers, as far as a look at some of it tells."""
-        at = self.largest(self.limit())
-        waiting = [unit for *_, unit in self.heavy[at : at + LOOK]] + self.needy_light()
+        waiting = self.backlog.needy(self.limit(), LOOK)
         seconds = (self.needy_seconds if self.needy_seconds.count else self.seconds).value
         return self.starts.value * len(self.workers) < seconds * sum(len(unit.tests) for unit in waiting)
-
-    def needy_light(self) -> list[Unit]:
-        if len(self.light) == self.plain:
-            return []
-        return [unit for _, unit in zip(range(LOOK), self.light) if unit.need]
 
     def most_waiting(self) -> tuple[int, int]:
         """Return the most that a test may need that waits and could run, and
         the number of its unit."""
         limit = self.limit()
-        at = self.largest(limit)
+        needs = self.backlog.needs
         found = [(0, -1)]
-        for unit in [unit for *_, unit in self.heavy[at : at + 1]] + self.needy_light():
-            need = max((self.needs[test] for test in unit.tests if test in self.needs), default=NOTHING)
+        for unit in self.backlog.needy(limit, 1):
+            need = max((needs[test] for test in unit.tests if test in needs), default=NOTHING)
             found.append((min(need.over(w.inherited) for w in self.workers.values()), unit.number))
         for w in self.workers.values():
             if claim := self.claim(w):
-                found.append((claim, self.unit_of[w.sent[0]]))
+                found.append((claim, self.backlog.unit_of[w.sent[0]]))
         return max(entry for entry in found if entry[0] <= limit or entry[1] < 0)
 
     # What memory there is, in bytes.
-
-    def need(self, test: int) -> int:
-        return self.needs.get(test, NOTHING).need
-
-    def kept(self, test: int) -> int:
-        return self.needs.get(test, NOTHING).kept
 
     def held(self, worker: Worker) -> int:
         """Return what a worker holds now."""
@@ -773,7 +549,7 @@ class Schedule:
         """Return what a worker holds or may still take."""
         peak = kept = 0
         for test, _ in zip(worker.sent, range(worker.started)):
-            need = self.needs.get(test, NOTHING)
+            need = self.backlog.needs.get(test, NOTHING)
             peak = max(peak, kept + need.over(worker.inherited + kept))
             kept += need.kept
         return max(self.held(worker), worker.base + peak)
@@ -789,6 +565,15 @@ class Schedule:
             coming = sum(self.committed(w) - self.held(w) for w in others)
             room = min(room, self.memory.available - self.reserve - coming)
         return Room(room, room + worker.inherited)
+
+    def share(self) -> int:
+        """Return what all workers may take at once, even when each holds the most
+        that a test leaves behind. A parked test that does not fit any more keeps
+        its worker idle for as long as the others run."""
+        staying = [worker for worker in self.workers.values() if not worker.leaving]
+        fixed = self.memory.others + sum(worker.base for worker in staying)
+        kept = max((need.kept for need in self.backlog.needs.values()), default=0)
+        return max(0, (self.budget - fixed) // max(1, len(staying)) - kept)
 
     def limit(self) -> int:
         """Return what a test may need that runs while all workers hold

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Iterable
 import pytest
 import wcshard_schedule as schedule
 from wcshard_measuring import PAGE, Memory
+from wcshard_needs import NOTHING, Holdings, Need
 from wcshard_results import file_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Scheduler:
         # is written.
         if self.stream.lines and (self.events is None or self.events.empty()):
             self.stream.flush()
-        return not self.plan.light and self.plan.finished and self.collection_is_completed
+        return self.plan.finished and self.collection_is_completed
 
     @property
     def has_pending(self) -> bool:
@@ -207,21 +208,21 @@ class Scheduler:
         assert self.collection is not None
         return [self.plugin.plain(name) for name in self.collection]
 
-    def needs(self) -> dict[int, schedule.Need]:
+    def needs(self) -> dict[int, Need]:
         """Find the planned needs of the collected tests."""
         assert self.collection is not None
-        planned: dict[str, list[schedule.Need]] = {}  # namesakes in running order
+        planned: dict[str, list[Need]] = {}  # namesakes in running order
         for piece in self.plugin.settings["pieces"]:
-            needs = {test: schedule.Need(need, kept, low) for test, low, need, kept in piece.get("needs") or ()}
+            needs = {test: Need(need, kept, low) for test, low, need, kept in piece.get("needs") or ()}
             for test, rest in enumerate(piece["tests"]):
                 if needs:
-                    planned.setdefault(piece["file"] + rest, []).append(needs.get(test, schedule.NOTHING))
+                    planned.setdefault(piece["file"] + rest, []).append(needs.get(test, NOTHING))
         found = {}
         for index, name in enumerate(self.collection):
             namesakes = planned.get(self.plugin.plain(name))
             if namesakes:
                 need = namesakes.pop(0) if len(namesakes) > 1 else namesakes[0]
-                if need != schedule.NOTHING:
+                if need != NOTHING:
                     found[index] = need
         return found
 
@@ -258,11 +259,11 @@ class Processes:
     def __init__(self) -> None:
         self.pids: dict[Any, int] = {}  # by worker
         self.files: dict[int, int] = {}  # descriptors, by process
-        self.last = schedule.Memory(0, {})
+        self.last = Holdings(0, {})
         self.until = 0.0  # when it may be looked at again for little
         self.trees: dict[int, tuple[float, int]] = {}  # by process: until when its children are known, and what they hold
 
-    def look(self, available: bool, lazily: bool) -> schedule.Memory:
+    def look(self, available: bool, lazily: bool) -> Holdings:
         """Return what is held now; where none of the tests needs much, a look
         from time to time shows who has grown all the same."""
         now = time.monotonic()
@@ -274,7 +275,7 @@ class Processes:
             if resident:
                 held[worker] = resident + self.children(pid, resident)
         own = self.resident(os.getpid())
-        self.last = schedule.Memory(own, held, self.available() if available else None)
+        self.last = Holdings(own, held, self.available() if available else None)
         self.until = now + LOOK_EVERY
         return self.last
 

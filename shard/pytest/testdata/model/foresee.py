@@ -1,5 +1,5 @@
 """What sessions take: the plugin's units and its schedule, driven without
-xdist. Usage: foresee.py DIRECTORY-OF-main.py < CASES, a JSON list of
+xdist. Usage: foresee.py DIRECTORY-OF-loading.py < CASES, a JSON list of
 {"workers", "pieces", "tests": {name: [cost, [set-up, ...]]}, "setups": [cost]}
 in microseconds; prints a list of walls."""
 
@@ -11,10 +11,7 @@ import types
 
 import loading
 
-modules = loading.load(sys.argv[1])
-schedule = modules["schedule"]
-plugin = modules["main"]
-Scheduler = modules["workers"].Scheduler
+schedule, plugin, workers = loading.load(sys.argv[1], "schedule", "main", "workers")
 
 
 def units_of(case):
@@ -23,7 +20,7 @@ def units_of(case):
     running.keep_together(case["pieces"])
     running.groups = {}
     running.plain = str
-    scheduler = Scheduler.__new__(Scheduler)
+    scheduler = workers.Scheduler.__new__(workers.Scheduler)
     scheduler.plugin = running
     scheduler.collection = [piece["file"] + rest for piece in case["pieces"] for rest in piece["tests"]]
     return scheduler.collection, list(scheduler.units().values())

@@ -1,16 +1,11 @@
-"""Loads the plugin's modules from a folder, by the names that they have beside
-pytest."""
+"""Loads the plugin's modules from a folder, as the plugin does."""
 
-import importlib.util
+import importlib
 import pathlib
-import sys
 
 
-def load(folder):
-    """Return the modules by their names."""
-    modules = {}
-    for name in ("results", "importing", "measuring", "schedule", "workers", "xdist", "groups", "collecting", "main"):
-        spec = importlib.util.spec_from_file_location("wcshard_" + name, pathlib.Path(folder, name + ".py"))
-        modules[name] = sys.modules["wcshard_" + name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(modules[name])
-    return modules
+def load(folder, *names):
+    """Return the modules of such names."""
+    source = pathlib.Path(folder, "loading.py").read_text(encoding="utf-8")
+    exec(compile(source, "<wcshard_loading>", "exec", dont_inherit=True), {"FOLDER": folder})
+    return [importlib.import_module("wcshard_" + name) for name in names]

@@ -1,7 +1,7 @@
 """A model of xdist that drives the plugin's schedule: random tests, needs,
 workers, budgets and crashes. Checked at every step: what is in use stays
 within the budget, unless one test runs alone; at the end: every test ran
-exactly once. Usage: model.py DIRECTORY-OF-schedule.py CASES SEED
+exactly once. Usage: model.py DIRECTORY-OF-loading.py CASES SEED
 """
 
 import collections
@@ -10,8 +10,9 @@ import random
 import sys
 import time
 
-sys.path.insert(0, sys.argv[1])
-import schedule as s  # noqa: E402
+import loading
+
+s, needs = loading.load(sys.argv[1], "schedule", "needs")
 
 MIB = 1 << 20
 LATENCY = 0.0001  # seconds until the controller hears of something
@@ -49,7 +50,7 @@ class Case:
             if r.random() < heavy:
                 kept = r.randint(0, spare // 4) if r.random() < keeps else 0
                 need = max(kept, r.randint(32 * MIB, max(33 * MIB, int(spare * r.choice([0.3, 0.9, 1.0, 1.2])))))
-                self.needs[test] = s.Need(need, kept, int(need * r.choice([0, r.random(), 1])))
+                self.needs[test] = needs.Need(need, kept, int(need * r.choice([0, r.random(), 1])))
         self.wall = [r.expovariate(1) * r.choice([0.001, 0.1, 1, 10]) for _ in range(self.tests)]
         if r.random() < 0.7:
             self.wall.sort(reverse=True)
@@ -80,7 +81,7 @@ class Case:
             held[name] = p.held
             if p.running is not None:  # anywhere between nothing and all that it needs
                 held[name] += int(self.taken(p) * self.random.random())
-        return s.Memory(self.others, held if self.measures else {})
+        return needs.Holdings(self.others, held if self.measures else {})
 
     def run(self):
         self.schedule = s.Schedule(self.units(), self.needs, 0 if self.blind else self.budget, look=self.look, may_renew=self.may_renew, groups=self.groups)
@@ -173,7 +174,7 @@ class Case:
 
     def taken(self, p):
         """What a running test needs on top of what its worker held."""
-        need = self.needs.get(p.running, s.NOTHING)
+        need = self.needs.get(p.running, needs.NOTHING)
         return need.over(p.held - p.floor) if p.running is not None else 0
 
     def check(self):
@@ -203,7 +204,7 @@ class Case:
     def end(self, name):
         p = self.processes[name]
         test, p.running = p.running, None
-        p.held += self.needs.get(test, s.NOTHING).kept
+        p.held += self.needs.get(test, needs.NOTHING).kept
         self.at(LATENCY, self.told, name, test)
         self.go(name)
 

@@ -26,7 +26,7 @@ class Pairs(Case):
             first = len(self.wall)
             seconds = [0.011] * 8 + [0.4 + need / 1000] + [0.011] * (light - 8)
             self.wall += [s * self.random.uniform(1, 1.3) for s in seconds]
-            self.needs[first + 8] = s.Need(need * MIB, 0, need * MIB)
+            self.needs[first + 8] = needs.Need(need * MIB, 0, need * MIB)
             self.files.append(range(first, len(self.wall)))
         self.tests = len(self.wall)
         self.starts = []
@@ -35,7 +35,7 @@ class Pairs(Case):
         return [list(f) for f in sorted(self.files, key=lambda f: -sum(self.wall[t] for t in f))]
 
     def look(self):
-        return s.Memory(self.others, {name: p.held + self.taken(p) for name, p in self.processes.items()})
+        return needs.Holdings(self.others, {name: p.held + self.taken(p) for name, p in self.processes.items()})
 
     def check(self):
         self.starts.append(self.now)

@@ -1,13 +1,14 @@
 """What the schedule's decisions take for a large suite of quick tests, the best
-of some rounds, in CPU seconds. Usage: speed.py DIRECTORY-OF-schedule.py TESTS"""
+of some rounds, in CPU seconds. Usage: speed.py DIRECTORY-OF-loading.py TESTS"""
 
 import collections
 import random
 import sys
 import time
 
-sys.path.insert(0, sys.argv[1])
-import schedule as s  # noqa: E402
+import loading
+
+schedule, memory = loading.load(sys.argv[1], "schedule", "needs")
 
 WORKERS = 4
 
@@ -16,8 +17,8 @@ def run(tests, needs):
     queues = {w: collections.deque() for w in range(WORKERS)}
     closed, left = set(), tests
     spent = -time.process_time()
-    plan = s.Schedule(
-        ([test] for test in range(tests)), needs, (8 << 30) if needs else 0, look=lambda: s.Memory(0, dict.fromkeys(queues, 100 << 20))
+    plan = schedule.Schedule(
+        ([test] for test in range(tests)), needs, (8 << 30) if needs else 0, look=lambda: memory.Holdings(0, dict.fromkeys(queues, 100 << 20))
     )
     for w in queues:
         plan.add(w, 100 << 20)
@@ -41,5 +42,5 @@ def run(tests, needs):
 r = random.Random(1)
 n = int(sys.argv[2])
 for name, share in (("none heavy", 0), ("1 % heavy", 0.01), ("a third heavy", 0.33)):
-    needs = {test: s.Need(r.randint(32 << 20, 3 << 30), 0) for test in range(n) if r.random() < share}
+    needs = {test: memory.Need(r.randint(32 << 20, 3 << 30), 0) for test in range(n) if r.random() < share}
     print(f"{n} tests, {name}: {min(run(n, needs) for _ in range(3)):.2f} s")

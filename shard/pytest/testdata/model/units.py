@@ -1,4 +1,4 @@
-"""What the plugin keeps together, by name. Usage: units.py DIRECTORY-OF-main.py"""
+"""What the plugin keeps together, by name. Usage: units.py DIRECTORY-OF-loading.py"""
 
 import json
 import sys
@@ -6,10 +6,9 @@ import types
 
 import loading
 
-modules = loading.load(sys.argv[1])
-Scheduler = modules["workers"].Scheduler
+(workers,) = loading.load(sys.argv[1], "workers")
 running = types.SimpleNamespace(plain=str, groups={"a.py::g": "g", "b.py::g": "g"}, cut={"a.py"}, units={})
-scheduler = Scheduler.__new__(Scheduler)
+scheduler = workers.Scheduler.__new__(workers.Scheduler)
 scheduler.plugin = running
 scheduler.collection = ["a.py::x", "a.py::same", "a.py::g", "a.py::same", "a.py::y", "b.py::z", "b.py::g", "c.py::same", "c.py::z", "c.py::same"]
 units = scheduler.units()
