@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,8 +45,11 @@ records.
 SUITES
 On a machine that is busy jobs take longer than their work. stretch is wall time
 over CPU time, a fixed figure where nothing else runs and work is only computed;
-load is that of the machine. --noise runs each job twice: no prediction can be
-nearer than the two are to each other.`,
+load is that of the machine. slower says how its pace differed from that of the
+rounds that the plan is made from, as a little work tells that is done over and
+over beside the jobs; what they are off by is said as it is, and at one pace.
+--noise runs each job twice: no prediction can be nearer than the two are to
+each other.`,
 		RunE: func(verb *cobra.Command, args []string) error {
 			specs, err := o.suites.specs(verb, args)
 			if err != nil {
@@ -75,12 +79,23 @@ type predictionRow struct {
 	Real      []float64 `json:"real_seconds"`
 	CPU       []float64 `json:"cpu_seconds"`
 	Again     []float64 `json:"real_again_seconds,omitempty"`
+	Slower    []float64 `json:"job_slower"`                        // times that the machine was slower than in the rounds before
 	Expected  int       `json:"expected_error_permille,omitempty"` // by the plan itself
 	Load      string    `json:"load,omitempty"`
 }
 
 // errors returns |predicted - real| / real of each job.
 func (r *predictionRow) errors() []float64 { return apart(r.Predicted, r.Real) }
+
+// paced returns the errors that would be left if the machine had its pace of the
+// rounds before.
+func (r *predictionRow) paced() []float64 {
+	real := slices.Clone(r.Real)
+	for i := range real {
+		real[i] /= r.Slower[i]
+	}
+	return apart(r.Predicted, real)
+}
 
 // noise returns how far the two runs of each job are apart.
 func (r *predictionRow) noise() []float64 { return apart(r.Again, r.Real) }
@@ -136,13 +151,22 @@ func predictionSuite(ctx context.Context, o predictionOptions, spec suiteSpec, p
 	if spec.module == "" && o.scale != 0 {
 		_, err = s.call(ctx, place.dir, s.python, "-c", fixtureSuite, s.dir, strconv.FormatFloat(o.scale, 'g', -1, 64), spec.clock)
 	}
-	return &loopSuite{s}, err
+	return &loopSuite{benchSuite: s}, err
 }
 
 // A loopSuite goes round: plan, run, learn.
-type loopSuite struct{ *benchSuite }
+type loopSuite struct {
+	*benchSuite
+	beats []float64 // CPU seconds, of the pacer, during each job so far
+}
 
 func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions) ([]predictionRow, error) {
+	pace, err := startPacer(ctx, s.python)
+	if err != nil {
+		return nil, err
+	}
+	defer pace.stop()
+	s.pace, s.beats = pace, nil
 	timings := s.file(fmt.Sprintf("timings-%d.jsonl", workers))
 	if err := os.Remove(timings); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -150,6 +174,10 @@ func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions
 	var rows []predictionRow
 	for round := range o.rounds {
 		row := predictionRow{Suite: s.spec.name, Workers: workers, Round: round}
+		s.beat = 0
+		if round > 0 {
+			s.beat = total(s.beats) / float64(len(s.beats))
+		}
 		name := s.file(fmt.Sprintf("plan-%d-%d.json", workers, round))
 		_, err := s.matrix(ctx, timings, name, "--shards", strconv.Itoa(o.shards), "--workers", strconv.Itoa(workers), "--runner", "local", "--memory-share", "0")
 		if err != nil {
@@ -180,6 +208,7 @@ func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions
 
 // job runs one job, or the same job twice; only the first is learned from.
 func (s *loopSuite) job(ctx context.Context, row *predictionRow, plan, results string, one *shard.Shard, twice bool) error {
+	began := time.Now()
 	run := func(folder string) (time.Duration, time.Duration, error) {
 		call := s.run(plan, folder, one.Name)
 		cpu, err := s.call(ctx, s.dir, call[0], call[1:]...)
@@ -193,6 +222,11 @@ func (s *loopSuite) job(ctx context.Context, row *predictionRow, plan, results s
 	if err != nil {
 		return err
 	}
+	beat, err := s.pace.since(began)
+	if err != nil {
+		return err
+	}
+	s.beats, row.Slower = append(s.beats, beat), append(row.Slower, slower(beat, s.beat))
 	row.Predicted, row.Real, row.CPU = append(row.Predicted, one.Wall.Seconds()), append(row.Real, wall.Seconds()), append(row.CPU, cpu.Seconds())
 	if !twice {
 		return nil
@@ -240,18 +274,18 @@ func load() string {
 func printPredictions(w io.Writer, rows []predictionRow) error {
 	fmt.Fprintf(w, "%s with %d workers, %d jobs, wall seconds\n", rows[0].Suite, rows[0].Workers, len(rows[0].Real))
 	tw := newTable(w)
-	fmt.Fprintln(tw, "runs known\tpredicted\treal\toff by, median\t90th percentile\tsum\texpected\tstretch\tnoise\tload\t")
-	var after []float64
+	fmt.Fprintln(tw, "runs known\tpredicted\treal\toff by, median\t90th percentile\tat one pace\t90th percentile\tslower\tsum\texpected\tstretch\tnoise\tload\t")
+	var after, pacedAfter []float64
 	for i := range rows {
 		r := &rows[i]
-		off, ninth, sum, noise, expected := "-", "-", "-", "-", "-"
+		off, ninth, paced, pacedNinth, sum, noise, expected := "-", "-", "-", "-", "-", "-", "-"
 		if r.Round > 0 {
-			q := stats.Quantiles(r.errors(), 0.5, 0.9)
-			off, ninth = percentOf(q[0]), percentOf(q[1])
+			q, p := stats.Quantiles(r.errors(), 0.5, 0.9), stats.Quantiles(r.paced(), 0.5, 0.9)
+			off, ninth, paced, pacedNinth = percentOf(q[0]), percentOf(q[1]), percentOf(p[0]), percentOf(p[1])
 			sum = fmt.Sprintf("%+.1f %%", 100*(total(r.Predicted)/total(r.Real)-1))
 		}
 		if r.Round >= 3 {
-			after = append(after, r.errors()...)
+			after, pacedAfter = append(after, r.errors()...), append(pacedAfter, r.paced()...)
 		}
 		if r.Expected > 0 {
 			expected = percentOf(float64(r.Expected) / 1000)
@@ -259,15 +293,16 @@ func printPredictions(w io.Writer, rows []predictionRow) error {
 		if len(r.Again) > 0 {
 			noise = percentOf(stats.Quantiles(r.noise(), 0.5)[0])
 		}
-		fmt.Fprintf(tw, "%d\t%.1f\t%.1f\t%s\t%s\t%s\t%s\t%.2f\t%s\t%s\t\n", r.Round, total(r.Predicted), total(r.Real), off, ninth, sum, expected,
+		fmt.Fprintf(tw, "%d\t%.1f\t%.1f\t%s\t%s\t%s\t%s\t%.2f\t%s\t%s\t%.2f\t%s\t%s\t\n", r.Round, total(r.Predicted), total(r.Real), off, ninth, paced, pacedNinth, stats.Mean(r.Slower), sum, expected,
 			total(r.Real)/max(total(r.CPU), 1e-9), noise, r.Load)
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
 	if len(after) > 0 {
-		q := stats.Quantiles(after, 0.5, 0.9)
-		fmt.Fprintf(w, "from three known runs on: off by %s (median of %d jobs), %s (90th percentile)\n", percentOf(q[0]), len(after), percentOf(q[1]))
+		q, p := stats.Quantiles(after, 0.5, 0.9), stats.Quantiles(pacedAfter, 0.5, 0.9)
+		fmt.Fprintf(w, "from three known runs on: off by %s (median of %d jobs), %s (90th percentile); at one pace %s, %s\n",
+			percentOf(q[0]), len(after), percentOf(q[1]), percentOf(p[0]), percentOf(p[1]))
 	}
 	fmt.Fprintln(w)
 	return nil

@@ -40,7 +40,7 @@ func TestPredictions(t *testing.T) {
 func TestPrintPredictions(t *testing.T) {
 	var rows []predictionRow
 	for round := range 5 {
-		rows = append(rows, predictionRow{Suite: "x", Workers: 2, Round: round, Predicted: []float64{9, 11}, Real: []float64{10, 10}, CPU: []float64{5, 5}, Again: []float64{10, 10.5}, Expected: 41 * (round / 3), Load: "0.10"})
+		rows = append(rows, predictionRow{Suite: "x", Workers: 2, Round: round, Predicted: []float64{9, 11}, Real: []float64{10, 10}, CPU: []float64{5, 5}, Again: []float64{10, 10.5}, Slower: []float64{1, 1.1}, Expected: 41 * (round / 3), Load: "0.10"})
 	}
 	var b strings.Builder
 	if err := printPredictions(&b, rows); err != nil {
@@ -48,9 +48,9 @@ func TestPrintPredictions(t *testing.T) {
 	}
 	for _, want := range []string{
 		"x with 2 workers, 2 jobs, wall seconds",
-		"0       20.0  20.0               -                -       -         -     2.00",
-		"10.0 %           10.0 %  +0.0 %     4.1 %     2.00",
-		"from three known runs on: off by 10.0 % (median of 4 jobs), 10.0 % (90th percentile)",
+		"0       20.0  20.0               -                -            -                -    1.05       -         -     2.00",
+		"10.0 %           10.0 %       15.5 %           19.9 %    1.05  +0.0 %     4.1 %     2.00",
+		"from three known runs on: off by 10.0 % (median of 4 jobs), 10.0 % (90th percentile); at one pace 15.5 %, 21.0 %",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("printed\n%swant %q in it", b.String(), want)

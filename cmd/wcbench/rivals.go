@@ -53,6 +53,9 @@ func recordWcshard(ctx context.Context, s *benchSuite) error {
 		return err
 	}
 	s.share = cpu.Seconds() / time.Since(began).Seconds()
+	if s.beat, err = s.pace.since(began); err != nil {
+		return err
+	}
 	_, err = s.call(ctx, s.dir, s.wcshard, "merge", "--timings", s.file("timings.jsonl"), s.file("results"))
 	return err
 }

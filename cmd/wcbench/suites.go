@@ -44,9 +44,11 @@ func newSuites() *cobra.Command {
 		Long: `Run whole suites, sharded by wcshard and by each rival. wcshard records durations
 in one run, the rivals in another, each in its own way; then each job of each
 planner is really run, one after another, the planners taking turns. Figures are
-CPU seconds of all processes of a job, so that other work on the machine matters
-little; it still slows down what shares a core with it, so with --rounds all jobs
-are run again, and the least that each took counts.
+CPU seconds of all processes of a job, as they would be at the pace of wcshard's
+recorded run: a machine that others share is now faster and now slower, and a
+little work that is done over and over beside the jobs tells how much. That is
+most exact on one core (taskset -c 1 wcbench suites ..., on Linux). With --rounds
+all jobs are run again, and the least that each took counts.
 
 SUITES
 Jobs find a fresh checkout: packages are compiled, the suite itself is not.
@@ -95,6 +97,7 @@ type suiteRow struct {
 	Doubled int       `json:"doubled"`
 	Wrong   []string  `json:"wrong_exits,omitempty"`
 	Walls   []float64 `json:"job_wall_seconds"`
+	Slower  []float64 `json:"job_slower,omitempty"`        // times that the machine was slower than at the pace of these seconds
 	Errors  []float64 `json:"prediction_errors,omitempty"` // |predicted - real| / real, by job, in CPU seconds
 	Reason  string    `json:"reason,omitempty"`            // why there are no figures
 }
@@ -108,6 +111,8 @@ type benchSuite struct {
 	tests           map[string]int // test → how often it is in a whole run
 	recorded        map[string]error
 	share           float64 // of its time that the recorded run had a core
+	pace            *pacer
+	beat            float64 // CPU seconds, during the recorded run
 }
 
 func doSuites(ctx context.Context, w io.Writer, specs []suiteSpec, o suitesOptions) error {
@@ -122,21 +127,11 @@ func doSuites(ctx context.Context, w io.Writer, specs []suiteSpec, o suitesOptio
 		if err != nil {
 			return err
 		}
-		if err := s.recordAll(ctx); err != nil {
-			return fmt.Errorf("recording %s: %w", spec.name, err)
+		more, err := s.overShards(ctx, w, o)
+		if err != nil {
+			return err
 		}
-		for _, n := range o.shards {
-			more, err := s.measure(ctx, n, o.rounds)
-			if err != nil {
-				return fmt.Errorf("running %s over %d jobs: %w", spec.name, n, err)
-			}
-			rows = append(rows, more...)
-			if !o.json && !o.mark {
-				if err := printSuite(w, more); err != nil {
-					return err
-				}
-			}
-		}
+		rows = append(rows, more...)
 	}
 	report := newReport(suitePackages, specs, rows)
 	switch {
@@ -150,11 +145,37 @@ func doSuites(ctx context.Context, w io.Writer, specs []suiteSpec, o suitesOptio
 	return faults(rows)
 }
 
+// overShards compares the planners on one suite, and prints what each number of
+// jobs comes to.
+func (s *benchSuite) overShards(ctx context.Context, w io.Writer, o suitesOptions) (rows []suiteRow, err error) {
+	if s.pace, err = startPacer(ctx, s.python); err != nil {
+		return nil, err
+	}
+	defer s.pace.stop()
+	if err := s.recordAll(ctx); err != nil {
+		return nil, fmt.Errorf("recording %s: %w", s.spec.name, err)
+	}
+	for _, n := range o.shards {
+		more, err := s.measure(ctx, n, o.rounds)
+		if err != nil {
+			return nil, fmt.Errorf("running %s over %d jobs: %w", s.spec.name, n, err)
+		}
+		rows = append(rows, more...)
+		if !o.json && !o.mark {
+			if err := printSuite(w, more); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return rows, nil
+}
+
 // A suiteRecord is what the recording runs leave, beside durations.
 type suiteRecord struct {
 	Tests  map[string]int    `json:"tests"`
 	Failed map[string]string `json:"failed,omitempty"` // rival → why it recorded nothing
 	Share  float64           `json:"share"`
+	Beat   float64           `json:"beat_cpu_seconds"`
 }
 
 // recordAll has each rival record durations, or takes those that an earlier
@@ -165,7 +186,7 @@ func (s *benchSuite) recordAll(ctx context.Context) error {
 	if found, err := readKept(name, &kept); err != nil {
 		return err
 	} else if found {
-		s.tests, s.share = kept.Tests, kept.Share
+		s.tests, s.share, s.beat = kept.Tests, kept.Share, kept.Beat
 		for rival, why := range kept.Failed {
 			s.recorded[rival] = errors.New(why)
 		}
@@ -183,7 +204,7 @@ func (s *benchSuite) recordAll(ctx context.Context) error {
 	if s.tests == nil {
 		return fmt.Errorf("no rival could: %w", s.recorded[rivals[0].name])
 	}
-	kept.Tests, kept.Share = s.tests, s.share
+	kept.Tests, kept.Share, kept.Beat = s.tests, s.share, s.beat
 	return keepJSON(name, kept)
 }
 
@@ -355,7 +376,7 @@ func (s *benchSuite) job(ctx context.Context, row *suiteRow, k int, c jobCall, s
 	off := math.Abs(s.share*c.predicted.Seconds()/o.cpu.Seconds() - 1)
 	if k < len(row.Jobs) {
 		if o.wrong == nil && o.cpu.Seconds() < row.Jobs[k] {
-			row.Jobs[k], row.Walls[k] = o.cpu.Seconds(), o.wall.Seconds()
+			row.Jobs[k], row.Walls[k], row.Slower[k] = o.cpu.Seconds(), o.wall.Seconds(), o.slower
 			if k < len(row.Errors) {
 				row.Errors[k] = off
 			}
@@ -367,15 +388,17 @@ func (s *benchSuite) job(ctx context.Context, row *suiteRow, k int, c jobCall, s
 	}
 	row.Jobs = append(row.Jobs, o.cpu.Seconds())
 	row.Walls = append(row.Walls, o.wall.Seconds())
+	row.Slower = append(row.Slower, o.slower)
 	if c.predicted > 0 {
 		row.Errors = append(row.Errors, off)
 	}
 	return nil
 }
 
-// An outcome is what one call of pytest came to.
+// An outcome is what one call of pytest came to, at the pace of the recorded run.
 type outcome struct {
 	cpu, wall time.Duration
+	slower    float64        // times that it really was
 	tests     map[string]int // how often each ran
 	wrong     error          // why it did not end well
 }
@@ -388,11 +411,16 @@ func (s *benchSuite) once(ctx context.Context, args []string) (outcome, error) {
 	}
 	began := time.Now()
 	cpu, wrong := s.call(ctx, s.dir, args[0], append(slices.Clone(args[1:]), "--junitxml="+report)...)
-	o := outcome{cpu: cpu, wall: time.Since(began), wrong: wrong}
+	wall := time.Since(began)
 	if ctx.Err() != nil {
-		return o, ctx.Err()
+		return outcome{}, ctx.Err()
 	}
-	var err error
+	beat, err := s.pace.since(began)
+	if err != nil {
+		return outcome{}, err
+	}
+	o := outcome{slower: slower(beat, s.beat), wrong: wrong}
+	o.cpu, o.wall = atPace(cpu, o.slower), atPace(wall, o.slower)
 	if o.tests, err = readTests(report); err != nil && wrong == nil {
 		return o, err
 	}
