@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -24,7 +26,8 @@ var paceSource string
 // Nine runs of the same tests of statsmodels took 6.9 to 9.7 CPU seconds on such a
 // machine, a coefficient of variation of 12 %; at one pace it was 3 %.
 type pacer struct {
-	stop func()
+	cancel context.CancelFunc
+	wait   func()
 
 	mutex sync.Mutex
 	beats []beat
@@ -39,9 +42,11 @@ type beat struct {
 
 // startPacer starts the process with a Python, on the cores that wcbench may use,
 // and waits for its first beat.
-func startPacer(ctx context.Context, python string) (*pacer, error) {
-	ctx, cancel := context.WithCancel(ctx)
+func startPacer(parent context.Context, python string) (*pacer, error) {
+	ctx, cancel := context.WithCancel(parent)
 	cmd := exec.CommandContext(ctx, python, "-c", paceSource)
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -50,14 +55,13 @@ func startPacer(ctx context.Context, python string) (*pacer, error) {
 		cancel()
 		return nil, fmt.Errorf("starting what says how fast the machine is: %w", err)
 	}
-	p := &pacer{}
+	p := &pacer{cancel: cancel}
 	first, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		p.listen(out, first)
 		close(ended)
 	}()
-	p.stop = func() {
-		cancel()
+	p.wait = func() {
 		<-ended
 		_ = cmd.Wait() // it was killed
 	}
@@ -66,11 +70,28 @@ func startPacer(ctx context.Context, python string) (*pacer, error) {
 		return p, nil
 	case <-ended:
 		p.stop()
-		return nil, errNoPace
+		return nil, cmp.Or(parent.Err(), fmt.Errorf("%w: %s", errNoPace, bytes.TrimSpace(said.Bytes())))
+	}
+}
+
+// stop ends the process, if there is one.
+func (p *pacer) stop() {
+	if p != nil {
+		p.cancel()
+		p.wait()
 	}
 }
 
 var errNoPace = errors.New("what says how fast the machine is has ended")
+
+// startPacer starts a pacer for the jobs of a suite, none for a made-up one: that
+// goes by a clock, and takes the same at any pace.
+func (s *benchSuite) startPacer(ctx context.Context) (*pacer, error) {
+	if s.spec.clock != "" {
+		return nil, nil
+	}
+	return startPacer(ctx, s.python)
+}
 
 // listen keeps what the process says, and closes first when that begins.
 func (p *pacer) listen(out io.Reader, first chan<- struct{}) {
@@ -108,12 +129,6 @@ func (p *pacer) since(began time.Time) (seconds float64, err error) {
 		n++
 	}
 	return seconds / float64(n), nil
-}
-
-// atPace returns what would have taken so long where the machine was so many times
-// slower.
-func atPace(d time.Duration, slower float64) time.Duration {
-	return time.Duration(float64(d) / slower)
 }
 
 // slower returns how many times slower one pace is than another one; 1 where

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 )
@@ -37,10 +38,10 @@ func TestPacer(t *testing.T) {
 	if _, err := p.since(began); !errors.Is(err, errNoPace) {
 		t.Errorf("since() = %v once it has ended", err)
 	}
-	// What is no Python ends at once.
-	if sh, err := exec.LookPath("sh"); err == nil {
-		if _, err := startPacer(t.Context(), sh); !errors.Is(err, errNoPace) {
-			t.Errorf("startPacer(sh) = %v", err)
+	// What is no Python ends at once, and says why.
+	if cat, err := exec.LookPath("cat"); err == nil {
+		if _, err := startPacer(t.Context(), cat); !errors.Is(err, errNoPace) || !strings.Contains(err.Error(), "option") {
+			t.Errorf("startPacer(cat) = %v", err)
 		}
 	}
 }
@@ -61,10 +62,9 @@ func TestPace(t *testing.T) {
 	if got, err := p.since(now); got != 0 || err != nil {
 		t.Errorf("without a pacer: %v, %v", got, err)
 	}
-	if s := slower(3, 2); s != 1.5 || atPace(3*time.Second, s) != 2*time.Second {
-		t.Errorf("3 s at 1.5: %v, %v", s, atPace(3*time.Second, s))
-	}
-	if s := slower(0, 2); s != 1 {
-		t.Errorf("slower(0, 2) = %v: no pace is known", s)
+	for _, c := range []struct{ beat, than, want float64 }{{3, 2, 1.5}, {0, 2, 1}, {2, 0, 1}} {
+		if got := slower(c.beat, c.than); got != c.want {
+			t.Errorf("slower(%v, %v) = %v, want %v", c.beat, c.than, got, c.want)
+		}
 	}
 }

@@ -47,9 +47,11 @@ On a machine that is busy jobs take longer than their work. stretch is wall time
 over CPU time, a fixed figure where nothing else runs and work is only computed;
 load is that of the machine. slower says how its pace differed from that of the
 rounds that the plan is made from, as a little work tells that is done over and
-over beside the jobs; what they are off by is said as it is, and at one pace.
---noise runs each job twice: no prediction can be nearer than the two are to
-each other.`,
+over beside the jobs, most exactly on one core (taskset -c 1 wcbench predictions
+..., on Linux); the made-up suites take what they take at any pace. What they are
+off by is said as it was, and as it would have been at that one pace. --noise runs
+each job twice: as it was, no prediction can be nearer than the two are to each
+other.`,
 		RunE: func(verb *cobra.Command, args []string) error {
 			specs, err := o.suites.specs(verb, args)
 			if err != nil {
@@ -79,7 +81,7 @@ type predictionRow struct {
 	Real      []float64 `json:"real_seconds"`
 	CPU       []float64 `json:"cpu_seconds"`
 	Again     []float64 `json:"real_again_seconds,omitempty"`
-	Slower    []float64 `json:"job_slower"`                        // times that the machine was slower than in the rounds before
+	Slower    []float64 `json:"job_slower"`                        // times that the machine was slower than in the rounds before; 1 where that is not known
 	Expected  int       `json:"expected_error_permille,omitempty"` // by the plan itself
 	Load      string    `json:"load,omitempty"`
 }
@@ -87,14 +89,15 @@ type predictionRow struct {
 // errors returns |predicted - real| / real of each job.
 func (r *predictionRow) errors() []float64 { return apart(r.Predicted, r.Real) }
 
-// paced returns the errors that would be left if the machine had its pace of the
-// rounds before.
-func (r *predictionRow) paced() []float64 {
-	real := slices.Clone(r.Real)
-	for i := range real {
-		real[i] /= r.Slower[i]
+// pacedErrors returns the errors that would be left if the machine had its pace of
+// the rounds before. What a job waits for takes as long at any.
+func (r *predictionRow) pacedErrors() []float64 {
+	walls := slices.Clone(r.Real)
+	for i := range walls {
+		busy := min(1, r.CPU[i]/(r.Real[i]*float64(max(r.Workers, 1))))
+		walls[i] *= 1 - busy + busy/r.Slower[i]
 	}
-	return apart(r.Predicted, real)
+	return apart(r.Predicted, walls)
 }
 
 // noise returns how far the two runs of each job are apart.
@@ -161,7 +164,7 @@ type loopSuite struct {
 }
 
 func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions) ([]predictionRow, error) {
-	pace, err := startPacer(ctx, s.python)
+	pace, err := s.startPacer(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -274,18 +277,19 @@ func load() string {
 func printPredictions(w io.Writer, rows []predictionRow) error {
 	fmt.Fprintf(w, "%s with %d workers, %d jobs, wall seconds\n", rows[0].Suite, rows[0].Workers, len(rows[0].Real))
 	tw := newTable(w)
-	fmt.Fprintln(tw, "runs known\tpredicted\treal\toff by, median\t90th percentile\tat one pace\t90th percentile\tslower\tsum\texpected\tstretch\tnoise\tload\t")
+	fmt.Fprintln(tw, "runs known\tpredicted\treal\toff by, median\t90th percentile\tat one pace\t90th, too\tslower\tsum\texpected\tstretch\tnoise\tload\t")
 	var after, pacedAfter []float64
 	for i := range rows {
 		r := &rows[i]
-		off, ninth, paced, pacedNinth, sum, noise, expected := "-", "-", "-", "-", "-", "-", "-"
+		off, ninth, paced, pacedNinth, slow, sum, noise, expected := "-", "-", "-", "-", "-", "-", "-", "-"
 		if r.Round > 0 {
-			q, p := stats.Quantiles(r.errors(), 0.5, 0.9), stats.Quantiles(r.paced(), 0.5, 0.9)
+			q, p := stats.Quantiles(r.errors(), 0.5, 0.9), stats.Quantiles(r.pacedErrors(), 0.5, 0.9)
 			off, ninth, paced, pacedNinth = percentOf(q[0]), percentOf(q[1]), percentOf(p[0]), percentOf(p[1])
+			slow = fmt.Sprintf("%.2f", stats.Mean(r.Slower))
 			sum = fmt.Sprintf("%+.1f %%", 100*(total(r.Predicted)/total(r.Real)-1))
 		}
 		if r.Round >= 3 {
-			after, pacedAfter = append(after, r.errors()...), append(pacedAfter, r.paced()...)
+			after, pacedAfter = append(after, r.errors()...), append(pacedAfter, r.pacedErrors()...)
 		}
 		if r.Expected > 0 {
 			expected = percentOf(float64(r.Expected) / 1000)
@@ -293,7 +297,7 @@ func printPredictions(w io.Writer, rows []predictionRow) error {
 		if len(r.Again) > 0 {
 			noise = percentOf(stats.Quantiles(r.noise(), 0.5)[0])
 		}
-		fmt.Fprintf(tw, "%d\t%.1f\t%.1f\t%s\t%s\t%s\t%s\t%.2f\t%s\t%s\t%.2f\t%s\t%s\t\n", r.Round, total(r.Predicted), total(r.Real), off, ninth, paced, pacedNinth, stats.Mean(r.Slower), sum, expected,
+		fmt.Fprintf(tw, "%d\t%.1f\t%.1f\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.2f\t%s\t%s\t\n", r.Round, total(r.Predicted), total(r.Real), off, ninth, paced, pacedNinth, slow, sum, expected,
 			total(r.Real)/max(total(r.CPU), 1e-9), noise, r.Load)
 	}
 	if err := tw.Flush(); err != nil {

@@ -28,7 +28,7 @@ func TestPredictions(t *testing.T) {
 		t.Fatalf("%d rounds, want 3", len(rows))
 	}
 	for i, r := range rows {
-		if r.Round != i || len(r.Predicted) != 2 || len(r.Real) != 2 || len(r.Again) != 2 || len(r.CPU) != 2 || total(r.Real) <= 0 || total(r.CPU) <= 0 {
+		if r.Round != i || len(r.Predicted) != 2 || len(r.Real) != 2 || len(r.Again) != 2 || len(r.CPU) != 2 || len(r.Slower) != 2 || total(r.Real) <= 0 || total(r.CPU) <= 0 {
 			t.Errorf("round %d: %+v", i, r)
 		}
 	}
@@ -48,9 +48,9 @@ func TestPrintPredictions(t *testing.T) {
 	}
 	for _, want := range []string{
 		"x with 2 workers, 2 jobs, wall seconds",
-		"0       20.0  20.0               -                -            -                -    1.05       -         -     2.00",
-		"10.0 %           10.0 %       15.5 %           19.9 %    1.05  +0.0 %     4.1 %     2.00",
-		"from three known runs on: off by 10.0 % (median of 4 jobs), 10.0 % (90th percentile); at one pace 15.5 %, 21.0 %",
+		"0       20.0  20.0               -                -            -          -       -       -         -     2.00",
+		"10.0 %           10.0 %       11.3 %     12.3 %    1.05  +0.0 %     4.1 %     2.00",
+		"from three known runs on: off by 10.0 % (median of 4 jobs), 10.0 % (90th percentile); at one pace 11.3 %, 12.6 %",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("printed\n%swant %q in it", b.String(), want)

@@ -63,7 +63,10 @@ func (r suiteReport) markdown(w io.Writer) {
 		ours := rows[0]
 		suite := fmt.Sprintf("%s, %d tests", ours.Suite, ours.Tests)
 		if ours.Rounds > 1 {
-			suite += fmt.Sprintf(", least of %d runs", ours.Rounds)
+			suite += fmt.Sprintf(", median of %d runs", ours.Rounds)
+		}
+		if slices.ContainsFunc(ours.Slower, func(slower float64) bool { return slower != 1 }) {
+			suite += ", at one pace"
 		}
 		fmt.Fprintf(w, "| %s | %d | %.1f |", suite, ours.Shards, ours.Bound)
 		for _, planner := range planners {

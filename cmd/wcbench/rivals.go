@@ -62,11 +62,16 @@ func recordWcshard(ctx context.Context, s *benchSuite) error {
 
 func wcshardJobs(ctx context.Context, s *benchSuite, n int) (row suiteRow, calls []jobCall, err error) {
 	name := s.file(fmt.Sprintf("plan-%d.json", n))
+	began := time.Now()
 	cpu, err := s.planJobs(ctx, name, n)
 	if err != nil {
 		return row, nil, err
 	}
-	row.Plan = cpu.Seconds()
+	beat, err := s.pace.since(began)
+	if err != nil {
+		return row, nil, err
+	}
+	row.Plan = cpu.Seconds() / slower(beat, s.beat)
 	plan, err := readPlanFile(name)
 	if err != nil {
 		return row, nil, err

@@ -47,8 +47,9 @@ planner is really run, one after another, the planners taking turns. Figures are
 CPU seconds of all processes of a job, as they would be at the pace of wcshard's
 recorded run: a machine that others share is now faster and now slower, and a
 little work that is done over and over beside the jobs tells how much. That is
-most exact on one core (taskset -c 1 wcbench suites ..., on Linux). With --rounds
-all jobs are run again, and the least that each took counts.
+most exact on one core (taskset -c 1 wcbench suites ..., on Linux). The made-up
+suites take what they take at any pace. With --rounds all jobs are run again, and
+the median of what each took counts.
 
 SUITES
 Jobs find a fresh checkout: packages are compiled, the suite itself is not.
@@ -86,7 +87,7 @@ type suiteRow struct {
 	Suite   string    `json:"suite"`
 	Planner string    `json:"planner"`
 	Shards  int       `json:"shards"`
-	Rounds  int       `json:"rounds"` // of which the least that each job took counts
+	Rounds  int       `json:"rounds"` // of which the median of each job counts
 	Jobs    []float64 `json:"job_cpu_seconds"`
 	Longest float64   `json:"longest_cpu_seconds"`
 	Sum     float64   `json:"sum_cpu_seconds"`
@@ -97,7 +98,7 @@ type suiteRow struct {
 	Doubled int       `json:"doubled"`
 	Wrong   []string  `json:"wrong_exits,omitempty"`
 	Walls   []float64 `json:"job_wall_seconds"`
-	Slower  []float64 `json:"job_slower,omitempty"`        // times that the machine was slower than at the pace of these seconds
+	Slower  []float64 `json:"job_slower,omitempty"`        // times that the machine was slower than at the pace of the CPU seconds
 	Errors  []float64 `json:"prediction_errors,omitempty"` // |predicted - real| / real, by job, in CPU seconds
 	Reason  string    `json:"reason,omitempty"`            // why there are no figures
 }
@@ -112,7 +113,7 @@ type benchSuite struct {
 	recorded        map[string]error
 	share           float64 // of its time that the recorded run had a core
 	pace            *pacer
-	beat            float64 // CPU seconds, during the recorded run
+	beat            float64 // CPU seconds that one took at the pace that figures are given for; 0: they are as measured
 }
 
 func doSuites(ctx context.Context, w io.Writer, specs []suiteSpec, o suitesOptions) error {
@@ -148,7 +149,7 @@ func doSuites(ctx context.Context, w io.Writer, specs []suiteSpec, o suitesOptio
 // overShards compares the planners on one suite, and prints what each number of
 // jobs comes to.
 func (s *benchSuite) overShards(ctx context.Context, w io.Writer, o suitesOptions) (rows []suiteRow, err error) {
-	if s.pace, err = startPacer(ctx, s.python); err != nil {
+	if s.pace, err = s.startPacer(ctx); err != nil {
 		return nil, err
 	}
 	defer s.pace.stop()
@@ -175,7 +176,7 @@ type suiteRecord struct {
 	Tests  map[string]int    `json:"tests"`
 	Failed map[string]string `json:"failed,omitempty"` // rival → why it recorded nothing
 	Share  float64           `json:"share"`
-	Beat   float64           `json:"beat_cpu_seconds"`
+	Beat   float64           `json:"beat_cpu_seconds,omitempty"` // of the pacer, while wcshard recorded
 }
 
 // recordAll has each rival record durations, or takes those that an earlier
@@ -186,6 +187,9 @@ func (s *benchSuite) recordAll(ctx context.Context) error {
 	if found, err := readKept(name, &kept); err != nil {
 		return err
 	} else if found {
+		if s.pace != nil && kept.Beat == 0 {
+			return fmt.Errorf("%s is of an older wcbench, and says nothing of the machine's pace: pass another folder to --keep", name)
+		}
 		s.tests, s.share, s.beat = kept.Tests, kept.Share, kept.Beat
 		for rival, why := range kept.Failed {
 			s.recorded[rival] = errors.New(why)
@@ -304,8 +308,16 @@ func (s *benchSuite) record(ctx context.Context, r rival) error {
 // A comparison is what the jobs so far came to, by rival.
 type comparison struct {
 	Rows []suiteRow       `json:"rows"`
+	Runs [][][]jobRun     `json:"runs"` // of each job, by round
 	Seen []map[string]int `json:"seen"` // how often each test ran
 	Done int              `json:"done"` // turns taken
+}
+
+// A jobRun is what a job took in one round.
+type jobRun struct {
+	CPU    float64 `json:"cpu_seconds"` // at the pace that figures are given for
+	Wall   float64 `json:"wall_seconds"`
+	Slower float64 `json:"slower"` // times that the machine was
 }
 
 // compare runs all jobs of all rivals, taking turns, so many times. Each is kept
@@ -323,7 +335,7 @@ func (s *benchSuite) compare(ctx context.Context, n, rounds int) ([]suiteRow, er
 	for rounds*n*len(rivals) > c.Done {
 		k, i := c.Done/len(rivals)%n, c.Done%len(rivals)
 		if k < len(calls[i]) {
-			if err := s.job(ctx, &c.Rows[i], k, calls[i][k], c.Seen[i]); err != nil {
+			if err := s.job(ctx, &c, i, k, calls[i][k]); err != nil {
 				return nil, err
 			}
 		}
@@ -335,6 +347,7 @@ func (s *benchSuite) compare(ctx context.Context, n, rounds int) ([]suiteRow, er
 	for i := range c.Rows {
 		c.Rows[i].Rounds = rounds
 		if c.Rows[i].Reason == "" {
+			c.Rows[i].settle(c.Runs[i], calls[i], s.share)
 			c.Rows[i].count(s.tests, c.Seen[i])
 		}
 	}
@@ -357,48 +370,53 @@ func (s *benchSuite) divide(ctx context.Context, n int) (comparison, [][]jobCall
 			row.Reason = err.Error()
 		}
 		c.Rows, c.Seen, calls = append(c.Rows, row), append(c.Seen, map[string]int{}), append(calls, jobs)
+		c.Runs = append(c.Runs, make([][]jobRun, len(jobs)))
 	}
 	return c, calls
 }
 
-// job runs one job and adds it to the row, as the k-th; where that ran in an
-// earlier round, it counts only what took less.
-func (s *benchSuite) job(ctx context.Context, row *suiteRow, k int, c jobCall, seen map[string]int) error {
-	o, err := s.once(ctx, c.args)
+// job runs the k-th job of the i-th rival once more. What ran counts once, however
+// many rounds there are.
+func (s *benchSuite) job(ctx context.Context, c *comparison, i, k int, call jobCall) error {
+	o, err := s.once(ctx, call.args)
 	if err != nil {
 		return err
 	}
+	row, runs := &c.Rows[i], &c.Runs[i][k]
 	if o.wrong != nil {
-		if wrong := c.name + ": " + o.wrong.Error(); !slices.Contains(row.Wrong, wrong) {
+		if wrong := call.name + ": " + o.wrong.Error(); !slices.Contains(row.Wrong, wrong) {
 			row.Wrong = append(row.Wrong, wrong)
 		}
 	}
-	off := math.Abs(s.share*c.predicted.Seconds()/o.cpu.Seconds() - 1)
-	if k < len(row.Jobs) {
-		if o.wrong == nil && o.cpu.Seconds() < row.Jobs[k] {
-			row.Jobs[k], row.Walls[k], row.Slower[k] = o.cpu.Seconds(), o.wall.Seconds(), o.slower
-			if k < len(row.Errors) {
-				row.Errors[k] = off
-			}
+	if len(*runs) == 0 {
+		for id, n := range o.tests {
+			c.Seen[i][id] += n
 		}
-		return nil
 	}
-	for id, n := range o.tests {
-		seen[id] += n
-	}
-	row.Jobs = append(row.Jobs, o.cpu.Seconds())
-	row.Walls = append(row.Walls, o.wall.Seconds())
-	row.Slower = append(row.Slower, o.slower)
-	if c.predicted > 0 {
-		row.Errors = append(row.Errors, off)
-	}
+	*runs = append(*runs, jobRun{o.cpu.Seconds() / o.slower, o.wall.Seconds(), o.slower})
 	return nil
 }
 
-// An outcome is what one call of pytest came to, at the pace of the recorded run.
+// settle works out a row from the runs of its jobs. share is what part of the
+// predicted times is CPU time.
+func (row *suiteRow) settle(jobs [][]jobRun, calls []jobCall, share float64) {
+	row.Jobs, row.Walls, row.Slower, row.Errors = nil, nil, nil, nil
+	for k, runs := range jobs {
+		var cpus, walls, slow []float64
+		for _, r := range runs {
+			cpus, walls, slow = append(cpus, r.CPU), append(walls, r.Wall), append(slow, r.Slower)
+		}
+		row.Jobs, row.Walls, row.Slower = append(row.Jobs, median(cpus)), append(row.Walls, median(walls)), append(row.Slower, median(slow))
+		if p := calls[k].predicted; p > 0 {
+			row.Errors = append(row.Errors, math.Abs(share*p.Seconds()/row.Jobs[k]-1))
+		}
+	}
+}
+
+// An outcome is what one call of pytest came to.
 type outcome struct {
 	cpu, wall time.Duration
-	slower    float64        // times that it really was
+	slower    float64        // times that the machine was, where a pace is known; else 1
 	tests     map[string]int // how often each ran
 	wrong     error          // why it did not end well
 }
@@ -411,16 +429,15 @@ func (s *benchSuite) once(ctx context.Context, args []string) (outcome, error) {
 	}
 	began := time.Now()
 	cpu, wrong := s.call(ctx, s.dir, args[0], append(slices.Clone(args[1:]), "--junitxml="+report)...)
-	wall := time.Since(began)
+	o := outcome{cpu: cpu, wall: time.Since(began), wrong: wrong}
 	if ctx.Err() != nil {
-		return outcome{}, ctx.Err()
+		return o, ctx.Err()
 	}
 	beat, err := s.pace.since(began)
 	if err != nil {
-		return outcome{}, err
+		return o, err
 	}
-	o := outcome{slower: slower(beat, s.beat), wrong: wrong}
-	o.cpu, o.wall = atPace(cpu, o.slower), atPace(wall, o.slower)
+	o.slower = slower(beat, s.beat)
 	if o.tests, err = readTests(report); err != nil && wrong == nil {
 		return o, err
 	}
@@ -491,13 +508,13 @@ func (s *benchSuite) run(plan, results, name string) []string {
 	return []string{s.wcshard, "run", "--pytest", s.python + " -m pytest", "--plan", plan, "--results", results, "--shard", name, "--", "-q"}
 }
 
-// busyness is what jobs took, over their CPU time.
+// busyness is what jobs took, over their CPU time as it was.
 func busyness(rows []suiteRow) float64 {
 	wall, cpu := 0.0, 0.0
 	for _, r := range rows {
 		for k := range r.Jobs {
 			wall += r.Walls[k]
-			cpu += r.Jobs[k]
+			cpu += r.Jobs[k] * r.Slower[k]
 		}
 	}
 	return wall / max(cpu, 1e-9)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func TestFaults(t *testing.T) {
 func TestPrintSuite(t *testing.T) {
 	var b strings.Builder
 	rows := []suiteRow{
-		{Suite: "x", Planner: "wcshard", Shards: 2, Tests: 9, Jobs: []float64{1, 2}, Walls: []float64{2, 4}, Longest: 2, Sum: 3, Bound: 1.5, Errors: []float64{0.1, 0.3}},
+		{Suite: "x", Planner: "wcshard", Shards: 2, Tests: 9, Jobs: []float64{0.5, 1}, Walls: []float64{2, 4}, Slower: []float64{2, 2}, Longest: 2, Sum: 3, Bound: 1.5, Errors: []float64{0.1, 0.3}},
 		{Suite: "x", Planner: "peer", Shards: 2, Reason: "it knows no files"},
 	}
 	if err := printSuite(&b, rows); err != nil {
@@ -117,33 +118,55 @@ echo "<testsuites><testsuite><testcase classname='c' name='$1'/></testsuite></te
 	}}
 }
 
-// Of several rounds the least counts of each job, and tests count once.
+// Of several rounds the median counts of each job, at the pace of the recorded run,
+// and tests count once.
 func TestRounds(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("no sh")
 	}
-	// The first job burns CPU time in its second round, the other one in the first.
-	const burn = `n=$(grep -c $1 log); if [ $1$n = a02 ] || [ $1$n = a11 ]; then i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; fi`
 	dir := t.TempDir()
 	defer func(before []rival) { rivals = before }(rivals)
-	rivals = []rival{fakeRival("a", burn)}
+	rivals = []rival{fakeRival("a", "")}
 	s := &benchSuite{spec: suiteSpec{name: "x"}, dir: dir, out: dir, share: 1, recorded: map[string]error{}, tests: map[string]int{"c::a0": 1, "c::a1": 1}}
-	once, err := s.compare(t.Context(), 2, 1)
+	s.pace, s.beat = &pacer{beats: []beat{{seconds: 3}}}, 2
+	rows, err := s.compare(t.Context(), 2, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"log", "part-2.json"} {
-		if err := os.Remove(filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
+	r := rows[0]
+	if r.Rounds != 3 || len(r.Jobs) != 2 || len(r.Walls) != 2 || len(r.Errors) != 2 || r.Lost+r.Doubled > 0 || !slices.Equal(r.Slower, []float64{1.5, 1.5}) {
+		t.Errorf("the row is %+v", r)
 	}
-	twice, err := s.compare(t.Context(), 2, 2)
+	var c comparison
+	if _, err := readKept(filepath.Join(dir, "part-2.json"), &c); err != nil || len(c.Runs) != 1 || len(c.Runs[0]) != 2 || len(c.Runs[0][0]) != 3 {
+		t.Errorf("kept %+v, %v, want three runs of two jobs", c.Runs, err)
+	}
+}
+
+func TestSettle(t *testing.T) {
+	row := suiteRow{Jobs: []float64{9}}
+	row.settle([][]jobRun{{{4, 5, 1}, {1, 9, 1.5}, {2, 7, 2}}, {{3, 3, 1}}}, []jobCall{{predicted: 5 * time.Second}, {}}, 0.5)
+	want := suiteRow{Jobs: []float64{2, 3}, Walls: []float64{7, 3}, Slower: []float64{1.5, 1}, Errors: []float64{0.25}}
+	if !reflect.DeepEqual(row, want) {
+		t.Errorf("the row is %+v, want %+v", row, want)
+	}
+}
+
+// What a job really took is at the pace that the machine had.
+func TestOnce(t *testing.T) {
+	sh, err := exec.LookPath("sh")
 	if err != nil {
-		t.Fatal(err)
+		t.Skip("no sh")
 	}
-	burned := once[0].Jobs[1]
-	if r := twice[0]; r.Rounds != 2 || len(r.Jobs) != 2 || len(r.Walls) != 2 || len(r.Errors) != 2 || r.Lost+r.Doubled > 0 || r.Longest > burned/2 {
-		t.Errorf("the row is %+v, want jobs that take much less than %v", r, burned)
+	dir := t.TempDir()
+	s := &benchSuite{dir: dir, out: dir, pace: &pacer{beats: []beat{{seconds: 3}}}, beat: 2}
+	run := []string{sh, "-c", `echo "<testsuites/>" >"${1#--junitxml=}"`, sh}
+	if o, err := s.once(t.Context(), run); err != nil || o.slower != 1.5 {
+		t.Errorf("once() = %+v, %v, want 1.5 times slower", o, err)
+	}
+	s.pace.ended = true
+	if _, err := s.once(t.Context(), run); !errors.Is(err, errNoPace) {
+		t.Errorf("once() = %v though nobody says how fast the machine is", err)
 	}
 }
 

@@ -144,7 +144,7 @@ class Backlog:
         self.light.insert(at, self.counted(Unit(rest, number, unit.need)))
         self.light.insert(at, self.counted(Unit(list(unit.tests)[:first], unit.number, unit.need)))
 
-    # What is taken, and what there is to take.
+    # What is taken.
 
     def take_light(self, at: int) -> Unit:
         unit = self.light[at]
@@ -160,7 +160,7 @@ class Backlog:
             self.heavy[head][3].passed += 1
         return unit
 
-    def first_light(self, room: Room, needy: bool = False) -> Unit | None:
+    def take_first_light(self, room: Room, needy: bool = False) -> Unit | None:
         """Take the first light unit, or the first that needs memory, that
         fits; a look at some of them must do. Of the last ones that need nothing
         it leaves a test for each heavy unit, to be parked."""
@@ -174,7 +174,7 @@ class Backlog:
                 return self.take_light(i)
         return None
 
-    def filler(self) -> Unit | None:
+    def take_filler(self) -> Unit | None:
         """Take a test of the quickest of the units that need nothing, which is
         the last, to be parked where a heavy test shall come next, or starts
         now."""
@@ -186,6 +186,8 @@ class Backlog:
                 self.fillers.add(self.light[at].tests[0])
                 return self.take_light(at)
         return None
+
+    # What there is to take.
 
     def fitting(self, room: Room) -> int:
         """Return the place of the most needy of the heavy units that fit, as
@@ -208,9 +210,9 @@ class Backlog:
             return self.heavy[at][3]
         return None
 
-    def needy(self, limit: int, heavy: int) -> list[Unit]:
+    def needy(self, limit: int, count: int) -> list[Unit]:
         """Return what needs memory, as far as a look tells: the most needy of the
         heavy units within a limit, so many, and light ones."""
         at = self.largest(limit)
         light = [] if len(self.light) == self.plain else [unit for _, unit in zip(range(LOOK), self.light) if unit.need]
-        return [unit for *_, unit in self.heavy[at : at + heavy]] + light
+        return [unit for *_, unit in self.heavy[at : at + count]] + light

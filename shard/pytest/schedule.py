@@ -284,8 +284,8 @@ class Schedule:
             return 2
         if worker.own:
             return max(2, min(int(OWN_AHEAD / worker.pace), MOST_OWN_AHEAD))
-        share = len(self.backlog) // (4 * len(self.workers))
-        return max(2, min(int(AHEAD / worker.pace), share, MOST_AHEAD))
+        part = len(self.backlog) // (4 * len(self.workers))
+        return max(2, min(int(AHEAD / worker.pace), part, MOST_AHEAD))
 
     def feed(self, worker: Worker, wanted: int) -> list[Order]:
         """See that a worker that runs nothing has the wanted number of tests,
@@ -418,16 +418,17 @@ class Schedule:
         that to wait is best."""
         backlog = self.backlog
         if not backlog.heavy:
-            return backlog.first_light(room)
-        limit, due = self.limit(), self.due()
+            return backlog.take_first_light(room)
+        limit = self.limit()
+        due = backlog.due(limit, PATIENCE * len(self.workers))
         if due is not None and due.need > room.total:
             room = room.less(due.need)  # nothing may take what it waits for
         last = sequence[-1] if sequence else None
         if last is not None and backlog.is_heavy(last):
             # What comes next has its memory when the heavy one is gone.
-            return backlog.filler() or backlog.take_heavy(backlog.fitting(room.less(-backlog.need(last))), limit)
+            return backlog.take_filler() or backlog.take_heavy(backlog.fitting(room.less(-backlog.need(last))), limit)
         at = backlog.fitting(room)
-        early = at < len(backlog.heavy) and self.may_be_early(worker, backlog.heavy[at][3])
+        early = at < len(backlog.heavy) and (backlog.heavy[at][3] is due or self.may_be_early(worker, backlog.heavy[at][3]))
         quick = last is None or self.is_quick(worker, last)
         if early and (quick or not backlog.plain):
             return backlog.take_heavy(at, limit)
@@ -436,15 +437,11 @@ class Schedule:
         # heavy test should go to whoever is free when it fits.
         scarce = backlog.spare <= len(backlog.heavy)
         if early or (scarce and not quick):
-            return backlog.filler() or backlog.first_light(room)
-        return backlog.first_light(room, needy=scarce)
-
-    def due(self) -> Unit | None:
-        """Return the unit that has let others pass for long enough."""
-        return self.backlog.due(self.limit(), PATIENCE * len(self.workers))
+            return backlog.take_filler() or backlog.take_first_light(room)
+        return backlog.take_first_light(room, needy=scarce)
 
     def may_be_early(self, worker: Worker, unit: Unit) -> bool:
-        if not self.backlog.light or unit.number < self.backlog.light[0].number or unit is self.due():
+        if not self.backlog.light or unit.number < self.backlog.light[0].number:
             return True
         others = [w for w in self.workers.values() if w is not worker and w.open]
         return any(not any(map(self.backlog.is_heavy, w.sent)) for w in others)
@@ -567,9 +564,9 @@ class Schedule:
         return Room(room, room + worker.inherited)
 
     def share(self) -> int:
-        """Return what all workers may take at once, even when each holds the most
-        that a test leaves behind. A parked test that does not fit any more keeps
-        its worker idle for as long as the others run."""
+        """Return what each worker may take while all others take as much, even
+        when each holds the most that a test leaves behind. A parked test that
+        does not fit any more keeps its worker idle for as long as the others run."""
         staying = [worker for worker in self.workers.values() if not worker.leaving]
         fixed = self.memory.others + sum(worker.base for worker in staying)
         kept = max((need.kept for need in self.backlog.needs.values()), default=0)

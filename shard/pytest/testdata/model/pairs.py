@@ -1,6 +1,6 @@
 """Suites of 200 light and 12 heavy tests on four workers, driven by a model of
 xdist: prints the least share of the time that no schedule within the same
-memory undercuts. Usage: pairs.py DIRECTORY-OF-schedule.py CASES"""
+memory undercuts. Usage: pairs.py DIRECTORY-OF-loading.py CASES"""
 
 import pathlib
 import sys

@@ -8,17 +8,17 @@ import time
 
 import loading
 
-schedule, memory = loading.load(sys.argv[1], "schedule", "needs")
+schedule, needs = loading.load(sys.argv[1], "schedule", "needs")
 
 WORKERS = 4
 
 
-def run(tests, needs):
+def run(tests, needy):
     queues = {w: collections.deque() for w in range(WORKERS)}
     closed, left = set(), tests
     spent = -time.process_time()
     plan = schedule.Schedule(
-        ([test] for test in range(tests)), needs, (8 << 30) if needs else 0, look=lambda: memory.Holdings(0, dict.fromkeys(queues, 100 << 20))
+        ([test] for test in range(tests)), needy, (8 << 30) if needy else 0, look=lambda: needs.Holdings(0, dict.fromkeys(queues, 100 << 20))
     )
     for w in queues:
         plan.add(w, 100 << 20)
@@ -42,5 +42,5 @@ def run(tests, needs):
 r = random.Random(1)
 n = int(sys.argv[2])
 for name, share in (("none heavy", 0), ("1 % heavy", 0.01), ("a third heavy", 0.33)):
-    needs = {test: memory.Need(r.randint(32 << 20, 3 << 30), 0) for test in range(n) if r.random() < share}
-    print(f"{n} tests, {name}: {min(run(n, needs) for _ in range(3)):.2f} s")
+    needy = {test: needs.Need(r.randint(32 << 20, 3 << 30), 0) for test in range(n) if r.random() < share}
+    print(f"{n} tests, {name}: {min(run(n, needy) for _ in range(3)):.2f} s")
