@@ -32,6 +32,8 @@ type balance struct {
 	choices [][kindsOfChoice][]choice // see sorted
 	change  []int32                   // see edited
 
+	thrifty bool // changes must be cheap, see level
+
 	steady bool  // bins have numbers that mean something: the order of files, or what they had before
 	enough int64 // the longest bin is refined until it is within so many thousandths of the goal
 }

@@ -36,7 +36,8 @@ func (e *TooManyRowsError) Error() string {
 // would be longer otherwise, and fewer files than there are pool shards are,
 // but where the set-ups are known and more cuts pay. What several shards set up is
 // gathered into fewer of them where all shards together gain more than the longest
-// one loses, at most pays thousandths.
+// one loses, at most pays thousandths. Jobs below the longest are made even where
+// that costs little.
 // Tests of one group stay in one shard, over files; where one of them is
 // a memory test, all of them go to its memory shard. So do tests with the same
 // node ID, which no shard could tell apart.
@@ -109,6 +110,11 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	}
 	if gathered, ok := light.gathered(chosen); ok {
 		if trial := q.assemble(fleet, &by, packs, gathered); trial.saves(plan) {
+			plan, chosen = trial, gathered
+		}
+	}
+	if levelled, ok := light.levelled(chosen); ok {
+		if trial := q.assemble(fleet, &by, packs, levelled); trial.evener(plan) {
 			plan = trial
 		}
 	}

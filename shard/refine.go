@@ -18,7 +18,7 @@ type change struct {
 	back   int32 // with backs: they go from to to from
 	backs  []int32
 
-	longest int64 // of the two loads afterwards
+	longest, sum int64 // of the two loads afterwards
 }
 
 // refine shortens the longest bin while it can.
@@ -63,8 +63,8 @@ func (b *balance) improve(from int) (change, bool) {
 	})
 	b.work -= len(order)
 	for _, cut := range []bool{false, true} {
-		if cut && b.within(b.bins[from].load, coarse) {
-			break
+		if cut && (b.within(b.bins[from].load, coarse) || b.thrifty && len(b.setup) == 0) {
+			break // that a cut is cheap is known where set-ups are
 		}
 		best := change{longest: b.bins[from].load}
 		for _, to := range order[:min(tries, len(order))] {
@@ -102,6 +102,12 @@ func (b *balance) pair(from, to int, cut bool) change {
 	return best
 }
 
+// better reports whether a change shortens the longer of the two bins more than
+// another one, at a price that may be paid.
+func (b *balance) better(c, other *change) bool {
+	return c.longest < other.longest && (!b.thrifty || b.isCheap(c))
+}
+
 // tryParts considers giving one part away, for nothing or for another one.
 func (b *balance) tryParts(best *change, from, to int) {
 	give := b.byWeight(from)
@@ -109,8 +115,7 @@ func (b *balance) tryParts(best *change, from, to int) {
 	b.work -= len(give) + len(take)
 	b.nearest(from, to, give, take, func(x, y int) {
 		c := change{from: from, to: to, give: give[x].index, take: take[y].index}
-		c.longest = b.after(c)
-		if c.longest < best.longest {
+		if b.after(&c); b.better(&c, best) {
 			*best = c
 		}
 	})
@@ -198,24 +203,28 @@ func (b *balance) nearest(from, to int, give, take []choice, f func(x, y int)) {
 	}
 }
 
-// after returns the longer of the two loads after a change of whole parts,
-// or too much where it would bring two parts of one item together (the runs
-// see to those).
-func (b *balance) after(c change) int64 {
+// after works out the two loads after a change of whole parts. They are too much
+// where it would bring two parts of one item together (the runs see to those).
+func (b *balance) after(c *change) {
 	x, y := &b.bins[c.from], &b.bins[c.to]
 	p := &x.parts[c.give]
 	if p.blocks != nil && y.find(p.item) >= 0 {
-		return math.MaxInt64
+		c.loads(math.MaxInt64, 0)
+		return
 	}
 	if c.take < 0 {
-		return max(x.load-x.relief(b.items, p), y.load+y.gain(b.items, p))
+		c.loads(x.load-x.relief(b.items, p), y.load+y.gain(b.items, p))
+		return
 	}
 	q := &y.parts[c.take]
 	if q.blocks != nil && x.find(q.item) >= 0 {
-		return math.MaxInt64
+		c.loads(math.MaxInt64, 0)
+		return
 	}
-	return max(x.exchanged(b.items, p, q), y.exchanged(b.items, q, p))
+	c.loads(x.exchanged(b.items, p, q), y.exchanged(b.items, q, p))
 }
+
+func (c *change) loads(from, to int64) { c.longest, c.sum = max(from, to), from+to }
 
 // tryRuns considers moving the first or last blocks of an item: of one that is
 // cut already, or of one that is whole.
@@ -276,6 +285,9 @@ func (b *balance) levelling(blocks int, half int64, stay bool, block func(n int)
 // one.
 func (b *balance) favour(x, y int32) int64 {
 	most := b.goal / 1000 * fine
+	if b.thrifty {
+		most = b.goal / 1000 * uneven
+	}
 	switch p, r := b.owners(x), b.owners(y); {
 	case p.class != r.class:
 		return most
@@ -290,8 +302,7 @@ func (b *balance) tryRun(best *change, from, to int, p *part, blocks []int32) {
 		return
 	}
 	c := change{from: from, to: to, give: -1, take: -1, item: p.item, blocks: blocks}
-	c.longest = b.afterBlocks(c)
-	if c.longest < best.longest {
+	if b.afterBlocks(&c); b.better(&c, best) {
 		c.blocks = slices.Clone(blocks)
 		*best = c
 	}
@@ -312,8 +323,7 @@ func (b *balance) tryBlocks(best *change, from, to int, cut bool) {
 		if cut && b.cuts+b.newCuts(c) >= len(b.bins) {
 			return
 		}
-		c.longest = b.afterBlocks(c)
-		if c.longest < best.longest {
+		if b.afterBlocks(&c); b.better(&c, best) {
 			*best = c
 		}
 	})
@@ -368,16 +378,17 @@ func (b *balance) itemOf(block int32) int32 {
 	return int32(sort.Search(len(b.list), func(i int) bool { return b.list[i].hi > block }))
 }
 
-// afterBlocks returns the longer of the two loads after a change of blocks.
-func (b *balance) afterBlocks(c change) int64 {
+// afterBlocks works out the two loads after a change of blocks.
+func (b *balance) afterBlocks(c *change) {
 	if len(c.backs) > 0 && c.back == c.item {
-		return max(b.edited(c.from, edit{c.item, c.blocks, c.backs}), b.edited(c.to, edit{c.item, c.backs, c.blocks}))
+		c.loads(b.edited(c.from, edit{c.item, c.blocks, c.backs}), b.edited(c.to, edit{c.item, c.backs, c.blocks}))
+		return
 	}
 	from, to := []edit{{c.item, c.blocks, nil}}, []edit{{c.item, nil, c.blocks}}
 	if len(c.backs) > 0 {
 		from, to = append(from, edit{c.back, nil, c.backs}), append(to, edit{c.back, c.backs, nil})
 	}
-	return max(b.edited(c.from, from...), b.edited(c.to, to...))
+	c.loads(b.edited(c.from, from...), b.edited(c.to, to...))
 }
 
 // An edit takes blocks of an item out of a bin, and others in.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -348,11 +349,12 @@ type material struct {
 	suite     shard.Suite
 }
 
-// load collects the tests and joins them with what the history knows. Where
-// there are none, the error is shard.ErrNoTests.
+// load collects the tests and joins them with what the history knows, which it
+// reads meanwhile. Where there are none, the error is shard.ErrNoTests.
 func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	known := o.readAside(ctx, sys)
 	tests, err := collect(ctx, sys, *o)
 	if ctx.Err() != nil {
 		return nil, &failure{status: exitInterrupted, err: errors.New("collecting tests: interrupted"), hint: "no plan was written; start again when you like"}
@@ -363,7 +365,7 @@ func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error
 	if len(tests.Tests) == 0 {
 		return nil, o.noneFound("")
 	}
-	history, source, err := o.timings.read(ctx, sys, &o.remote, o.timingsGiven)
+	history, source, err := known()
 	if err != nil {
 		return nil, err
 	}
@@ -373,6 +375,33 @@ func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error
 	}
 	suite.Overhead, suite.Margin = o.overhead, o.margin
 	return &material{tests.Collector, history, source, suite}, nil
+}
+
+// readAside begins to read the history, and returns what waits for it: a history on
+// GitHub takes seconds, and one of many tests as long as pytest's list of them. What
+// there is to say of it is said by then, after what the collection has to say.
+func (o *matrixOptions) readAside(ctx context.Context, sys *system) func() (*timing.History, historySources, error) {
+	read := func(sys *system) (*timing.History, historySources, error) {
+		return o.timings.read(ctx, sys, &o.remote, o.timingsGiven)
+	}
+	if slices.Contains(o.timings, "-") { // after the list of tests, which may come that way, too
+		return func() (*timing.History, historySources, error) { return read(sys) }
+	}
+	var history *timing.History
+	var source historySources
+	var err error
+	var said bytes.Buffer
+	aside, done := *sys, make(chan struct{})
+	aside.stderr = &said
+	go func() {
+		defer close(done)
+		history, source, err = read(&aside)
+	}()
+	return func() (*timing.History, historySources, error) {
+		<-done
+		_, _ = sys.stderr.Write(said.Bytes()) // as say does
+		return history, source, err
+	}
 }
 
 // checkOutput finds out before any work whether this is the CI that --output

@@ -1,0 +1,96 @@
+package shard
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// Where one test sets the longest job, the others share what is left evenly, though
+// they could be as long: the time of each is an estimate.
+func TestLevelled(t *testing.T) {
+	s := Suite{Setups: []Setup{{ID: "import scipy", Cost: 300 * time.Millisecond, Import: true}, {ID: "import pandas", Cost: 300 * time.Millisecond, Import: true}}}
+	add := func(id string, wall time.Duration, setups ...int) {
+		s.Tests = append(s.Tests, Test{ID: timing.NodeID(id), Order: len(s.Tests), Setups: setups,
+			Estimate: timing.Estimate{Wall: wall, Rung: timing.Measured}})
+	}
+	add("giant.py::test", 20*time.Second)
+	for file := range 6 {
+		class := len(s.Setups)
+		for range 5 {
+			s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("class %d", len(s.Setups)), Cost: 50 * time.Millisecond})
+		}
+		for k := range 20 {
+			add(fmt.Sprintf("f%d.py::Test%d::test_%d", file, k/4, k), 250*time.Millisecond, file/3, class+k/4)
+		}
+	}
+	// Two files of 5 s and 5 classes each, and what each worker imports.
+	for workers, most := range map[int]time.Duration{1: 11200 * time.Millisecond, 2: 5900 * time.Millisecond} {
+		plan, err := Pack(s, Fleet{Shards: 4, CPUs: workers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan.Makespan != 20*time.Second {
+			t.Errorf("%d workers: makespan %v, want that of the giant", workers, plan.Makespan)
+		}
+		var walls []time.Duration
+		for i := range plan.Shards {
+			walls = append(walls, plan.Shards[i].Wall)
+		}
+		slices.Sort(walls)
+		if walls[2] > most {
+			t.Errorf("%d workers: the jobs take %v, want up to %v beside the giant", workers, walls, most)
+		}
+	}
+}
+
+// Levelling keeps each test once and each job busy, and no job is longer than the
+// longest was.
+func TestLevels(t *testing.T) {
+	moved := 0
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSuite(t)
+		s.Tests[0].Estimate.Wall += time.Duration(rapid.IntRange(0, 100).Draw(t, "giant")) * time.Second
+		q, err := newSequence(&s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		it := newItems(q, func(int32) bool { return true })
+		before := it.byLoad(rapid.IntRange(1, 8).Draw(t, "shards"), true)
+		b := it.balanceOf(before.pool)
+		for k, tests := range before.pool {
+			if !slices.Equal(it.testsOf(b.bins[k:k+1]), tests) || b.bins[k].load != it.load(tests) {
+				t.Fatalf("bin %d has a load of %d and %v, want %d and %v", k, b.bins[k].load, it.testsOf(b.bins[k:k+1]), it.load(tests), tests)
+			}
+		}
+		after, ok := it.levelled(before)
+		if !ok {
+			return
+		}
+		moved++
+		loads := func(d division) (all []int32, longest int64) {
+			for _, tests := range d.pool {
+				if len(tests) == 0 || !slices.IsSorted(tests) {
+					t.Fatalf("a job has %v", tests)
+				}
+				all = append(all, tests...)
+				longest = max(longest, it.load(tests))
+			}
+			slices.Sort(all)
+			return all, longest
+		}
+		had, longest := loads(before)
+		has, now := loads(after)
+		if !slices.Equal(had, has) || now > longest {
+			t.Errorf("tests %v in up to %d, were %v in up to %d", has, now, had, longest)
+		}
+	})
+	if moved == 0 {
+		t.Error("no division was levelled")
+	}
+}
