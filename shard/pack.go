@@ -78,54 +78,90 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	if rows := len(packs) + min(fleet.Shards, int(light.blocks)); rows > MaxRows {
 		return nil, &TooManyRowsError{Rows: rows, Memory: len(packs)}
 	}
-	pool := light.byLoad(fleet.Shards, true)
-	plan := q.assemble(fleet, &by, packs, pool)
-	bound := light.poolBound(fleet)
-	chosen := pool
-	try := func(other division) {
-		many := count(q.cutFiles(other.pool)) >= len(pool.pool)
-		if many && len(q.setup) == 0 {
-			return
-		}
-		if trial := q.assemble(fleet, &by, packs, other); trial.beats(plan, many) {
-			plan, chosen = trial, other
-		}
-	}
-	if before := light.bins(); fleet.Workers > 1 && 0 < before && before <= fleet.Shards && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
-		try(light.byLoad(fleet.Shards, false)) // loads alone do not tell how long jobs of several workers take
-	}
-	if fleet.Workers > 1 && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
-		try(light.byWorker(fleet.Shards, fleet.Workers))
-	}
-	if carved := light.carve(fleet.Shards); carved != nil {
-		try(carved.byLoad(fleet.Shards, true))
-		if fleet.Workers > 1 && above(plan.longest(Pool), bound, coarse) {
-			try(carved.byWorker(fleet.Shards, fleet.Workers))
-		}
-	}
-	for _, weighed := range []*sequence{q.byMemory(fleet, inPool), q.byImports(fleet)} {
-		if weighed != nil && light.blocks <= maxByWorker && above(plan.longest(Pool), bound, coarse) {
-			try(newItems(weighed, inPool).byLoad(fleet.Shards, true))
-		}
-	}
-	if gathered, ok := light.gathered(chosen); ok {
-		if trial := q.assemble(fleet, &by, packs, gathered); trial.saves(plan) {
-			plan, chosen = trial, gathered
-		}
-	}
-	if levelled, ok := light.levelled(chosen); ok {
-		if trial := q.assemble(fleet, &by, packs, levelled); trial.evener(plan) {
-			plan = trial
-		}
-	}
+	p := &packing{sequence: q, fleet: fleet, by: &by, packs: packs, light: light, bound: light.poolBound(fleet)}
+	p.divide(inPool)
+	p.finish()
+	plan := p.plan
 	if warning != "" {
 		plan.Warnings = append(plan.Warnings, warning)
 	}
-	plan.Bound = duration(max(bound, heavy.memoryBound(fleet)))
-	if n := len(pool.pool); 0 < n && n < fleet.Shards {
+	plan.Bound = duration(max(p.bound, heavy.memoryBound(fleet)))
+	if n := len(p.chosen.pool); 0 < n && n < fleet.Shards {
 		plan.Warnings = append(plan.Warnings, fmt.Sprintf("pool shards: %d instead of %d, as there are no more tests to divide", n, fleet.Shards))
 	}
 	return plan, nil
+}
+
+// A packing is a plan in the making.
+type packing struct {
+	*sequence
+	fleet  Fleet
+	by     *heavies
+	packs  [][]int32 // tests of the memory shards
+	light  *items    // what the pool has
+	bound  int64     // of the pool
+	plan   *Plan     // the best one so far
+	chosen division  // of its pool
+}
+
+func (p *packing) assemble(d division) *Plan {
+	return p.sequence.assemble(p.fleet, p.by, p.packs, d)
+}
+
+// divide looks for the division of the pool whose longest job is shortest: by load,
+// and where that is not near the bound, in other ways as well.
+func (p *packing) divide(inPool func(int32) bool) {
+	light, n, workers := p.light, p.fleet.Shards, p.fleet.Workers
+	p.chosen = light.byLoad(n, true)
+	p.plan = p.assemble(p.chosen)
+	small := light.blocks <= maxByWorker
+	if before := light.bins(); workers > 1 && 0 < before && before <= n && small && p.far() {
+		p.try(light.byLoad(n, false)) // loads alone do not tell how long jobs of several workers take
+	}
+	if workers > 1 && small && p.far() {
+		p.try(light.byWorker(n, workers))
+	}
+	if carved := light.carve(n); carved != nil {
+		p.try(carved.byLoad(n, true))
+		if workers > 1 && p.far() {
+			p.try(carved.byWorker(n, workers))
+		}
+	}
+	for _, weighed := range []*sequence{p.byMemory(p.fleet, inPool), p.byImports(p.fleet)} {
+		if weighed != nil && small && p.far() {
+			p.try(newItems(weighed, inPool).byLoad(n, true))
+		}
+	}
+}
+
+// far reports whether the longest job of the pool is further than coarse from what
+// no plan can beat.
+func (p *packing) far() bool { return above(p.plan.longest(Pool), p.bound, coarse) }
+
+// try takes another division of the pool if that is better.
+func (p *packing) try(d division) {
+	many := count(p.cutFiles(d.pool)) >= len(p.chosen.pool)
+	if many && len(p.setup) == 0 {
+		return
+	}
+	if trial := p.assemble(d); trial.beats(p.plan, many) {
+		p.plan, p.chosen = trial, d
+	}
+}
+
+// finish looks at what the longest job does not show: what all jobs take together,
+// and how far the others are from it.
+func (p *packing) finish() {
+	if gathered, ok := p.light.gathered(p.chosen); ok {
+		if trial := p.assemble(gathered); trial.saves(p.plan) {
+			p.plan, p.chosen = trial, gathered
+		}
+	}
+	if levelled, ok := p.light.levelled(p.chosen); ok {
+		if trial := p.assemble(levelled); trial.evener(p.plan) {
+			p.plan, p.chosen = trial, levelled
+		}
+	}
 }
 
 // beats reports whether a plan is enough better than another one in its pool:
