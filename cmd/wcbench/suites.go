@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -520,6 +521,17 @@ func busyness(rows []suiteRow) float64 {
 	return wall / max(cpu, 1e-9)
 }
 
+var exitStatus = regexp.MustCompile(`exit status \d+|signal: [a-z ]+`)
+
+// brief is how a job ended and the last line that it printed.
+func brief(wrong string) string {
+	how := exitStatus.FindStringIndex(wrong)
+	if how == nil {
+		return wrong
+	}
+	return wrong[:how[1]] + ": " + wrong[strings.LastIndexByte(wrong, '\n')+1:]
+}
+
 // printSuite prints the rows of one suite and number of jobs.
 func printSuite(w io.Writer, rows []suiteRow) error {
 	fmt.Fprintf(w, "%s over %d jobs, %d tests, CPU seconds\n", rows[0].Suite, rows[0].Shards, slices.MaxFunc(rows, func(a, b suiteRow) int { return cmp.Compare(a.Tests, b.Tests) }).Tests)
@@ -549,7 +561,7 @@ func printSuite(w io.Writer, rows []suiteRow) error {
 			fmt.Fprintf(w, "%s: no figures: %s\n", r.Planner, r.Reason)
 		}
 		for _, wrong := range r.Wrong {
-			fmt.Fprintf(w, "%s, %s\n", r.Planner, wrong)
+			fmt.Fprintf(w, "%s, %s\n", r.Planner, brief(wrong))
 		}
 	}
 	fmt.Fprintln(w)

@@ -68,6 +68,18 @@ func TestPrintSuite(t *testing.T) {
 	}
 }
 
+func TestBrief(t *testing.T) {
+	for wrong, want := range map[string]string{
+		"job 1: python -m pytest: exit status 5: of a line\nwarnings\n288 deselected": "job 1: python -m pytest: exit status 5: 288 deselected",
+		"job 2: python: signal: killed: out\nof memory":                               "job 2: python: signal: killed: of memory",
+		"job 3: no such file": "job 3: no such file",
+	} {
+		if got := brief(wrong); got != want {
+			t.Errorf("brief(%q) = %q, want %q", wrong, got, want)
+		}
+	}
+}
+
 // The suite of fixtures burns what it says, whatever the clock on the wall
 // says, and is the same whenever it is written.
 func TestFixtureSuite(t *testing.T) {
