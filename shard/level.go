@@ -120,15 +120,29 @@ func (b *balance) isCheap(c *change) bool {
 // evener reports whether a plan's pool is more even than another one's: its longest
 // job shorter, or as long and the next one shorter, and so on.
 func (p *Plan) evener(other *Plan) bool {
-	walls := func(p *Plan) []time.Duration {
-		var list []time.Duration
-		for i := range p.Shards {
-			if p.Shards[i].Kind == Pool {
-				list = append(list, p.Shards[i].Wall)
-			}
-		}
-		slices.SortFunc(list, func(x, y time.Duration) int { return cmp.Compare(y, x) })
-		return list
+	return slices.Compare(p.poolWalls(), other.poolWalls()) < 0
+}
+
+// costsLittle reports whether making a pool even was worth it: all jobs together take
+// longer by no more than one part in cheap of what it takes off the longer ones. The
+// bins do not tell with several workers, each of which pays for what a job imports.
+func (p *Plan) costsLittle(other *Plan) bool {
+	walls, before := p.poolWalls(), other.poolWalls()
+	off := time.Duration(0)
+	for k := range min(len(walls), len(before)) {
+		off += max(0, before[k]-walls[k])
 	}
-	return slices.Compare(walls(p), walls(other)) < 0
+	return (p.sum(Pool)-other.sum(Pool))*cheap <= off
+}
+
+// poolWalls returns the wall times of the pool's jobs, the longest first.
+func (p *Plan) poolWalls() []time.Duration {
+	var list []time.Duration
+	for i := range p.Shards {
+		if p.Shards[i].Kind == Pool {
+			list = append(list, p.Shards[i].Wall)
+		}
+	}
+	slices.SortFunc(list, func(x, y time.Duration) int { return cmp.Compare(y, x) })
+	return list
 }

@@ -94,3 +94,28 @@ func TestLevels(t *testing.T) {
 		t.Error("no division was levelled")
 	}
 }
+
+// A plan of several workers is told by its walls: each worker pays for what a job
+// imports, so that a second job of it costs more than the loads say.
+func TestCostsLittle(t *testing.T) {
+	of := func(seconds ...float64) *Plan {
+		p := &Plan{Shards: []Shard{{Kind: Memory, Wall: time.Hour}}}
+		for _, s := range seconds {
+			p.Shards = append(p.Shards, Shard{Kind: Pool, Wall: time.Duration(s * float64(time.Second))})
+		}
+		return p
+	}
+	for _, test := range []struct {
+		before, after *Plan
+		want          bool
+	}{
+		{of(12.5, 29), of(22.5, 23), false},
+		{of(30, 29, 10), of(30, 20, 20), true},
+		{of(30, 29, 10), of(30, 20, 20.1), true},
+		{of(30, 29, 10), of(30, 20, 20.2), false},
+	} {
+		if got := test.after.costsLittle(test.before); got != test.want || !test.after.evener(test.before) {
+			t.Errorf("%v instead of %v costs little: %v, want %v", test.after.poolWalls(), test.before.poolWalls(), got, test.want)
+		}
+	}
+}

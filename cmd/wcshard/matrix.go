@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"unicode/utf8"
 
@@ -384,24 +386,52 @@ func (o *matrixOptions) readAside(ctx context.Context, sys *system) func() (*tim
 	read := func(sys *system) (*timing.History, historySources, error) {
 		return o.timings.read(ctx, sys, &o.remote, o.timingsGiven)
 	}
-	if slices.Contains(o.timings, "-") { // after the list of tests, which may come that way, too
+	if slices.ContainsFunc(o.timings, func(name string) bool { return strings.TrimPrefix(name, fromCache) == "-" }) { // after the list of tests, which may come that way, too
 		return func() (*timing.History, historySources, error) { return read(sys) }
 	}
 	var history *timing.History
 	var source historySources
 	var err error
-	var said bytes.Buffer
+	var cause any // of a panic
+	said := &lateWriter{}
 	aside, done := *sys, make(chan struct{})
-	aside.stderr = &said
+	aside.stderr = said
 	go func() {
 		defer close(done)
+		defer func() { cause = recover() }()
 		history, source, err = read(&aside)
 	}()
 	return func() (*timing.History, historySources, error) {
+		said.to(sys.stderr)
 		<-done
-		_, _ = sys.stderr.Write(said.Bytes()) // as say does
+		if cause != nil {
+			panic(cause)
+		}
 		return history, source, err
 	}
+}
+
+// A lateWriter keeps what is written until it is told where to.
+type lateWriter struct {
+	mutex sync.Mutex
+	kept  bytes.Buffer
+	out   io.Writer
+}
+
+func (w *lateWriter) Write(text []byte) (int, error) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if w.out == nil {
+		return w.kept.Write(text)
+	}
+	return w.out.Write(text)
+}
+
+func (w *lateWriter) to(out io.Writer) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.out = out
+	_, _ = w.kept.WriteTo(out) // as say does
 }
 
 // checkOutput finds out before any work whether this is the CI that --output

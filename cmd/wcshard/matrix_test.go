@@ -124,3 +124,21 @@ func TestReadAside(t *testing.T) {
 		t.Errorf("the history that is none: %v", err)
 	}
 }
+
+// What is written late comes first, and then as it comes.
+func TestLateWriter(t *testing.T) {
+	var out bytes.Buffer
+	w := &lateWriter{}
+	for _, text := range []string{"a", "b"} {
+		if n, err := w.Write([]byte(text)); n != 1 || err != nil || out.Len() > 0 {
+			t.Errorf("wrote %d, %v, and %q is out", n, err, out.String())
+		}
+	}
+	w.to(&out)
+	if out.String() != "ab" {
+		t.Errorf("%q is out, want ab", out.String())
+	}
+	if _, err := w.Write([]byte("c")); err != nil || out.String() != "abc" {
+		t.Errorf("%v, and %q is out, want abc", err, out.String())
+	}
+}
