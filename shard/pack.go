@@ -158,6 +158,9 @@ func (p *packing) finish() {
 			p.plan, p.chosen = trial, gathered
 		}
 	}
+	if p.light.blocks > maxByWorker {
+		return // to price one more division of so many tests takes half a second
+	}
 	if levelled, ok := p.light.levelled(p.chosen); ok {
 		if trial := p.assemble(levelled); trial.evener(p.plan) && trial.costsLittle(p.plan) {
 			p.plan, p.chosen = trial, levelled
