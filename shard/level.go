@@ -36,11 +36,7 @@ func (it *items) levelled(d division) (division, bool) {
 	if !b.level() {
 		return d, false
 	}
-	pool := make([][]int32, len(b.bins))
-	for k := range b.bins {
-		pool[k] = it.testsOf(b.bins[k : k+1])
-	}
-	return division{pool, d.numbers}, true
+	return division{b.pool(), d.numbers}, true
 }
 
 // balanceOf returns the balance that has so divided the items.

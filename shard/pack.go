@@ -37,8 +37,8 @@ func (e *TooManyRowsError) Error() string {
 // but where the set-ups are known and more cuts pay. What several shards set up is
 // gathered into fewer of them where all shards together gain more than the longest
 // one loses, at most pays thousandths. Jobs below the longest are made even where
-// that costs little; where the set-ups are known, files are cut for that, too, while
-// fewer are than there are pool shards.
+// that costs little, up to 100,000 tests; where the set-ups are known, files are cut for
+// that, too, while fewer are than there are pool shards.
 // Tests of one group stay in one shard, over files; where one of them is
 // a memory test, all of them go to its memory shard. So do tests with the same
 // node ID, which no shard could tell apart.

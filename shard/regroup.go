@@ -21,11 +21,17 @@ type division struct {
 // can still be too long, where it has more long tests than workers.
 func (it *items) byLoad(n int, follow bool) division {
 	b := newBalance(it, n, effort, follow)
+	pool := b.pool()
+	return division{pool, it.numbers(pool, b.steady && (follow || it.bins() == 0))}
+}
+
+// pool returns the tests of each bin.
+func (b *balance) pool() [][]int32 {
 	pool := make([][]int32, len(b.bins))
 	for k := range b.bins {
-		pool[k] = it.testsOf(b.bins[k : k+1])
+		pool[k] = b.testsOf(b.bins[k : k+1])
 	}
-	return division{pool, it.numbers(pool, b.steady && (follow || it.bins() == 0))}
+	return pool
 }
 
 // byImports returns the sequence with imports that cost as much as all workers of

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"runtime/debug"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/wcshard/wcshard/timing"
 )
@@ -52,6 +57,62 @@ func (all historySources) read(ctx context.Context, sys *system, remote *remoteO
 		}
 	}
 	return new(timing.History), all, nil
+}
+
+// readAside begins to read the history, and returns what waits for it: a history on
+// GitHub takes seconds, and one of many tests as long as pytest's list of them. What
+// there is to say of it is said by then, after what the collection has to say.
+func (all historySources) readAside(ctx context.Context, sys *system, remote *remoteOptions, given bool) func() (*timing.History, historySources, error) {
+	if slices.ContainsFunc(all, func(name string) bool { return strings.TrimPrefix(name, fromCache) == "-" }) { // after the list of tests, which may come that way, too
+		return func() (*timing.History, historySources, error) { return all.read(ctx, sys, remote, given) }
+	}
+	var history *timing.History
+	var source historySources
+	var err error
+	var cause string // of a panic
+	said := &lateWriter{}
+	aside, done := *sys, make(chan struct{})
+	aside.stderr = said
+	go func() {
+		defer close(done)
+		defer func() {
+			if r := recover(); r != nil {
+				cause = fmt.Sprintf("%v\n%s", r, debug.Stack())
+			}
+		}()
+		history, source, err = all.read(ctx, &aside, remote, given)
+	}()
+	return func() (*timing.History, historySources, error) {
+		said.to(sys.stderr)
+		<-done
+		if cause != "" {
+			panic(cause) // where the command reports it
+		}
+		return history, source, err
+	}
+}
+
+// A lateWriter keeps what is written until it is told where to.
+type lateWriter struct {
+	mutex sync.Mutex
+	kept  bytes.Buffer
+	out   io.Writer
+}
+
+func (w *lateWriter) Write(text []byte) (int, error) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if w.out == nil {
+		return w.kept.Write(text)
+	}
+	return w.out.Write(text)
+}
+
+func (w *lateWriter) to(out io.Writer) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.out = out
+	_, _ = w.kept.WriteTo(out) // as say does
 }
 
 func readSource(ctx context.Context, sys *system, name string, remote *remoteOptions, given bool) (*timing.History, error) {

@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"unicode/utf8"
 
@@ -356,7 +353,7 @@ type material struct {
 func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	known := o.readAside(ctx, sys)
+	known := o.timings.readAside(ctx, sys, &o.remote, o.timingsGiven)
 	tests, err := collect(ctx, sys, *o)
 	if ctx.Err() != nil {
 		return nil, &failure{status: exitInterrupted, err: errors.New("collecting tests: interrupted"), hint: "no plan was written; start again when you like"}
@@ -377,61 +374,6 @@ func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error
 	}
 	suite.Overhead, suite.Margin = o.overhead, o.margin
 	return &material{tests.Collector, history, source, suite}, nil
-}
-
-// readAside begins to read the history, and returns what waits for it: a history on
-// GitHub takes seconds, and one of many tests as long as pytest's list of them. What
-// there is to say of it is said by then, after what the collection has to say.
-func (o *matrixOptions) readAside(ctx context.Context, sys *system) func() (*timing.History, historySources, error) {
-	read := func(sys *system) (*timing.History, historySources, error) {
-		return o.timings.read(ctx, sys, &o.remote, o.timingsGiven)
-	}
-	if slices.ContainsFunc(o.timings, func(name string) bool { return strings.TrimPrefix(name, fromCache) == "-" }) { // after the list of tests, which may come that way, too
-		return func() (*timing.History, historySources, error) { return read(sys) }
-	}
-	var history *timing.History
-	var source historySources
-	var err error
-	var cause any // of a panic
-	said := &lateWriter{}
-	aside, done := *sys, make(chan struct{})
-	aside.stderr = said
-	go func() {
-		defer close(done)
-		defer func() { cause = recover() }()
-		history, source, err = read(&aside)
-	}()
-	return func() (*timing.History, historySources, error) {
-		said.to(sys.stderr)
-		<-done
-		if cause != nil {
-			panic(cause)
-		}
-		return history, source, err
-	}
-}
-
-// A lateWriter keeps what is written until it is told where to.
-type lateWriter struct {
-	mutex sync.Mutex
-	kept  bytes.Buffer
-	out   io.Writer
-}
-
-func (w *lateWriter) Write(text []byte) (int, error) {
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	if w.out == nil {
-		return w.kept.Write(text)
-	}
-	return w.out.Write(text)
-}
-
-func (w *lateWriter) to(out io.Writer) {
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	w.out = out
-	_, _ = w.kept.WriteTo(out) // as say does
 }
 
 // checkOutput finds out before any work whether this is the CI that --output

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,48 +96,5 @@ func TestKeepNeeds(t *testing.T) {
 	}
 	if want := []int64{31, 500, 700, 20, 900}; !slices.Equal(got, want) {
 		t.Errorf("upper bounds of %d MiB, want %d", got, want)
-	}
-}
-
-// A history that is read meanwhile is spoken of only when its turn has come, and one
-// from standard input is read only then: the list of tests may come first.
-func TestReadAside(t *testing.T) {
-	var stderr bytes.Buffer
-	stdin := strings.NewReader("no history\n")
-	sys := &system{stdin: stdin, stderr: &stderr}
-	o := matrixOptions{timings: historySources{filepath.Join(t.TempDir(), "none.jsonl")}, timingsGiven: true}
-	known := o.readAside(t.Context(), sys)
-	if stderr.Len() > 0 {
-		t.Errorf("said %q before the collection could", stderr.String())
-	}
-	if history, _, err := known(); err != nil || history.Len() != 0 || !strings.Contains(stderr.String(), "there is no history") {
-		t.Errorf("%v, %v, said %q", history, err, stderr.String())
-	}
-	o.timings = historySources{"-"}
-	known = o.readAside(t.Context(), sys)
-	if stdin.Len() != int(stdin.Size()) {
-		t.Error("standard input is read before the collection")
-	}
-	var syntax *timing.SyntaxError
-	if _, _, err := known(); !errors.As(err, &syntax) {
-		t.Errorf("the history that is none: %v", err)
-	}
-}
-
-// What is written late comes first, and then as it comes.
-func TestLateWriter(t *testing.T) {
-	var out bytes.Buffer
-	w := &lateWriter{}
-	for _, text := range []string{"a", "b"} {
-		if n, err := w.Write([]byte(text)); n != 1 || err != nil || out.Len() > 0 {
-			t.Errorf("wrote %d, %v, and %q is out", n, err, out.String())
-		}
-	}
-	w.to(&out)
-	if out.String() != "ab" {
-		t.Errorf("%q is out, want ab", out.String())
-	}
-	if _, err := w.Write([]byte("c")); err != nil || out.String() != "abc" {
-		t.Errorf("%v, and %q is out, want abc", err, out.String())
 	}
 }
