@@ -82,7 +82,10 @@ func (b *builder) results(r *Results) {
 		floors[w.Worker] = w.Floor
 		held[w.Worker] = w.Floor
 	}
-	type times struct{ setups, teardowns []int64 }
+	type times struct {
+		setups, teardowns []int64
+		tests             int64 // of the job so far, where tests imported it; see lateImport
+	}
 	fixtures := map[string]*times{}
 	uses := map[string]bool{}
 	killed := map[NodeID]bool{}
@@ -90,12 +93,16 @@ func (b *builder) results(r *Results) {
 		killed[k.ID] = true
 		b.add(testKind, string(k.ID), killedSample(src, k, floors[k.Worker]))
 	}
-	for _, t := range r.Tests {
+	for n, t := range r.Tests {
 		if t.Outcome == Crashed && killed[t.ID] {
 			continue // the killed try says more
 		}
 		shared := time.Duration(0)
 		for _, f := range t.Fixtures {
+			late := strings.HasPrefix(f.ID, LibraryPrefix)
+			if late {
+				uses[usePrefix+t.ID.File()+"::"+f.ID] = true
+			}
 			if f.Setup+f.Teardown == 0 {
 				if scope, _, _ := strings.Cut(f.ID, " "); scope == "session" || scope == "package" {
 					uses[usePrefix+t.ID.File()+"::"+f.ID] = true
@@ -107,6 +114,9 @@ func (b *builder) results(r *Results) {
 			if known == nil {
 				known = &times{}
 				fixtures[f.ID] = known
+				if late {
+					known.tests = int64(n) + 1
+				}
 			}
 			// An instance is set up during one test and torn down during
 			// another, so one of the two is 0 more often than not.
@@ -133,7 +143,7 @@ func (b *builder) results(r *Results) {
 		}
 	}
 	for id, t := range fixtures {
-		b.add(fixtureKind, id, sample{source: src, setup: median(t.setups), teardown: median(t.teardowns)})
+		b.add(fixtureKind, id, sample{source: src, setup: median(t.setups), teardown: median(t.teardowns), rise: t.tests})
 	}
 	for use := range uses {
 		b.add(fixtureKind, use, sample{source: src})

@@ -453,7 +453,7 @@ func (e *Estimator) Uses() map[string][]string {
 	uses := map[string][]string{}
 	for _, s := range e.h.series[fixtureKind] {
 		if rest, is := strings.CutPrefix(s.id, usePrefix); is {
-			if file, id, _ := strings.Cut(rest, "::"); e.ofNewestRun(file, s) {
+			if file, id, _ := strings.Cut(rest, "::"); !strings.HasPrefix(id, LibraryPrefix) && e.ofNewestRun(file, s) {
 				uses[file] = append(uses[file], id)
 			}
 		}

@@ -87,11 +87,12 @@ type WorkerMemory struct {
 }
 
 // FixtureResult is one instance of a fixture of a scope above function, set up
-// or torn down during a test. The times are self times: what other fixtures
-// took inside it is theirs. Both are 0 where the test asked for a fixture of a
-// package or the session while it ran, which collection does not tell.
+// or torn down during a test, or a library that was imported then. The times are self
+// times: what other fixtures and libraries took inside it is theirs. Both are 0 where
+// the test asked for a fixture of a package or the session while it ran, which
+// collection does not tell.
 type FixtureResult struct {
-	ID       string // "scope place::name[param]": see Setup in package shard
+	ID       string // "scope place::name[param]": see Setup in package shard; of a library, its name after LibraryPrefix
 	Setup    time.Duration
 	Teardown time.Duration
 }
@@ -101,7 +102,8 @@ type FixtureResult struct {
 const LibraryPrefix = "import "
 
 // usePrefix goes before a file, "::" and the ID of a fixture of a package or the
-// session that tests of the file have asked for while they ran: among fixtures,
+// session that tests of the file have asked for while they ran, or of a library that
+// they have imported then: among fixtures,
 // since to earlier versions a history with a kind of its own would be an error.
 const usePrefix = "use "
 

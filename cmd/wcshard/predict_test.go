@@ -230,6 +230,73 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 	return faults
 }
 
+// What tests import while they run, each job pays for: a few recorded jobs are enough
+// to know that most tests need it, and that others do not.
+func TestPredictedLateImports(t *testing.T) {
+	venv := testVenv(t)
+	t.Parallel() // it sleeps most of its time
+	dir := t.TempDir()
+	files := map[string]string{
+		"pytest.ini":   "[pytest]\npythonpath = lib\n",
+		"lib/all.py":   "import time\ntime.sleep(0.6)\n",
+		"lib/few.py":   "import time\ntime.sleep(0.9)\n",
+		"test_last.py": "def test_few():\n    import all, few\n",
+	}
+	for k := range 9 {
+		files[fmt.Sprintf("test_%d.py", k)] = "import time\nimport pytest\n\n@pytest.mark.parametrize('n', range(4))\ndef test_all(n):\n    import all\n    time.sleep(0.05)\n"
+	}
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		writeTestFile(t, filepath.Join(dir, name), text)
+	}
+	env := []string{"VIRTUAL_ENV=" + venv, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	call := func(args ...string) { t.Helper(); mustRun(t, wcshard(t, dir, env, args...)) }
+	matrix := func(shards int) *shard.Plan {
+		call("matrix", "--shards", fmt.Sprint(shards), "--workers", "1", "--runner", "local", "--", "-p", "no:cacheprovider")
+		return testPlan(t, filepath.Join(dir, defaultPlan))
+	}
+	var faults []string
+	for round := range 4 { // a busy machine adds to a sleep and never takes away
+		faults = nil
+		all := fmt.Sprintf("results-%d", round)
+		for _, s := range matrix(3).Shards {
+			call("run", "--shard", s.Name, "--results", all)
+		}
+		if err := os.Remove(filepath.Join(dir, defaultTimings)); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		call("merge", all)
+		plan := matrix(3)
+		history, err := readHistory(&system{stderr: t.Output()}, filepath.Join(dir, defaultTimings), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		session := history.EstimatorAt(timing.Place{Runner: "local"}).Session(1)
+		for i := range plan.Shards {
+			s := &plan.Shards[i]
+			folder := fmt.Sprintf("results-%d-%d", round, i)
+			call("run", "--shard", s.Name, "--results", folder)
+			r, err := readResultsFile(&system{stderr: t.Output()}, filepath.Join(dir, folder, "wcshard-results-"+s.Name+"-1.jsonl"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			predicted, real := s.Wall-session, testsTook(r)
+			t.Logf("%s: predicted %v, real %v", strings.Join(filesOf(s), ", "), predicted, real)
+			if off := (predicted - real).Abs(); off > real/20+100*time.Millisecond {
+				faults = append(faults, fmt.Sprintf("%s: predicted %v, real %v", strings.Join(filesOf(s), ", "), predicted, real))
+			}
+		}
+		if len(faults) == 0 {
+			return
+		}
+	}
+	for _, fault := range faults {
+		t.Error(fault)
+	}
+}
+
 // testsTook is how long the busiest worker was at its tests: from the start of
 // its first to the end of its last.
 func testsTook(r *timing.Results) time.Duration {

@@ -27,7 +27,7 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	if c.Collector.Pytest != "" {
 		setups.dynamic = dynamicFixtures(c, known)
 	}
-	setups.libraries = sharedLibraries(c, known)
+	setups.libraries = sharedLibraries(c, known, known.LateImports(len(ids)/max(1, fleet.Shards)))
 	workers := cmp.Or(fleet.Workers, fleet.CPUs)
 	if workers == 1 { // of the pool: those of memory jobs are more
 		workers = max(2, cmp.Or(fleet.MemoryWorkers, fleet.CPUs))
@@ -107,8 +107,15 @@ type setups struct {
 const leastImport = 2 * time.Millisecond
 
 // sharedLibraries returns what the imports of each file's libraries take. Those
-// that the same files need are one set-up, under the name of the dearest.
-func sharedLibraries(c *pytest.Collection, known *timing.Estimator) map[string][]shard.Setup {
+// that the same files need are one set-up, under the name of the dearest; one that
+// tests import while they run, beside files or not, is a set-up by itself.
+func sharedLibraries(c *pytest.Collection, known *timing.Estimator, late []timing.LateImport) map[string][]shard.Setup {
+	byFile := map[string][]shard.Setup{}
+	lone := map[string]bool{}
+	for _, l := range late {
+		lone[l.Library] = true
+		lateImport(byFile, c, known, l)
+	}
 	number := map[*string]int{} // of lists, by their first element: files share them
 	var files [][]string        // by list
 	users := map[string][]int{} // lists by library
@@ -123,7 +130,9 @@ func sharedLibraries(c *pytest.Collection, known *timing.Estimator) map[string][
 			number[&list[0]] = n
 			files = append(files, nil)
 			for _, name := range list {
-				users[name] = append(users[name], n)
+				if !lone[name] {
+					users[name] = append(users[name], n)
+				}
 			}
 		}
 		files[n] = append(files[n], file)
@@ -150,7 +159,6 @@ func sharedLibraries(c *pytest.Collection, known *timing.Estimator) map[string][
 		}
 		g.setup.Cost += cost
 	}
-	byFile := map[string][]shard.Setup{}
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		g := groups[key]
 		if g.setup.Cost < leastImport {
@@ -163,6 +171,32 @@ func sharedLibraries(c *pytest.Collection, known *timing.Estimator) map[string][
 		}
 	}
 	return byFile
+}
+
+// lateImport adds a library that tests import while they run to what files need.
+// Which of a file's tests do is not known: all of them are taken to.
+func lateImport(byFile map[string][]shard.Setup, c *pytest.Collection, known *timing.Estimator, late timing.LateImport) {
+	setup := shard.Setup{ID: timing.LibraryPrefix + late.Library, Cost: known.Library(late.Library), Import: late.Everywhere}
+	if setup.Cost < leastImport {
+		return
+	}
+	users := map[string]bool{}
+	for _, file := range late.Files {
+		users[file] = true
+	}
+	for file, list := range c.Libraries {
+		if _, is := slices.BinarySearch(list, late.Library); is {
+			users[file], setup.Import = true, true
+		}
+	}
+	if late.Everywhere {
+		for i := range c.Tests {
+			users[c.Tests[i].ID.File()] = true
+		}
+	}
+	for file := range users {
+		byFile[file] = append(byFile[file], setup)
+	}
 }
 
 // dynamicFixtures finds the fixtures of a file or class that no test names, and

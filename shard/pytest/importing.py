@@ -1,12 +1,15 @@
-"""What files import beside each other: what they share is imported once a
-worker, by whichever file comes first. PYTEST_DONT_REWRITE"""
+"""What files import beside each other, and tests while they run: what they share
+is imported once a worker, by whichever comes first. PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
 import builtins
+import importlib
+import os
 import sys
+from _thread import get_ident
 from types import ModuleType
-from typing import Any, Iterable
+from typing import Any, Callable, Iterable
 
 from wcshard_results import Real
 
@@ -150,6 +153,65 @@ class Importing:
                 lists[bits] = [name for name in names if bits & bit[name] and name.partition(".")[0] not in STANDARD]
             found[file] = lists[bits]
         return found
+
+
+LATE = 1e-2  # seconds: an import that took less while a test ran counts to whoever imported it
+LATE_HOOK = """
+def make(original, here, enter, leave):
+    def _find_and_load(name, import_):
+        if not here():
+            return original(name, import_)
+        start = enter()
+        try:
+            return original(name, import_)
+        finally:
+            leave(name, start)
+    return _find_and_load
+"""
+
+
+class LateImports:
+    """Watches what is imported while tests run: by statements inside of functions,
+    and by packages that import their parts when these are asked for.
+
+    Python calls what is replaced here only for a module that is not there yet, so
+    the other imports cost nothing. It has been _find_and_load since Python 3.3."""
+
+    def __init__(self, enter: Callable[[], float], leave: Callable[[str, float], None]) -> None:
+        self.enter = enter
+        self.leave = leave
+        self.machinery = getattr(importlib, "_bootstrap", None)
+        self.original = self.hook = getattr(self.machinery, "_find_and_load", None)
+        self.loaded: set[str] = set()
+        self.places: tuple[str, ...] = ()
+
+    def begin(self) -> None:
+        """Tests run from now on, on this thread."""
+        self.loaded = set(sys.modules)
+        self.places = tuple({os.path.join(os.path.abspath(path), "") for path in sys.path if isinstance(path, str)})
+        if self.original is not None:
+            own = get_ident()
+            scope: dict[str, Any] = {}
+            exec(compile(LATE_HOOK, FRAME, "exec"), scope)
+            self.hook = scope["make"](self.original, lambda: get_ident() == own, self.enter, self.leave)
+            setattr(self.machinery, "_find_and_load", self.hook)
+
+    def end(self) -> None:
+        if getattr(self.machinery, "_find_and_load", None) is self.hook:  # else somebody has put their own around it
+            setattr(self.machinery, "_find_and_load", self.original)
+
+    def shared(self, name: Any) -> str | None:
+        """Return the library of a module that this worker has imported for the first
+        time, None where others do not share it: it was there before and is imported
+        anew, or it is of no place that modules are imported from, as one that a test
+        has made for itself."""
+        if not isinstance(name, str) or name in self.loaded:
+            return None
+        self.loaded.add(name)
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if not isinstance(file, str) or not file.startswith(self.places):
+            return None
+        return library_of(name)
 
 
 def library_of(module: str) -> str:

@@ -301,6 +301,12 @@ class Running(Common):
 
     # Measuring, in the process that runs the test.
 
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, Any, None]:
+        self.fixtures.imports.begin()
+        yield
+        self.fixtures.imports.end()
+
     @pytest.hookimpl(tryfirst=True, **WRAPPER)
     def pytest_runtest_protocol(self) -> Generator[None, Any, Any]:
         __tracebackhide__ = True

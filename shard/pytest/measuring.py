@@ -10,6 +10,7 @@ from importlib.util import module_from_spec
 from typing import Any, Generator, NamedTuple
 
 import pytest
+from wcshard_importing import LATE, LateImports
 from wcshard_results import Real, clean, encode, file_of, microseconds
 
 def own_resource() -> Any:
@@ -123,13 +124,15 @@ class Memory:
 
 
 class Fixtures:
-    """Self times of the fixtures that tests share: those of a scope above
-    function. What one takes inside another is not the other's."""
+    """Self times of what tests share: fixtures of a scope above function, and what
+    is imported while tests run. What one takes inside another is not the other's."""
 
     def __init__(self) -> None:
+        self.imports = LateImports(self.enter, self.leave_import)
         self.times: dict[str, list[int]] = {}  # by ID: set-up and teardown, of the current test
         self.total = 0.0  # seconds, of the current test
-        self.stack: list[float] = []  # what ran inside each fixture that is being set up or torn down
+        self.stack: list[float] = []  # what ran inside each fixture that is being set up or torn down, and each import
+        self.whole = 0  # fixtures of packages and the session that are being set up
         self.dear: dict[Any, str] = {}  # IDs by definition: dear ones of packages and the session
         self.used: set[tuple[str, str]] = set()  # files, and dear fixtures that their tests asked for while they ran
         self.asked: list[str] = []  # what the current test was the first of its file to ask for
@@ -137,6 +140,7 @@ class Fixtures:
     def begin(self) -> None:
         self.times = {}
         self.total = 0.0
+        self.whole = 0
         self.stack.clear()
         self.asked = []
 
@@ -174,11 +178,14 @@ class Fixtures:
         # fixture is gone, the one added after its set-up before it goes.
         clock = [0.0]
         fixturedef.addfinalizer(lambda: self.leave(name, 1, clock[0]) if clock[0] else None)
+        wide = fixturedef.scope in ("session", "package")
+        self.whole += wide
         start = self.enter()
         try:
             return (yield)
         finally:
-            if self.leave(name, 0, start) > DEAR and fixturedef.scope in ("session", "package"):
+            self.whole -= wide
+            if self.leave(name, 0, start) > DEAR and wide:
                 self.dear[fixturedef] = name
 
             def enter() -> None:
@@ -199,6 +206,22 @@ class Fixtures:
         self.total += own
         self.times.setdefault(name, [0, 0])[phase] += microseconds(own)
         return own
+
+    def leave_import(self, module: Any, start: float) -> None:
+        """A module has been imported while a test runs: what that took by itself is
+        its library's, where it is much and nobody else's. What a fixture of a package
+        or the session imports is the fixture's: once a worker as well, and known of
+        all the tests that need it."""
+        elapsed = Real.clock() - start
+        inside = self.stack.pop() if self.stack else 0.0
+        own = max(0.0, elapsed - inside)
+        library = self.imports.shared(module) if own >= LATE and not self.whole else None
+        if library is not None:
+            inside = elapsed
+            self.total += own
+            self.times.setdefault(f"import {clean(library)}", [0, 0])[0] += microseconds(own)
+        if self.stack:
+            self.stack[-1] += inside
 
     def wire(self, item: pytest.Item) -> list[list[Any]]:
         """Return what was set up and torn down during the test; and, without
