@@ -109,7 +109,7 @@ func TestKept(t *testing.T) {
 	if err := keepJSON(s.file("rows-2.json"), []suiteRow{{Suite: "quick", Planner: "wcshard", Longest: 3}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.recordAll(t.Context()); err != nil || s.tests["a"] != 1 || s.share != 0.5 || s.recorded["peer"] == nil {
+	if err := s.recordAll(t.Context(), 1); err != nil || s.tests["a"] != 1 || s.share != 0.5 || s.recorded["peer"] == nil {
 		t.Errorf("recordAll() = %v, suite %+v", err, s)
 	}
 	rows, err := s.measure(t.Context(), 2, 1)
@@ -119,7 +119,7 @@ func TestKept(t *testing.T) {
 	if err := os.WriteFile(s.file("record.json"), []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.recordAll(t.Context()); err == nil {
+	if err := s.recordAll(t.Context(), 1); err == nil {
 		t.Error("a torn record is no error")
 	}
 }

@@ -62,6 +62,9 @@ func (r suiteReport) markdown(w io.Writer) {
 	for _, rows := range r.comparisons() {
 		ours := rows[0]
 		suite := fmt.Sprintf("%s, %d tests", ours.Suite, ours.Tests)
+		if ours.Recordings > 1 {
+			suite += fmt.Sprintf(", from %d recorded runs", ours.Recordings)
+		}
 		if ours.Rounds > 1 {
 			suite += fmt.Sprintf(", median of %d runs", ours.Rounds)
 		}

@@ -53,7 +53,7 @@ func TestMarkdown(t *testing.T) {
 			{Suite: "quick", Planner: "wcshard", Shards: 2, Tests: 9, Longest: 2, Sum: 3, Bound: 1.6, Errors: []float64{0.1, 0.3}},
 			{Suite: "quick", Planner: "peer", Shards: 2, Tests: 9, Longest: 4, Sum: 6, Lost: 1, Wrong: []string{"job 1"}},
 			{Suite: "quick", Planner: "other", Shards: 2, Reason: "it knows no files"},
-			{Suite: "quick", Planner: "wcshard", Shards: 4, Rounds: 2, Tests: 9, Longest: 1, Sum: 3, Bound: 1},
+			{Suite: "quick", Planner: "wcshard", Shards: 4, Rounds: 2, Recordings: 3, Tests: 9, Longest: 1, Sum: 3, Bound: 1},
 			{Suite: "quick", Planner: "other", Shards: 4, Reason: "it knows no files"},
 		},
 	}
@@ -62,7 +62,7 @@ func TestMarkdown(t *testing.T) {
 	for _, want := range []string{
 		"| suite | N | bound | wcshard | peer | predicted off by |\n|---|---|---|---|---|---|\n",
 		"| quick, 9 tests | 2 | 1.6 | 2.0 / 3 | 4.0 / 6, 1 lost, 1 wrong exit | 20 %, at most 30 % |\n",
-		"| quick, 9 tests, median of 2 runs | 4 | 1.0 | 1.0 / 3 |  |  |\n",
+		"| quick, 9 tests, from 3 recorded runs, median of 2 runs | 4 | 1.0 | 1.0 / 3 |  |  |\n",
 		"mean of the 2 lines above\n  wcshard                              1.12  ##################\n  peer                                 2.50  ########################################\n",
 		"`\n\n* other: no figures: it knows no files\n* quick: ",
 		": `a/tests a==1`\n\n2026-11-23, a core, pytest==9.2.0\n",

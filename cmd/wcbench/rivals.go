@@ -46,17 +46,22 @@ func recordWcshard(ctx context.Context, s *benchSuite) error {
 	if _, err := s.planJobs(ctx, plan, 1); err != nil {
 		return err
 	}
-	call := s.run(plan, s.file("results"), "pool-1")
+	results := s.file(fmt.Sprintf("recorded-%d", s.runs+1))
+	call := s.run(plan, results, "pool-1")
 	began := time.Now()
 	cpu, err := s.call(ctx, s.dir, call[0], call[1:]...)
 	if err != nil {
 		return err
 	}
-	s.share = cpu.Seconds() / time.Since(began).Seconds()
-	if s.beat, err = s.pace.since(began); err != nil {
+	share := cpu.Seconds() / time.Since(began).Seconds()
+	beat, err := s.pace.since(began)
+	if err != nil {
 		return err
 	}
-	_, err = s.call(ctx, s.dir, s.wcshard, "merge", "--timings", s.file("timings.jsonl"), s.file("results"))
+	before := float64(s.runs)
+	s.runs++
+	s.share, s.beat = (s.share*before+share)/float64(s.runs), (s.beat*before+beat)/float64(s.runs)
+	_, err = s.call(ctx, s.dir, s.wcshard, "merge", "--timings", s.file("timings.jsonl"), results)
 	return err
 }
 

@@ -28,17 +28,18 @@ var suitePackages = []string{"pytest==9.2.0", pytestSplit, "pytest-balance==0.1.
 var fixtureSuite string
 
 type suitesOptions struct {
-	suites suiteChoice
-	shards []int
-	rounds int
-	quick  bool
-	json   bool
-	mark   bool
-	keep   string
+	suites     suiteChoice
+	shards     []int
+	rounds     int
+	recordings int
+	quick      bool
+	json       bool
+	mark       bool
+	keep       string
 }
 
 func newSuites() *cobra.Command {
-	o := suitesOptions{suites: suiteChoice{names: []string{"networkx", "statsmodels", "sympy-physics", "sympy-series", "fixtures"}}, shards: []int{4, 8}, rounds: 1}
+	o := suitesOptions{suites: suiteChoice{names: []string{"networkx", "statsmodels", "sympy-physics", "sympy-series", "fixtures"}}, shards: []int{4, 8}, rounds: 1, recordings: 1}
 	verb := &cobra.Command{
 		Use:   "suites",
 		Short: "Run real suites, sharded by wcshard and by its rivals",
@@ -50,20 +51,22 @@ recorded run: a machine that others share is now faster and now slower, and a
 little work that is done over and over beside the jobs tells how much. That is
 most exact on one core (taskset -c 1 wcbench suites ..., on Linux). The made-up
 suites take what they take at any pace. With --rounds all jobs are run again, and
-the median of what each took counts.
+the median of what each took counts. With --recordings durations are recorded again
+and again before, in turns: wcshard learns from all of these runs, as it does in CI,
+and the rivals keep what they keep.
 
 SUITES
 Jobs find a fresh checkout: packages are compiled, the suite itself is not.
 Lost and doubled tests are counted in JUnit files against the recording runs.
 plan is what wcshard matrix takes, once for all jobs; rivals plan in each job.
 The bound and predictions are in CPU seconds as well: a plan's times, multiplied
-by what share of its time the recorded run had a core.`,
+by what share of their time the recorded runs had a core.`,
 		RunE: func(verb *cobra.Command, args []string) error {
 			if o.quick {
 				o.suites.names, o.shards = []string{"quick"}, []int{2}
 			}
-			if o.rounds < 1 {
-				return fmt.Errorf("--rounds is %d, want at least 1", o.rounds)
+			if o.rounds < 1 || o.recordings < 1 {
+				return fmt.Errorf("--rounds is %d and --recordings %d, want at least 1 of each", o.rounds, o.recordings)
 			}
 			specs, err := o.suites.specs(verb, args)
 			if err != nil {
@@ -76,6 +79,7 @@ by what share of its time the recorded run had a core.`,
 	f := verb.Flags()
 	f.IntSliceVar(&o.shards, "shards", o.shards, "numbers of jobs")
 	f.IntVar(&o.rounds, "rounds", o.rounds, "how often each job is run")
+	f.IntVar(&o.recordings, "recordings", o.recordings, "how often durations are recorded")
 	f.BoolVar(&o.quick, "quick", false, "only the smallest suite, over 2 jobs")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.mark, "markdown", false, "print a table and a chart in Markdown, as README has them")
@@ -85,23 +89,24 @@ by what share of its time the recorded run had a core.`,
 
 // A suiteRow is what the jobs of one planner come to.
 type suiteRow struct {
-	Suite   string    `json:"suite"`
-	Planner string    `json:"planner"`
-	Shards  int       `json:"shards"`
-	Rounds  int       `json:"rounds"` // of which the median of each job counts
-	Jobs    []float64 `json:"job_cpu_seconds"`
-	Longest float64   `json:"longest_cpu_seconds"`
-	Sum     float64   `json:"sum_cpu_seconds"`
-	Plan    float64   `json:"plan_cpu_seconds"`            // outside the jobs
-	Bound   float64   `json:"bound_cpu_seconds,omitempty"` // no plan's longest job is predicted below it
-	Tests   int       `json:"tests"`
-	Lost    int       `json:"lost"`
-	Doubled int       `json:"doubled"`
-	Wrong   []string  `json:"wrong_exits,omitempty"`
-	Walls   []float64 `json:"job_wall_seconds"`
-	Slower  []float64 `json:"job_slower,omitempty"`        // times that the machine was slower than at the pace of the CPU seconds
-	Errors  []float64 `json:"prediction_errors,omitempty"` // |predicted - real| / real, by job, in CPU seconds
-	Reason  string    `json:"reason,omitempty"`            // why there are no figures
+	Suite      string    `json:"suite"`
+	Planner    string    `json:"planner"`
+	Shards     int       `json:"shards"`
+	Rounds     int       `json:"rounds"`               // of which the median of each job counts
+	Recordings int       `json:"recordings,omitempty"` // runs that durations are from; 0: one
+	Jobs       []float64 `json:"job_cpu_seconds"`
+	Longest    float64   `json:"longest_cpu_seconds"`
+	Sum        float64   `json:"sum_cpu_seconds"`
+	Plan       float64   `json:"plan_cpu_seconds"`            // outside the jobs
+	Bound      float64   `json:"bound_cpu_seconds,omitempty"` // no plan's longest job is predicted below it
+	Tests      int       `json:"tests"`
+	Lost       int       `json:"lost"`
+	Doubled    int       `json:"doubled"`
+	Wrong      []string  `json:"wrong_exits,omitempty"`
+	Walls      []float64 `json:"job_wall_seconds"`
+	Slower     []float64 `json:"job_slower,omitempty"`        // times that the machine was slower than at the pace of the CPU seconds
+	Errors     []float64 `json:"prediction_errors,omitempty"` // |predicted - real| / real, by job, in CPU seconds
+	Reason     string    `json:"reason,omitempty"`            // why there are no figures
 }
 
 // A benchSuite is a suite on disk, and the programs that run it.
@@ -112,7 +117,8 @@ type benchSuite struct {
 	python, wcshard string
 	tests           map[string]int // test → how often it is in a whole run
 	recorded        map[string]error
-	share           float64 // of its time that the recorded run had a core
+	runs            int     // that wcshard recorded
+	share           float64 // of their time that they had a core
 	pace            *pacer
 	beat            float64 // CPU seconds that one took at the pace that figures are given for; 0: they are as measured
 }
@@ -154,7 +160,7 @@ func (s *benchSuite) overShards(ctx context.Context, w io.Writer, o suitesOption
 		return nil, err
 	}
 	defer s.pace.stop()
-	if err := s.recordAll(ctx); err != nil {
+	if err := s.recordAll(ctx, o.recordings); err != nil {
 		return nil, fmt.Errorf("recording %s: %w", s.spec.name, err)
 	}
 	for _, n := range o.shards {
@@ -170,47 +176,6 @@ func (s *benchSuite) overShards(ctx context.Context, w io.Writer, o suitesOption
 		}
 	}
 	return rows, nil
-}
-
-// A suiteRecord is what the recording runs leave, beside durations.
-type suiteRecord struct {
-	Tests  map[string]int    `json:"tests"`
-	Failed map[string]string `json:"failed,omitempty"` // rival → why it recorded nothing
-	Share  float64           `json:"share"`
-	Beat   float64           `json:"beat_cpu_seconds,omitempty"` // of the pacer, while wcshard recorded
-}
-
-// recordAll has each rival record durations, or takes those that an earlier
-// run kept.
-func (s *benchSuite) recordAll(ctx context.Context) error {
-	name := s.file("record.json")
-	var kept suiteRecord
-	if found, err := readKept(name, &kept); err != nil {
-		return err
-	} else if found {
-		if s.pace != nil && kept.Beat == 0 {
-			return fmt.Errorf("%s is of an older wcbench, and says nothing of the machine's pace: pass another folder to --keep", name)
-		}
-		s.tests, s.share, s.beat = kept.Tests, kept.Share, kept.Beat
-		for rival, why := range kept.Failed {
-			s.recorded[rival] = errors.New(why)
-		}
-		return nil
-	}
-	kept.Failed = map[string]string{}
-	for _, r := range rivals {
-		if err := s.record(ctx, r); err != nil {
-			return fmt.Errorf("with %s: %w", r.name, err)
-		}
-		if err := s.recorded[r.name]; err != nil {
-			kept.Failed[r.name] = err.Error()
-		}
-	}
-	if s.tests == nil {
-		return fmt.Errorf("no rival could: %w", s.recorded[rivals[0].name])
-	}
-	kept.Tests, kept.Share, kept.Beat = s.tests, s.share, s.beat
-	return keepJSON(name, kept)
 }
 
 // measure runs all jobs of all rivals, or takes the rows that an earlier run
@@ -294,18 +259,6 @@ func (s *benchSuite) pytest(ctx context.Context, name string, args ...string) er
 	return err
 }
 
-// record has a rival record durations. One that cannot is left out, with the
-// reason.
-func (s *benchSuite) record(ctx context.Context, r rival) error {
-	if err := r.record(ctx, s); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		s.recorded[r.name] = err
-	}
-	return nil
-}
-
 // A comparison is what the jobs so far came to, by rival.
 type comparison struct {
 	Rows []suiteRow       `json:"rows"`
@@ -366,7 +319,7 @@ func (s *benchSuite) divide(ctx context.Context, n int) (comparison, [][]jobCall
 		if err == nil {
 			row, jobs, err = r.jobs(ctx, s, n)
 		}
-		row.Suite, row.Planner, row.Shards = s.spec.name, r.name, n
+		row.Suite, row.Planner, row.Shards, row.Recordings = s.spec.name, r.name, n, s.runs
 		if err != nil {
 			row.Reason = err.Error()
 		}

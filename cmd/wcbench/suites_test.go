@@ -130,6 +130,39 @@ echo "<testsuites><testsuite><testcase classname='c' name='$1'/></testsuite></te
 	}}
 }
 
+// Rivals record in turns, one that cannot does not try again, and what was recorded
+// less often than is wanted now is not taken.
+func TestRecordings(t *testing.T) {
+	defer func(before []rival) { rivals = before }(rivals)
+	var log []string
+	records := func(name string, err error) rival {
+		return rival{name, func(_ context.Context, s *benchSuite) error {
+			log = append(log, name)
+			s.tests, s.runs = map[string]int{"c::x": 1}, s.runs+1
+			return err
+		}, nil}
+	}
+	rivals = []rival{records("a", nil), records("b", errors.New("it cannot")), records("c", nil)}
+	dir := t.TempDir()
+	record := func(runs int) error {
+		s := &benchSuite{spec: suiteSpec{name: "x"}, out: dir, recorded: map[string]error{}}
+		err := s.recordAll(t.Context(), runs)
+		if err == nil && (s.recorded["a"] != nil || s.recorded["b"] == nil || s.runs != 5) {
+			t.Errorf("recorded are %v in %d runs", s.recorded, s.runs)
+		}
+		return err
+	}
+	if err := record(2); err != nil || !slices.Equal(log, []string{"a", "b", "c", "a", "c"}) {
+		t.Errorf("recorded %q, %v", log, err)
+	}
+	if err := record(5); err != nil || len(log) != 5 {
+		t.Errorf("kept: recorded %q, %v", log, err)
+	}
+	if err := record(6); err == nil || !strings.Contains(err.Error(), "record.json is of 5 recorded runs, not of 6: pass --recordings 5") {
+		t.Errorf("kept for another number: %v", err)
+	}
+}
+
 // Of several rounds the median counts of each job, at the pace of the recorded run,
 // and tests count once.
 func TestRounds(t *testing.T) {

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// A suiteRecord is what the recording runs leave, beside durations.
+type suiteRecord struct {
+	Tests  map[string]int    `json:"tests"`
+	Failed map[string]string `json:"failed,omitempty"` // rival → why it recorded nothing
+	Runs   int               `json:"runs"`
+	Share  float64           `json:"share"`
+	Beat   float64           `json:"beat_cpu_seconds,omitempty"` // of the pacer, while wcshard recorded
+}
+
+// recordAll has each rival record durations so many times, one after another, or
+// takes those that an earlier run kept.
+func (s *benchSuite) recordAll(ctx context.Context, runs int) error {
+	name := s.file("record.json")
+	var kept suiteRecord
+	if found, err := readKept(name, &kept); err != nil {
+		return err
+	} else if found {
+		if s.pace != nil && kept.Beat == 0 {
+			return fmt.Errorf("%s is of an older wcbench, and says nothing of the machine's pace: pass another folder to --keep", name)
+		}
+		if kept.Runs = max(kept.Runs, 1); kept.Runs != runs {
+			return fmt.Errorf("%s is of %d recorded runs, not of %d: pass --recordings %d, or another folder to --keep", name, kept.Runs, runs, kept.Runs)
+		}
+		s.tests, s.share, s.beat, s.runs = kept.Tests, kept.Share, kept.Beat, kept.Runs
+		for rival, why := range kept.Failed {
+			s.recorded[rival] = errors.New(why)
+		}
+		return nil
+	}
+	kept.Failed = map[string]string{}
+	for range runs {
+		for _, r := range rivals {
+			if s.recorded[r.name] != nil {
+				continue
+			}
+			if err := s.record(ctx, r); err != nil {
+				return fmt.Errorf("with %s: %w", r.name, err)
+			}
+		}
+	}
+	if s.tests == nil {
+		return fmt.Errorf("no rival could: %w", s.recorded[rivals[0].name])
+	}
+	for rival, err := range s.recorded {
+		kept.Failed[rival] = err.Error()
+	}
+	kept.Tests, kept.Share, kept.Beat, kept.Runs = s.tests, s.share, s.beat, s.runs
+	return keepJSON(name, kept)
+}
+
+// record has a rival record durations. One that cannot is left out, with the
+// reason.
+func (s *benchSuite) record(ctx context.Context, r rival) error {
+	if err := r.record(ctx, s); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		s.recorded[r.name] = err
+	}
+	return nil
+}
