@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"math"
+	"slices"
 	"time"
 
 	"github.com/wcshard/wcshard/timing"
@@ -11,6 +13,7 @@ import (
 type Suite struct {
 	Tests  []Test        // in any order: Test.Order says in which they run
 	Setups []Setup       // shared set-ups; Test.Setups indexes them
+	Late   []Late        // those of them that more tests may need than are known to
 	Base   time.Duration // interpreter, plugins, conftest and collection of a job of one worker, without the files' imports
 	Bases  time.Duration // the same of a job of several workers, xdist's own included; 0: Base
 
@@ -19,6 +22,35 @@ type Suite struct {
 
 	Floor      int64 // resident memory of a worker after collection, bytes; 0 where unknown
 	Controller int64 // resident memory of xdist's controller, bytes
+}
+
+// Late is a set-up of which only the first test of a worker to need it is known: an
+// import inside of a function.
+type Late struct {
+	Setup int     // index into Suite.Setups
+	Every float64 // one of so many tests is the first to need it, at random: the mean of a geometric distribution
+}
+
+// foresee returns the suite as the jobs of a fleet find it: what a worker is more
+// likely than not to set up, whichever of the tests are its own, is part of its base.
+func (s Suite) foresee(fleet Fleet) Suite {
+	tests := float64(len(s.Tests)) / float64(fleet.Shards) / float64(fleet.Workers)
+	all := s.Setups
+	for _, late := range s.Late {
+		cost := s.Setups[late.Setup].Cost
+		if tests <= late.Every*math.Ln2 || cost == 0 {
+			continue
+		}
+		if &all[0] == &s.Setups[0] {
+			s.Setups = slices.Clone(all)
+		}
+		s.Setups[late.Setup].Cost = 0
+		s.Base += cost
+		if s.Bases > 0 {
+			s.Bases += cost
+		}
+	}
+	return s
 }
 
 // BaseOf returns what a job of so many workers pays before its first test and

@@ -82,26 +82,28 @@ func (b *builder) results(r *Results) {
 		floors[w.Worker] = w.Floor
 		held[w.Worker] = w.Floor
 	}
-	type times struct {
-		setups, teardowns []int64
-		tests             int64 // of the job so far, where tests imported it; see lateImport
-	}
+	type times struct{ setups, teardowns []int64 }
 	fixtures := map[string]*times{}
+	late := map[string]map[string]*loaded{} // by library and worker
+	ran := map[string]int64{}               // tests, by worker
 	uses := map[string]bool{}
 	killed := map[NodeID]bool{}
 	for _, k := range r.Killed {
 		killed[k.ID] = true
 		b.add(testKind, string(k.ID), killedSample(src, k, floors[k.Worker]))
 	}
-	for n, t := range r.Tests {
+	for _, t := range r.Tests {
 		if t.Outcome == Crashed && killed[t.ID] {
 			continue // the killed try says more
 		}
 		shared := time.Duration(0)
+		ran[t.Worker]++
 		for _, f := range t.Fixtures {
-			late := strings.HasPrefix(f.ID, LibraryPrefix)
-			if late {
+			if strings.HasPrefix(f.ID, LibraryPrefix) {
 				uses[usePrefix+t.ID.File()+"::"+f.ID] = true
+				shared += f.Setup
+				noteImport(late, f, t.Worker, ran[t.Worker])
+				continue
 			}
 			if f.Setup+f.Teardown == 0 {
 				if scope, _, _ := strings.Cut(f.ID, " "); scope == "session" || scope == "package" {
@@ -114,9 +116,6 @@ func (b *builder) results(r *Results) {
 			if known == nil {
 				known = &times{}
 				fixtures[f.ID] = known
-				if late {
-					known.tests = int64(n) + 1
-				}
 			}
 			// An instance is set up during one test and torn down during
 			// another, so one of the two is 0 more often than not.
@@ -143,7 +142,10 @@ func (b *builder) results(r *Results) {
 		}
 	}
 	for id, t := range fixtures {
-		b.add(fixtureKind, id, sample{source: src, setup: median(t.setups), teardown: median(t.teardowns), rise: t.tests})
+		b.add(fixtureKind, id, sample{source: src, setup: median(t.setups), teardown: median(t.teardowns)})
+	}
+	for id, by := range late {
+		b.add(fixtureKind, id, lateSample(src, by, ran))
 	}
 	for use := range uses {
 		b.add(fixtureKind, use, sample{source: src})

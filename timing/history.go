@@ -28,7 +28,7 @@ type kind uint8
 const (
 	testKind     kind = iota
 	fileKind          // import of a file, by its path; Setup is the time
-	fixtureKind       // instance of a fixture of a scope above function, by its ID, or a library that files or tests import, after LibraryPrefix; self times. After usePrefix what tests of a file asked for or imported; no times
+	fixtureKind       // instance of a fixture of a scope above function, by its ID, or a library that files or tests import, after LibraryPrefix (see lateSample); self times. After usePrefix what tests of a file asked for or imported; no times
 	sessionKind       // what a job pays; see sessionID
 	jobKind           // whole jobs; see jobID
 	overheadKind      // what jobs take outside pytest, by class of runner; see FromJobs
@@ -83,7 +83,7 @@ type series struct {
 // tests' samples come from a few thousand results files.
 type sample struct {
 	setup, call, teardown, other int64 // microseconds
-	floor, peak, rise, kept      int64 // bytes; rise of a session and of a library is a number of tests
+	floor, peak, rise, kept      int64 // bytes; rise of a session is a number of tests, for those of a library see lateSample
 	source                       int32
 	outcome                      int8 // index into outcomes
 }

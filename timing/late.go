@@ -1,33 +1,24 @@
 package timing
 
-import (
-	"math"
-	"strings"
-)
+import "strings"
 
 // A LateImport is a library that tests imported while they ran.
 type LateImport struct {
-	Library    string
-	Files      []string // whose tests did, sorted
-	Everywhere bool     // a job is more likely than not to import it, whichever tests it has
+	Library string
+	Files   []string // whose tests did, sorted
+	Every   float64  // one of so many tests is the first of its worker to import it, at random; 0 where that is not known
 }
 
-// severalFiles is of how many files tests have imported a library before those of
-// others are taken to need it.
-const severalFiles = 2
-
-// LateImports returns the libraries that tests imported while they ran, sorted, for
-// jobs of so many tests.
+// LateImports returns the libraries that tests imported while they ran, sorted.
 //
-// Only the first test of a process to need a library is seen to: which of the others
-// do is not. So what tests of several files imported, early, many are taken to need.
-// Each test is the first with the same probability, which is estimated as the number
-// of jobs that imported the library over the tests that they had begun by then, those
-// of jobs that did not included: the likeliest rate of events of which some are
-// censored (Lawless, Statistical Models and Methods for Lifetime Data, 2003, section
-// 4.1). One file says too little: its tests may need what no others do, in job after
-// job. Jobs whose files import it say nothing of their tests.
-func (e *Estimator) LateImports(tests int) []LateImport {
+// Only the first test of a worker to need a library is seen to: which of the others
+// do is not. Each is taken to be the first with the same probability, which is
+// estimated as the number of workers that imported the library over the tests that
+// they had begun by then, those of workers that did not included: the likeliest rate
+// of events of which some are censored (Lawless, Statistical Models and Methods for
+// Lifetime Data, 2003, section 4.1). Jobs whose files import it say nothing of their
+// tests, nor do those that are older than what is kept of the library.
+func (e *Estimator) LateImports() []LateImport {
 	files := map[string][]string{} // by ID of the library
 	for _, s := range e.h.series[fixtureKind] {
 		if rest, is := strings.CutPrefix(s.id, usePrefix); is {
@@ -42,30 +33,69 @@ func (e *Estimator) LateImports(tests int) []LateImport {
 		if !is || len(files[s.id]) == 0 {
 			continue
 		}
-		jobs, begun := e.exposure(s.samples)
-		likely := len(files[s.id]) >= severalFiles && begun > 0 && -math.Expm1(-float64(jobs)/float64(begun)*float64(tests)) > 0.5
-		list = append(list, LateImport{Library: name, Files: files[s.id], Everywhere: likely})
+		late := LateImport{Library: name, Files: files[s.id]}
+		if workers, tests := e.exposure(s.samples); workers > 0 {
+			late.Every = float64(tests) / float64(workers)
+		}
+		list = append(list, late)
 	}
 	return list
 }
 
-// exposure returns how many jobs' tests imported a library, and how many tests they
-// and those that did not had begun by then: of the jobs whose sessions are known.
-func (e *Estimator) exposure(samples []sample) (jobs, begun int64) {
+// exposure returns how many workers' tests imported a library, and how many tests
+// they had begun by then, and those that did not in all.
+func (e *Estimator) exposure(samples []sample) (workers, tests int64) {
+	oldest := samples[len(samples)-1].source
 	for _, sessions := range e.h.series[sessionKind] {
 		for i := range sessions.samples {
 			session := &sessions.samples[i]
-			tests, imported := session.rise, int64(0)
+			if session.source < oldest {
+				break
+			}
+			begun, imported := session.rise, int64(0)
 			for j := range samples {
 				if s := &samples[j]; s.source == session.source {
-					tests, imported = s.rise, min(s.rise, 1)
-					if s.rise == 0 {
+					if begun, imported = s.rise, s.kept; begun == 0 {
 						break // its files did
 					}
 				}
 			}
-			jobs, begun = jobs+imported, begun+tests
+			workers, tests = workers+imported, tests+begun
 		}
 	}
-	return jobs, begun
+	return workers, tests
+}
+
+// loaded is what the tests of one worker took to import a library, and how many of
+// them had begun when the first of them did.
+type loaded struct{ took, begun int64 }
+
+// noteImport adds what a test imported: the parts of a library may be of several tests.
+func noteImport(late map[string]map[string]*loaded, f FixtureResult, worker string, begun int64) {
+	by := late[f.ID]
+	if by == nil {
+		by = map[string]*loaded{}
+		late[f.ID] = by
+	}
+	if by[worker] == nil {
+		by[worker] = &loaded{begun: begun}
+	}
+	by[worker].took += f.Setup.Microseconds()
+}
+
+// lateSample is what a job tells of a library that its tests imported: Setup is what
+// a worker took for it, the median, Kept how many workers did, and Rise how many tests
+// they had begun by then, and the other workers in all.
+func lateSample(src int32, by map[string]*loaded, ran map[string]int64) sample {
+	s := sample{source: src, kept: int64(len(by))}
+	var took []int64
+	for worker, tests := range ran {
+		if w := by[worker]; w != nil {
+			took = append(took, w.took)
+			tests = w.begun
+		}
+		s.rise += tests
+	}
+	s.setup = median(took)
+	return s
 }

@@ -15,7 +15,7 @@ func TestLateImports(t *testing.T) {
 	job := func(run int, tests int, late map[int]string, static ...string) *Results {
 		r := &Results{Header: ResultsHeader{Run: fmt.Sprint(run), Runner: "linux", Started: time.UnixMilli(int64(run) * 1000).UTC()}}
 		for n := 1; n <= tests; n++ {
-			result := TestResult{ID: NodeID(fmt.Sprintf("test_%d.py::x", (n-1)/10)), Outcome: Passed, Wall: 3 * time.Second, Call: time.Second}
+			result := TestResult{Worker: "main", ID: NodeID(fmt.Sprintf("test_%d.py::x[%d]", (n-1)/10, n)), Outcome: Passed, Wall: 3 * time.Second, Call: time.Second}
 			if library, is := late[n]; is {
 				result.Fixtures = []FixtureResult{{ID: LibraryPrefix + library, Setup: 2 * time.Second}}
 			}
@@ -28,22 +28,30 @@ func TestLateImports(t *testing.T) {
 		r.Workers = []WorkerResult{{Worker: "main", Startup: time.Second, Imports: imports}}
 		return r
 	}
-	first := job(1, 100, map[int]string{5: "many", 19: "many", 60: "few"}) // two workers, say, imported the first
-	few, many := []string{"test_5.py"}, []string{"test_0.py", "test_1.py"}
+	// Every second test is another worker's.
+	workers := func(r *Results) *Results {
+		r.Workers = []WorkerResult{{Worker: "gw0", Startup: time.Second}, {Worker: "gw1", Startup: time.Second}}
+		for i := range r.Tests {
+			r.Tests[i].Worker = r.Workers[i%2].Worker
+		}
+		return r
+	}
+	first := job(1, 100, map[int]string{5: "many", 60: "few"})
+	few, many := []string{"test_5.py"}, []string{"test_0.py"}
 	for _, c := range []struct {
-		name  string
-		jobs  []*Results
-		tests int // of a job
-		want  []LateImport
+		name string
+		jobs []*Results
+		want []LateImport
 	}{
-		{"one job", []*Results{first}, 25, []LateImport{{"few", few, false}, {"many", many, true}}},
-		{"small jobs", []*Results{first}, 3, []LateImport{{"few", few, false}, {"many", many, false}}},
-		{"one file only", []*Results{first}, 90, []LateImport{{"few", few, false}, {"many", many, true}}},
-		{"again in the same file", []*Results{first, job(2, 100, map[int]string{60: "few"})}, 90, []LateImport{{"few", few, false}, {"many", many, true}}},
-		{"another file", []*Results{first, job(2, 30, map[int]string{1: "few"})}, 50, []LateImport{{"few", []string{"test_0.py", "test_5.py"}, true}, {"many", many, true}}},
-		{"other jobs do not need it", []*Results{first, job(2, 500, nil), job(3, 500, nil)}, 50, []LateImport{{"few", few, false}, {"many", many, false}}},
-		{"in other jobs files import it", []*Results{first, job(2, 90, nil, "few", "many")}, 4, []LateImport{{"few", few, false}, {"many", many, true}}},
-		{"none", []*Results{job(1, 9, nil, "static")}, 9, nil},
+		{"one job", []*Results{first}, []LateImport{{"few", few, 60}, {"many", many, 5}}},
+		{"another file", []*Results{first, job(2, 30, map[int]string{20: "few"})}, []LateImport{{"few", []string{"test_1.py", "test_5.py"}, 40}, {"many", many, 35}}},
+		{"other jobs do not need it", []*Results{first, job(2, 500, nil), job(3, 400, nil)}, []LateImport{{"few", few, 960}, {"many", many, 905}}},
+		{"older jobs do not tell", []*Results{first, job(0, 500, nil)}, []LateImport{{"few", few, 60}, {"many", many, 5}}},
+		{"in other jobs files import it", []*Results{first, job(2, 90, nil, "few", "many")}, []LateImport{{"few", few, 60}, {"many", many, 5}}},
+		{"two workers, of which one imports", []*Results{workers(job(1, 100, map[int]string{31: "one"}))}, []LateImport{{"one", []string{"test_3.py"}, 66}}},
+		{"two workers that both do", []*Results{workers(job(1, 100, map[int]string{31: "one", 40: "one"}))}, []LateImport{{"one", []string{"test_3.py"}, 18}}},
+		{"one that imports two parts", []*Results{job(1, 100, map[int]string{20: "parts", 40: "parts"})}, []LateImport{{"parts", []string{"test_1.py", "test_3.py"}, 20}}},
+		{"none", []*Results{job(1, 9, nil, "static")}, nil},
 	} {
 		h := FromResults(c.jobs...)
 		again, err := ReadHistory(strings.NewReader(bytesOf(t, h)), "h")
@@ -51,18 +59,26 @@ func TestLateImports(t *testing.T) {
 			t.Fatal(err)
 		}
 		e := again.Estimator("linux")
-		if got := e.LateImports(c.tests); !reflect.DeepEqual(got, c.want) {
+		if got := e.LateImports(); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 		if uses := e.Uses(); len(uses) > 0 {
 			t.Errorf("%s: among fixtures that tests ask for are %v", c.name, uses)
 		}
+		for _, late := range c.want {
+			want := 2 * time.Second
+			if late.Library == "parts" {
+				want = 4 * time.Second
+			}
+			if got := e.Library(late.Library); got != want {
+				t.Errorf("%s: the library %s takes %v, want %v", c.name, late.Library, got, want)
+			}
+		}
 	}
-	e := FromResults(first).Estimator("linux")
-	if got := e.Library("few"); got != 2*time.Second {
-		t.Errorf("the library takes %v, want 2s", got)
-	}
-	if got := e.Tests([]NodeID{"test_5.py::x"})[0].Wall; got > 3*time.Second {
-		t.Errorf("the test that imported it takes %v", got)
+	for i, own := range []time.Duration{3 * time.Second, time.Second} {
+		id := first.Tests[58+i].ID
+		if got := FromResults(first).Estimator("linux").Tests([]NodeID{id})[0].Wall; got != own {
+			t.Errorf("%s takes %v, want %v", id, got, own)
+		}
 	}
 }

@@ -58,9 +58,8 @@ func recordWcshard(ctx context.Context, s *benchSuite) error {
 	if err != nil {
 		return err
 	}
-	before := float64(s.runs)
-	s.runs++
-	s.share, s.beat = (s.share*before+share)/float64(s.runs), (s.beat*before+beat)/float64(s.runs)
+	before, all := float64(s.runs), float64(s.runs+1)
+	s.share, s.beat = (s.share*before+share)/all, (s.beat*before+beat)/all
 	_, err = s.call(ctx, s.dir, s.wcshard, "merge", "--timings", s.file("timings.jsonl"), results)
 	return err
 }

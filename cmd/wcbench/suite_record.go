@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 )
 
 // A suiteRecord is what the recording runs leave, beside durations.
@@ -29,14 +31,17 @@ func (s *benchSuite) recordAll(ctx context.Context, runs int) error {
 		if kept.Runs = max(kept.Runs, 1); kept.Runs != runs {
 			return fmt.Errorf("%s is of %d recorded runs, not of %d: pass --recordings %d, or another folder to --keep", name, kept.Runs, runs, kept.Runs)
 		}
-		s.tests, s.share, s.beat, s.runs = kept.Tests, kept.Share, kept.Beat, kept.Runs
+		s.tests, s.share, s.beat, s.runs = kept.Tests, kept.Share, kept.Beat, runs
 		for rival, why := range kept.Failed {
 			s.recorded[rival] = errors.New(why)
 		}
 		return nil
 	}
-	kept.Failed = map[string]string{}
-	for range runs {
+	kept.Failed, kept.Runs = map[string]string{}, runs
+	if err := s.forget(); err != nil {
+		return err
+	}
+	for s.runs = range runs {
 		for _, r := range rivals {
 			if s.recorded[r.name] != nil {
 				continue
@@ -52,8 +57,24 @@ func (s *benchSuite) recordAll(ctx context.Context, runs int) error {
 	for rival, err := range s.recorded {
 		kept.Failed[rival] = err.Error()
 	}
-	kept.Tests, kept.Share, kept.Beat, kept.Runs = s.tests, s.share, s.beat, s.runs
+	s.runs = runs
+	kept.Tests, kept.Share, kept.Beat = s.tests, s.share, s.beat
 	return keepJSON(name, kept)
+}
+
+// forget removes what wcshard recorded in an earlier call that was cut off. What the
+// rivals did they replace.
+func (s *benchSuite) forget() error {
+	old, err := filepath.Glob(s.file("recorded-*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range append(old, s.file("timings.jsonl")) {
+		if err := os.RemoveAll(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // record has a rival record durations. One that cannot is left out, with the

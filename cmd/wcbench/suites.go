@@ -117,7 +117,7 @@ type benchSuite struct {
 	python, wcshard string
 	tests           map[string]int // test → how often it is in a whole run
 	recorded        map[string]error
-	runs            int     // that wcshard recorded
+	runs            int     // recorded so far, by each planner
 	share           float64 // of their time that they had a core
 	pace            *pacer
 	beat            float64 // CPU seconds that one took at the pace that figures are given for; 0: they are as measured

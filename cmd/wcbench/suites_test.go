@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -130,35 +131,40 @@ echo "<testsuites><testsuite><testcase classname='c' name='$1'/></testsuite></te
 	}}
 }
 
-// Rivals record in turns, one that cannot does not try again, and what was recorded
-// less often than is wanted now is not taken.
+// Planners record in turns, one that cannot does not try again, and what was recorded
+// less often than is wanted now is not taken; nor what a call left that was cut off.
 func TestRecordings(t *testing.T) {
 	defer func(before []rival) { rivals = before }(rivals)
+	dir := t.TempDir()
 	var log []string
 	records := func(name string, err error) rival {
 		return rival{name, func(_ context.Context, s *benchSuite) error {
-			log = append(log, name)
-			s.tests, s.runs = map[string]int{"c::x": 1}, s.runs+1
+			if _, err := os.Stat(s.file("timings.jsonl")); err == nil {
+				t.Error("durations of a call that was cut off are still there")
+			}
+			log = append(log, fmt.Sprint(name, s.runs))
+			s.tests = map[string]int{"c::x": 1}
 			return err
 		}, nil}
 	}
 	rivals = []rival{records("a", nil), records("b", errors.New("it cannot")), records("c", nil)}
-	dir := t.TempDir()
 	record := func(runs int) error {
 		s := &benchSuite{spec: suiteSpec{name: "x"}, out: dir, recorded: map[string]error{}}
 		err := s.recordAll(t.Context(), runs)
-		if err == nil && (s.recorded["a"] != nil || s.recorded["b"] == nil || s.runs != 5) {
+		if err == nil && (s.recorded["a"] != nil || s.recorded["b"] == nil || s.runs != runs) {
 			t.Errorf("recorded are %v in %d runs", s.recorded, s.runs)
 		}
 		return err
 	}
-	if err := record(2); err != nil || !slices.Equal(log, []string{"a", "b", "c", "a", "c"}) {
-		t.Errorf("recorded %q, %v", log, err)
+	if err := os.WriteFile(filepath.Join(dir, "timings.jsonl"), nil, 0o644); err != nil {
+		t.Fatal(err)
 	}
-	if err := record(5); err != nil || len(log) != 5 {
-		t.Errorf("kept: recorded %q, %v", log, err)
+	for range 2 { // the second takes what the first kept
+		if err := record(2); err != nil || !slices.Equal(log, []string{"a0", "b0", "c0", "a1", "c1"}) {
+			t.Errorf("recorded %q, %v", log, err)
+		}
 	}
-	if err := record(6); err == nil || !strings.Contains(err.Error(), "record.json is of 5 recorded runs, not of 6: pass --recordings 5") {
+	if err := record(3); err == nil || !strings.Contains(err.Error(), "record.json is of 2 recorded runs, not of 3: pass --recordings 2") {
 		t.Errorf("kept for another number: %v", err)
 	}
 }

@@ -27,7 +27,8 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	if c.Collector.Pytest != "" {
 		setups.dynamic = dynamicFixtures(c, known)
 	}
-	setups.libraries = sharedLibraries(c, known, known.LateImports(len(ids)/max(1, fleet.Shards)))
+	late := known.LateImports()
+	setups.libraries = sharedLibraries(c, known, late)
 	workers := cmp.Or(fleet.Workers, fleet.CPUs)
 	if workers == 1 { // of the pool: those of memory jobs are more
 		workers = max(2, cmp.Or(fleet.MemoryWorkers, fleet.CPUs))
@@ -55,12 +56,18 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	if known.Corrects() || fleet.MemoryRunner != "" && fleet.MemoryRunner != fleet.Runner {
 		asMeasured(&suite, history, fleet)
 	}
+	suite.Late = setups.late(late)
 	suite.Setups = setups.all
-	more := func(string) time.Duration { return 0 }
-	if c.Collector.Pytest == "" {
-		more = known.FixturesOf // a bare list does not say which of them a test needs
+	any := time.Duration(0) // that any test may be the first to import
+	for _, late := range suite.Late {
+		any += suite.Setups[late.Setup].Cost
 	}
-	suite.LimitNeeds(more)
+	suite.LimitNeeds(func(file string) time.Duration {
+		if c.Collector.Pytest == "" {
+			return any + known.FixturesOf(file) // a bare list does not say which of them a test needs
+		}
+		return any
+	})
 	return suite
 }
 
@@ -94,6 +101,7 @@ type setups struct {
 	all   []shard.Setup
 	index map[string]int   // by Setup.ID; -1 where the cost is nothing
 	lists map[string][]int // by file and fixtures
+	files map[string]bool  // that have tests
 
 	// Fixtures that tests ask for while they run, by file or class. Which of the
 	// tests do is not known: all of them are taken to.
@@ -113,8 +121,7 @@ func sharedLibraries(c *pytest.Collection, known *timing.Estimator, late []timin
 	byFile := map[string][]shard.Setup{}
 	lone := map[string]bool{}
 	for _, l := range late {
-		lone[l.Library] = true
-		lateImport(byFile, c, known, l)
+		lone[l.Library] = lateImport(byFile, c, known, l)
 	}
 	number := map[*string]int{} // of lists, by their first element: files share them
 	var files [][]string        // by list
@@ -174,11 +181,12 @@ func sharedLibraries(c *pytest.Collection, known *timing.Estimator, late []timin
 }
 
 // lateImport adds a library that tests import while they run to what files need.
-// Which of a file's tests do is not known: all of them are taken to.
-func lateImport(byFile map[string][]shard.Setup, c *pytest.Collection, known *timing.Estimator, late timing.LateImport) {
-	setup := shard.Setup{ID: timing.LibraryPrefix + late.Library, Cost: known.Library(late.Library), Import: late.Everywhere}
+// Which of a file's tests do is not known: all of them are taken to. It returns false
+// where the library takes next to nothing.
+func lateImport(byFile map[string][]shard.Setup, c *pytest.Collection, known *timing.Estimator, late timing.LateImport) bool {
+	setup := shard.Setup{ID: timing.LibraryPrefix + late.Library, Cost: known.Library(late.Library)}
 	if setup.Cost < leastImport {
-		return
+		return false
 	}
 	users := map[string]bool{}
 	for _, file := range late.Files {
@@ -189,14 +197,32 @@ func lateImport(byFile map[string][]shard.Setup, c *pytest.Collection, known *ti
 			users[file], setup.Import = true, true
 		}
 	}
-	if late.Everywhere {
-		for i := range c.Tests {
-			users[c.Tests[i].ID.File()] = true
-		}
-	}
 	for file := range users {
 		byFile[file] = append(byFile[file], setup)
 	}
+	return true
+}
+
+// severalFiles is of how many files tests must have imported a library before those
+// of others are taken to need it: those of one file may need what no others do.
+const severalFiles = 2
+
+// late returns the set-ups that tests import while they run, and that those of
+// several files are known to.
+func (s *setups) late(imports []timing.LateImport) []shard.Late {
+	var list []shard.Late
+	for _, l := range imports {
+		files := 0
+		for _, file := range l.Files {
+			if s.files[file] {
+				files++
+			}
+		}
+		if i, ok := s.index[timing.LibraryPrefix+l.Library]; ok && i >= 0 && files >= severalFiles && l.Every > 0 {
+			list = append(list, shard.Late{Setup: i, Every: l.Every})
+		}
+	}
+	return list
 }
 
 // dynamicFixtures finds the fixtures of a file or class that no test names, and
@@ -224,7 +250,7 @@ func dynamicFixtures(c *pytest.Collection, known *timing.Estimator) map[string][
 }
 
 func newSetups(known *timing.Estimator) *setups {
-	return &setups{known: known, index: map[string]int{}, lists: map[string][]int{}}
+	return &setups{known: known, index: map[string]int{}, lists: map[string][]int{}, files: map[string]bool{}}
 }
 
 // of returns the set-ups that a test needs: the import of its file and its
@@ -243,6 +269,7 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 	}
 	list, ok := s.lists[key]
 	if !ok {
+		s.files[file] = true
 		list = s.add(list, shard.Setup{ID: file, Import: true}, s.known.File)
 		for _, library := range s.libraries[file] {
 			list = s.add(list, library, func(string) time.Duration { return library.Cost })

@@ -52,25 +52,36 @@ func TestSharedLibraries(t *testing.T) {
 }
 
 // A library that tests import while they run is a set-up of the files whose tests
-// are known to, or of all files, and of those that import it themselves.
+// are known to, and of those that import it themselves; others may need it where
+// tests of several files do.
 func TestLateLibraries(t *testing.T) {
 	const ms = time.Millisecond
 	results := &timing.Results{
 		Header:  timing.ResultsHeader{Run: "1", Shards: []string{"a"}, Attempt: 1, Runner: "local", Workers: 1, Started: time.Unix(1_800_000_000, 0).UTC(), CPUs: 1},
 		Workers: []timing.WorkerResult{{Worker: "main", Collect: time.Second, Startup: time.Second}},
 	}
-	late := map[int]string{2: "import early", 11: "import early", 30: "import both", 35: "import lone"}
+	importing := map[int]string{2: "import early", 11: "import early", 30: "import both", 35: "import lone"}
 	c := &pytest.Collection{Libraries: map[string][]string{"c.py": {"both", "other"}}}
 	for n := range 40 {
 		id := timing.NodeID(fmt.Sprintf("%c.py::x[%d]", 'a'+n/10, n))
 		c.Tests = append(c.Tests, pytest.CollectedTest{ID: id})
 		test := timing.TestResult{ID: id, Outcome: timing.Passed, Wall: time.Second, Call: 10 * ms}
-		if name, is := late[n]; is {
+		if name, is := importing[n]; is {
 			test.Fixtures = []timing.FixtureResult{{ID: name, Setup: 100 * ms}}
+			if n < 20 { // one of two parts
+				test.Fixtures[0].Setup = 50 * ms
+			}
 		}
 		results.Tests = append(results.Tests, test)
 	}
 	suite := makeSuite(c, timing.FromResults(results), shard.Fleet{Shards: 4, Workers: 1, CPUs: 1, Runner: "local"}, nil)
+	late := map[string]float64{}
+	for _, l := range suite.Late {
+		late[suite.Setups[l.Setup].ID] = l.Every
+	}
+	if want := map[string]float64{"import early": 3}; !reflect.DeepEqual(late, want) {
+		t.Errorf("others need %v, want %v", late, want)
+	}
 	for _, test := range suite.Tests {
 		got := map[string]bool{} // whether each worker of a job pays it
 		for _, k := range test.Setups {
@@ -80,9 +91,8 @@ func TestLateLibraries(t *testing.T) {
 			got[suite.Setups[k].ID] = suite.Setups[k].Import
 		}
 		want := map[string]map[string]bool{
-			"a.py": {"import early": true}, "b.py": {"import early": true},
-			"c.py": {"import early": true, "import both": true},
-			"d.py": {"import early": true, "import both": true, "import lone": false},
+			"a.py": {"import early": false}, "b.py": {"import early": false}, "c.py": {"import both": true},
+			"d.py": {"import both": true, "import lone": false},
 		}[test.ID.File()]
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s needs %v, want %v", test.ID, got, want)

@@ -4,10 +4,10 @@ is imported once a worker, by whichever comes first. PYTEST_DONT_REWRITE"""
 from __future__ import annotations
 
 import builtins
-import importlib
 import os
 import sys
 from _thread import get_ident
+from importlib import _bootstrap as bootstrap  # type: ignore[attr-defined]
 from types import ModuleType
 from typing import Any, Callable, Iterable
 
@@ -159,6 +159,7 @@ LATE = 1e-2  # seconds: an import that took less while a test ran counts to whoe
 LATE_HOOK = """
 def make(original, here, enter, leave):
     def _find_and_load(name, import_):
+        __tracebackhide__ = True
         if not here():
             return original(name, import_)
         start = enter()
@@ -174,44 +175,62 @@ class LateImports:
     """Watches what is imported while tests run: by statements inside of functions,
     and by packages that import their parts when these are asked for.
 
-    Python calls what is replaced here only for a module that is not there yet, so
-    the other imports cost nothing. It has been _find_and_load since Python 3.3."""
+    import statements come to what is replaced here only for a module that is not
+    there yet, so most of them cost nothing. It has been _find_and_load since
+    Python 3.3."""
 
     def __init__(self, enter: Callable[[], float], leave: Callable[[str, float], None]) -> None:
         self.enter = enter
         self.leave = leave
-        self.machinery = getattr(importlib, "_bootstrap", None)
-        self.original = self.hook = getattr(self.machinery, "_find_and_load", None)
-        self.loaded: set[str] = set()
-        self.places: tuple[str, ...] = ()
+        self.original: Any = None
+        self.hook: Any = None
+        self.before: set[str] = set()  # modules that were there before any test
+        self.later: set[str] = set()
+        self.places: set[str] = set()
 
     def begin(self) -> None:
         """Tests run from now on, on this thread."""
-        self.loaded = set(sys.modules)
-        self.places = tuple({os.path.join(os.path.abspath(path), "") for path in sys.path if isinstance(path, str)})
+        self.before = set(sys.modules)
+        paths = [path for path in sys.path if isinstance(path, str)]
+        self.places = {os.path.normpath(os.path.abspath(path)) for path in paths}
+        self.original = getattr(bootstrap, "_find_and_load", None)
         if self.original is not None:
             own = get_ident()
             scope: dict[str, Any] = {}
             exec(compile(LATE_HOOK, FRAME, "exec"), scope)
             self.hook = scope["make"](self.original, lambda: get_ident() == own, self.enter, self.leave)
-            setattr(self.machinery, "_find_and_load", self.hook)
+            setattr(bootstrap, "_find_and_load", self.hook)
 
     def end(self) -> None:
-        if getattr(self.machinery, "_find_and_load", None) is self.hook:  # else somebody has put their own around it
-            setattr(self.machinery, "_find_and_load", self.original)
+        if self.hook is not None and getattr(bootstrap, "_find_and_load", None) is self.hook:  # else somebody has put their own around it
+            setattr(bootstrap, "_find_and_load", self.original)
 
     def shared(self, name: Any) -> str | None:
         """Return the library of a module that this worker has imported for the first
         time, None where others do not share it: it was there before and is imported
         anew, or it is of no place that modules are imported from, as one that a test
-        has made for itself."""
-        if not isinstance(name, str) or name in self.loaded:
+        has made for itself. A part of a library that was there before any test is a
+        library by itself."""
+        if not isinstance(name, str) or name in self.before or name in self.later or name not in sys.modules:
             return None
-        self.loaded.add(name)
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if not isinstance(file, str) or not file.startswith(self.places):
+        self.later.add(name)
+        top = name.partition(".")[0]
+        if top in STANDARD or top not in self.before and self.place_of(top) not in self.places:
             return None
-        return library_of(name)
+        library = library_of(name)
+        return name if library in self.before else library
+
+    @staticmethod
+    def place_of(top: str) -> str:
+        """Return the folder that a module was found in."""
+        module = sys.modules.get(top)
+        # Modules may answer to any name, or say something else of themselves.
+        inside = object.__getattribute__(module, "__dict__") if isinstance(module, ModuleType) else {}
+        folders, file = inside.get("__path__"), inside.get("__file__")
+        try:
+            return os.path.dirname(os.path.abspath(next(iter(folders)) if folders else file))
+        except Exception:
+            return ""
 
 
 def library_of(module: str) -> str:

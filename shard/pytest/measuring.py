@@ -132,7 +132,7 @@ class Fixtures:
         self.times: dict[str, list[int]] = {}  # by ID: set-up and teardown, of the current test
         self.total = 0.0  # seconds, of the current test
         self.stack: list[float] = []  # what ran inside each fixture that is being set up or torn down, and each import
-        self.whole = 0  # fixtures of packages and the session that are being set up
+        self.whole = 0  # fixtures of packages and the session that are being set up or torn down
         self.dear: dict[Any, str] = {}  # IDs by definition: dear ones of packages and the session
         self.used: set[tuple[str, str]] = set()  # files, and dear fixtures that their tests asked for while they ran
         self.asked: list[str] = []  # what the current test was the first of its file to ask for
@@ -177,8 +177,14 @@ class Fixtures:
         # Finalizers run last in, first out: the one added now runs when the
         # fixture is gone, the one added after its set-up before it goes.
         clock = [0.0]
-        fixturedef.addfinalizer(lambda: self.leave(name, 1, clock[0]) if clock[0] else None)
         wide = fixturedef.scope in ("session", "package")
+
+        def gone() -> None:
+            if clock[0]:
+                self.leave(name, 1, clock[0])
+                self.whole -= wide
+
+        fixturedef.addfinalizer(gone)
         self.whole += wide
         start = self.enter()
         try:
@@ -188,10 +194,11 @@ class Fixtures:
             if self.leave(name, 0, start) > DEAR and wide:
                 self.dear[fixturedef] = name
 
-            def enter() -> None:
+            def goes() -> None:
                 clock[0] = self.enter()
+                self.whole += wide
 
-            fixturedef.addfinalizer(enter)
+            fixturedef.addfinalizer(goes)
 
     def enter(self) -> float:
         self.stack.append(0.0)
@@ -256,7 +263,7 @@ class Measured(NamedTuple):
 
     start_us: int = 0  # since the process started
     wall_us: int = 0
-    shared_setup_us: int = 0  # by shared fixtures, in each phase of the test
+    shared_setup_us: int = 0  # by what tests share, in each phase of the test
     shared_call_us: int = 0
     shared_teardown_us: int = 0
     before: int = 0
