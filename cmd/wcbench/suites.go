@@ -120,8 +120,9 @@ type benchSuite struct {
 	runs            int     // recorded so far, by each planner
 	share           float64 // of their time that they had a core
 	pace            *pacer
-	beat            float64   // CPU seconds that one took at the pace that figures are given for; 0: they are as measured
-	shares, beats   []float64 // of each recorded run
+	beat            float64 // CPU seconds that one took at the pace that figures are given for; 0: they are as measured
+
+	recordedShares, recordedBeats []float64 // share and beat, of each recorded run
 }
 
 func doSuites(ctx context.Context, w io.Writer, specs []suiteSpec, o suitesOptions) error {
