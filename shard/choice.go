@@ -132,7 +132,8 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target ti
 // Errors: those of Pack.
 func Fewer(suite Suite, plan *Plan) (*Plan, bool, error) {
 	const tries, mostTests = 2, 50_000
-	base, jobs, work := suite.LeastBase(workers(plan.Fleet)), 0, time.Duration(0)
+	foreseen := suite.Foresee(plan.Fleet)
+	base, jobs, work := foreseen.LeastBase(workers(plan.Fleet)), 0, time.Duration(0)
 	for i := range plan.Shards {
 		if x := &plan.Shards[i]; x.Kind == Pool {
 			jobs++

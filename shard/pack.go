@@ -59,7 +59,7 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	suite = suite.foresee(fleet)
+	suite = suite.Foresee(fleet)
 	q, err := newSequence(&suite)
 	if err != nil {
 		return nil, err

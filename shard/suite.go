@@ -31,25 +31,25 @@ type Late struct {
 	Every float64 // one of so many tests is the first to need it, at random: the mean of a geometric distribution
 }
 
-// foresee returns the suite as the jobs of a fleet find it: what a worker is more
-// likely than not to set up, whichever of the tests are its own, is part of its base.
-func (s Suite) foresee(fleet Fleet) Suite {
-	tests := float64(len(s.Tests)) / float64(fleet.Shards) / float64(fleet.Workers)
-	all := s.Setups
+// Foresee returns the suite as the jobs of a fleet find it: what is late is part of
+// their base, for its probability that a worker with as many tests as the mean sets it
+// up, whichever these are; the rest of its cost is of the tests that are known to need
+// it. Pack does so itself.
+func (s Suite) Foresee(fleet Fleet) Suite {
+	tests := float64(len(s.Tests)) / float64(max(1, fleet.Shards)) / float64(max(1, fleet.Workers))
+	if len(s.Late) > 0 {
+		s.Setups = slices.Clone(s.Setups)
+	}
 	for _, late := range s.Late {
-		cost := s.Setups[late.Setup].Cost
-		if tests <= late.Every*math.Ln2 || cost == 0 {
-			continue
-		}
-		if &all[0] == &s.Setups[0] {
-			s.Setups = slices.Clone(all)
-		}
-		s.Setups[late.Setup].Cost = 0
-		s.Base += cost
+		setup := &s.Setups[late.Setup]
+		part := time.Duration(-math.Expm1(-tests/late.Every) * float64(setup.Cost)).Truncate(time.Microsecond)
+		setup.Cost -= part
+		s.Base += part
 		if s.Bases > 0 {
-			s.Bases += cost
+			s.Bases += part
 		}
 	}
+	s.Late = nil
 	return s
 }
 

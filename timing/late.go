@@ -45,7 +45,11 @@ func (e *Estimator) LateImports() []LateImport {
 // exposure returns how many workers' tests imported a library, and how many tests
 // they had begun by then, and those that did not in all.
 func (e *Estimator) exposure(samples []sample) (workers, tests int64) {
+	// Of the run of the oldest sample all jobs count.
 	oldest := samples[len(samples)-1].source
+	for run := e.h.sources[oldest].run; oldest > 0 && e.h.sources[oldest-1].run == run; {
+		oldest--
+	}
 	for _, sessions := range e.h.series[sessionKind] {
 		for i := range sessions.samples {
 			session := &sessions.samples[i]

@@ -36,6 +36,10 @@ func TestLateImports(t *testing.T) {
 		}
 		return r
 	}
+	before := func(r *Results) *Results {
+		r.Header.Started = r.Header.Started.Add(-time.Millisecond)
+		return r
+	}
 	first := job(1, 100, map[int]string{5: "many", 60: "few"})
 	few, many := []string{"test_5.py"}, []string{"test_0.py"}
 	for _, c := range []struct {
@@ -47,6 +51,7 @@ func TestLateImports(t *testing.T) {
 		{"another file", []*Results{first, job(2, 30, map[int]string{20: "few"})}, []LateImport{{"few", []string{"test_1.py", "test_5.py"}, 40}, {"many", many, 35}}},
 		{"other jobs do not need it", []*Results{first, job(2, 500, nil), job(3, 400, nil)}, []LateImport{{"few", few, 960}, {"many", many, 905}}},
 		{"older jobs do not tell", []*Results{first, job(0, 500, nil)}, []LateImport{{"few", few, 60}, {"many", many, 5}}},
+		{"another job of the run began before", []*Results{first, before(job(1, 300, nil))}, []LateImport{{"few", few, 360}, {"many", many, 305}}},
 		{"in other jobs files import it", []*Results{first, job(2, 90, nil, "few", "many")}, []LateImport{{"few", few, 60}, {"many", many, 5}}},
 		{"two workers, of which one imports", []*Results{workers(job(1, 100, map[int]string{31: "one"}))}, []LateImport{{"one", []string{"test_3.py"}, 66}}},
 		{"two workers that both do", []*Results{workers(job(1, 100, map[int]string{31: "one", 40: "one"}))}, []LateImport{{"one", []string{"test_3.py"}, 18}}},

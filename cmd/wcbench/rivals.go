@@ -59,7 +59,7 @@ func recordWcshard(ctx context.Context, s *benchSuite) error {
 		return err
 	}
 	s.recordedShares, s.recordedBeats = append(s.recordedShares, cpu.Seconds()/wall.Seconds()), append(s.recordedBeats, beat)
-	// wcshard goes by the median of what a test took, so that one slow run of three
+	// Of three runs wcshard goes by the median of what a test took: one that was slow
 	// does not count.
 	s.share, s.beat = median(s.recordedShares), median(s.recordedBeats)
 	_, err = s.call(ctx, s.dir, s.wcshard, "merge", "--timings", s.file("timings.jsonl"), results)

@@ -20,6 +20,7 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 	if len(c.Plan.Shards) == 0 {
 		return f
 	}
+	suite = suite.Foresee(c.Plan.Fleet)
 	longest, unit, paid := suite.Heaviest(c.Plan)
 	alone := 10*unit.Whole >= 9*(longest.Wall-suite.BaseOf(longest.Workers)) // most of the job
 	what := "one test"

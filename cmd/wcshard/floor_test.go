@@ -25,6 +25,9 @@ func TestFindFloor(t *testing.T) {
 	for k := range heavy {
 		heavy[k].ID, heavy[k].Memory = timing.NodeID(fmt.Sprintf("test_memory.py::test_%d", k)), true
 	}
+	late := tests(1000, 100*time.Millisecond)
+	late[7].Estimate.Wall = time.Minute
+	late[0].Setups = []int{0}
 	for _, c := range []struct {
 		name  string
 		suite shard.Suite
@@ -34,6 +37,7 @@ func TestFindFloor(t *testing.T) {
 	}{
 		{"start-up", shard.Suite{Base: 10 * time.Second, Tests: tests(300, 100*time.Millisecond)}, shard.Fleet{CPUs: 1}, "what jobs pay beside their tests sets the floor: start-up, imports and fixtures are 10.0 of the", 0},
 		{"one test", shard.Suite{Base: 10 * time.Second, Tests: giant}, shard.Fleet{CPUs: 1}, "test_7.py::test alone sets the floor: 60.0 s", 1},
+		{"one test, where jobs import much", shard.Suite{Base: time.Second, Tests: late, Setups: []shard.Setup{{ID: "import much", Cost: 10 * time.Second}}, Late: []shard.Late{{Every: 2}}}, shard.Fleet{CPUs: 1}, "test_7.py::test alone sets the floor: 60.0 s", 1},
 		{"one test of a memory job", shard.Suite{Tests: heavy}, shard.Fleet{CPUs: 1, MemoryJobs: 4}, "test_memory.py::test_0 alone sets the floor: 60.0 s", 1},
 		{"a memory job", shard.Suite{Tests: heavy[1:]}, shard.Fleet{CPUs: 1}, "mem-test_memory sets the floor: the memory tests of a file are one job, 3.0 s", 0},
 		{"a memory job of as many as may be", shard.Suite{Tests: heavy[1:]}, shard.Fleet{CPUs: 1, MemoryJobs: 2}, "sets the floor: --memory-jobs 2 is what its memory module may have", 0},

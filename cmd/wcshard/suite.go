@@ -58,16 +58,11 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	}
 	suite.Late = setups.late(late)
 	suite.Setups = setups.all
-	any := time.Duration(0) // that any test may be the first to import
-	for _, late := range suite.Late {
-		any += suite.Setups[late.Setup].Cost
+	more := func(string) time.Duration { return 0 }
+	if c.Collector.Pytest == "" {
+		more = known.FixturesOf // a bare list does not say which of them a test needs
 	}
-	suite.LimitNeeds(func(file string) time.Duration {
-		if c.Collector.Pytest == "" {
-			return any + known.FixturesOf(file) // a bare list does not say which of them a test needs
-		}
-		return any
-	})
+	suite.LimitNeeds(more)
 	return suite
 }
 

@@ -224,10 +224,12 @@ class LateImports:
     def place_of(top: str) -> str:
         """Return the folder that a module was found in."""
         module = sys.modules.get(top)
-        # Modules may answer to any name, or say something else of themselves.
-        inside = object.__getattribute__(module, "__dict__") if isinstance(module, ModuleType) else {}
-        folders, file = inside.get("__path__"), inside.get("__file__")
         try:
+            # Modules may answer to any name, and do so by importing what they stand for.
+            if not issubclass(type(module), ModuleType):
+                return ""
+            inside = ModuleType.__dict__["__dict__"].__get__(module)
+            folders, file = inside.get("__path__"), inside.get("__file__")
             return os.path.dirname(os.path.abspath(next(iter(folders)) if folders else file))
         except Exception:
             return ""

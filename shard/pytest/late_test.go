@@ -28,7 +28,7 @@ func TestLateImports(t *testing.T) {
 		"../lib/modules.py":             sleep(40 * ms),
 		"../lib/wide.py":                sleep(40 * ms),
 		"../lib/thread.py":              sleep(40 * ms),
-		"../lib/strange.py":             sleep(40*ms) + "import sys\n\n\nclass Strange:\n    def __getattr__(self, name):\n        raise KeyError(name)\n\n\nsys.modules[__name__] = Strange()\n",
+		"../lib/strange.py":             sleep(40*ms) + "import sys\n\n\nclass Strange:\n    def __getattribute__(self, name):\n        raise KeyError(name)\n\n\nsys.modules[__name__] = Strange()\n",
 		"../lib/failing.py":             sleep(40*ms) + "import os\nif 'READY' not in os.environ:\n    raise ImportError\n",
 		"../lib/lazy/__init__.py":       "import importlib\n\n\ndef __getattr__(name):\n    return importlib.import_module('lazy.' + name)\n",
 		"../lib/lazy/part.py":           sleep(50 * ms),
@@ -265,6 +265,9 @@ def test_x(n, request):
 					}
 					imports[test.Worker]++
 				}
+			}
+			if len(workers) != 2 {
+				t.Errorf("the tests ran on %v, want two workers", workers)
 			}
 			for worker := range workers {
 				if imports[worker] != 1 {
