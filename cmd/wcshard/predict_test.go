@@ -140,15 +140,7 @@ var sharedCosts = map[string]int{
 func TestPredicted(t *testing.T) {
 	venv := testVenv(t)
 	t.Parallel() // it sleeps most of its time
-	dir := t.TempDir()
-	for name, text := range sharedSetups {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		writeTestFile(t, filepath.Join(dir, name), text)
-	}
-	env := []string{"VIRTUAL_ENV=" + venv, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
-	call := func(args ...string) { t.Helper(); mustRun(t, wcshard(t, dir, env, args...)) }
+	dir, call := writeSuite(t, venv, sharedSetups)
 	// A busy machine adds to a sleep and never takes away: a round more brings the
 	// medians that are predicted nearer to the times themselves. What is priced
 	// wrongly is so in each round.
@@ -165,6 +157,41 @@ func TestPredicted(t *testing.T) {
 	}
 }
 
+// writeSuite writes a suite into a folder of its own, and returns that and a way to call
+// wcshard there.
+func writeSuite(t *testing.T, venv string, files map[string]string) (dir string, call func(args ...string)) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		writeTestFile(t, filepath.Join(dir, name), text)
+	}
+	env := []string{"VIRTUAL_ENV=" + venv, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	return dir, func(args ...string) { t.Helper(); mustRun(t, wcshard(t, dir, env, args...)) }
+}
+
+// resultsIn reads what a shard left in a folder at its first attempt.
+func resultsIn(t *testing.T, folder, name string) *timing.Results {
+	t.Helper()
+	r, err := readResultsFile(&system{stderr: t.Output()}, filepath.Join(folder, "wcshard-results-"+name+"-1.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// historyIn reads the history of a suite in a folder.
+func historyIn(t *testing.T, dir string) *timing.History {
+	t.Helper()
+	history, err := readHistory(&system{stderr: t.Output()}, filepath.Join(dir, defaultTimings), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return history
+}
+
 // predictedRound records the suite, plans it from all that was recorded, and
 // says what was predicted wrongly.
 func predictedRound(t *testing.T, dir string, round int, call func(args ...string)) (faults []string) {
@@ -176,11 +203,7 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 		}
 	}
 	known := func(place timing.Place) *timing.Estimator {
-		history, err := readHistory(&system{stderr: t.Output()}, filepath.Join(dir, defaultTimings), false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return history.EstimatorAt(place)
+		return historyIn(t, dir).EstimatorAt(place)
 	}
 	plan := func(shards, workers int, files ...string) *shard.Plan {
 		call(append([]string{"matrix", "--shards", fmt.Sprint(shards), "--workers", fmt.Sprint(workers), "--runner", "local", "--runner-cpus", "2", "--", "-p", "no:cacheprovider"}, files...)...)
@@ -217,10 +240,7 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 			}
 			folder := results(fmt.Sprintf("%d-%d", c.shards, i))
 			call("run", "--shard", s.Name, "--results", folder)
-			r, err := readResultsFile(&system{stderr: t.Output()}, filepath.Join(dir, folder, "wcshard-results-"+s.Name+"-1.jsonl"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := resultsIn(t, filepath.Join(dir, folder), s.Name)
 			if h := r.Header; h.CPUs < 1 || h.Tests != s.Len() || h.Predicted != s.Wall {
 				t.Errorf("the results of %s say %d cores, %d tests and %v predicted, want %d and %v", s.Name, h.CPUs, h.Tests, h.Predicted, s.Len(), s.Wall)
 			}
@@ -235,7 +255,6 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 func TestPredictedLateImports(t *testing.T) {
 	venv := testVenv(t)
 	t.Parallel() // it sleeps most of its time
-	dir := t.TempDir()
 	files := map[string]string{
 		"pytest.ini":   "[pytest]\npythonpath = lib\n",
 		"lib/all.py":   "import time\ntime.sleep(0.6)\n",
@@ -245,14 +264,7 @@ func TestPredictedLateImports(t *testing.T) {
 	for k := range 9 {
 		files[fmt.Sprintf("test_%d.py", k)] = "import time\nimport pytest\n\n@pytest.mark.parametrize('n', range(4))\ndef test_all(n):\n    import all\n    time.sleep(0.05)\n"
 	}
-	for name, text := range files {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		writeTestFile(t, filepath.Join(dir, name), text)
-	}
-	env := []string{"VIRTUAL_ENV=" + venv, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
-	call := func(args ...string) { t.Helper(); mustRun(t, wcshard(t, dir, env, args...)) }
+	dir, call := writeSuite(t, venv, files)
 	matrix := func(shards int) *shard.Plan {
 		call("matrix", "--shards", fmt.Sprint(shards), "--workers", "1", "--runner", "local", "--", "-p", "no:cacheprovider")
 		return testPlan(t, filepath.Join(dir, defaultPlan))
@@ -269,19 +281,12 @@ func TestPredictedLateImports(t *testing.T) {
 		}
 		call("merge", all)
 		plan := matrix(3)
-		history, err := readHistory(&system{stderr: t.Output()}, filepath.Join(dir, defaultTimings), false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		session := history.EstimatorAt(timing.Place{Runner: "local"}).Session(1)
+		session := historyIn(t, dir).EstimatorAt(timing.Place{Runner: "local"}).Session(1)
 		for i := range plan.Shards {
 			s := &plan.Shards[i]
 			folder := fmt.Sprintf("results-%d-%d", round, i)
 			call("run", "--shard", s.Name, "--results", folder)
-			r, err := readResultsFile(&system{stderr: t.Output()}, filepath.Join(dir, folder, "wcshard-results-"+s.Name+"-1.jsonl"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := resultsIn(t, filepath.Join(dir, folder), s.Name)
 			predicted, real := s.Wall-session, testsTook(r)
 			t.Logf("%s: predicted %v, real %v", strings.Join(filesOf(s), ", "), predicted, real)
 			if off := (predicted - real).Abs(); off > real/20+100*time.Millisecond {

@@ -113,11 +113,6 @@ const leastImport = 2 * time.Millisecond
 // that the same files need are one set-up, under the name of the dearest; one that
 // tests import while they run, beside files or not, is a set-up by itself.
 func sharedLibraries(c *pytest.Collection, known *timing.Estimator, late []timing.LateImport) map[string][]shard.Setup {
-	byFile := map[string][]shard.Setup{}
-	lone := map[string]bool{}
-	for _, l := range late {
-		lone[l.Library] = lateImport(byFile, c, known, l)
-	}
 	number := map[*string]int{} // of lists, by their first element: files share them
 	var files [][]string        // by list
 	users := map[string][]int{} // lists by library
@@ -132,12 +127,30 @@ func sharedLibraries(c *pytest.Collection, known *timing.Estimator, late []timin
 			number[&list[0]] = n
 			files = append(files, nil)
 			for _, name := range list {
-				if !lone[name] {
-					users[name] = append(users[name], n)
-				}
+				users[name] = append(users[name], n)
 			}
 		}
 		files[n] = append(files[n], file)
+	}
+	byFile := map[string][]shard.Setup{}
+	for _, l := range late {
+		setup := shard.Setup{ID: timing.LibraryPrefix + l.Library, Cost: known.Library(l.Library), Import: len(users[l.Library]) > 0}
+		if setup.Cost < leastImport {
+			continue
+		}
+		need := map[string]bool{} // which of a file's tests do is not known: all of them are taken to
+		for _, file := range l.Files {
+			need[file] = true
+		}
+		for _, n := range users[l.Library] {
+			for _, file := range files[n] {
+				need[file] = true
+			}
+		}
+		delete(users, l.Library)
+		for file := range need {
+			byFile[file] = append(byFile[file], setup)
+		}
 	}
 	type group struct {
 		users   []int
@@ -173,29 +186,6 @@ func sharedLibraries(c *pytest.Collection, known *timing.Estimator, late []timin
 		}
 	}
 	return byFile
-}
-
-// lateImport adds a library that tests import while they run to what files need.
-// Which of a file's tests do is not known: all of them are taken to. It returns false
-// where the library takes next to nothing.
-func lateImport(byFile map[string][]shard.Setup, c *pytest.Collection, known *timing.Estimator, late timing.LateImport) bool {
-	setup := shard.Setup{ID: timing.LibraryPrefix + late.Library, Cost: known.Library(late.Library)}
-	if setup.Cost < leastImport {
-		return false
-	}
-	users := map[string]bool{}
-	for _, file := range late.Files {
-		users[file] = true
-	}
-	for file, list := range c.Libraries {
-		if _, is := slices.BinarySearch(list, late.Library); is {
-			users[file], setup.Import = true, true
-		}
-	}
-	for file := range users {
-		byFile[file] = append(byFile[file], setup)
-	}
-	return true
 }
 
 // severalFiles is of how many files tests must have imported a library before those
