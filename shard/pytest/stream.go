@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -97,6 +98,7 @@ func readCollection(name string, r io.Reader) (*Collection, error) {
 	if !p.ended {
 		return nil, fmt.Errorf("reading %s after line %d: %w", name, p.line, errNoEnd)
 	}
+	p.collection.Tests = slices.Concat(append(p.full, p.tests)...)
 	return p.collection, nil
 }
 
@@ -128,6 +130,8 @@ type parser struct {
 	line       int
 	collection *Collection
 	ended      bool
+	full       [][]CollectedTest   // the tests so far, but for the last ones
+	tests      []CollectedTest     // the last ones
 	lists      map[string][]string // lists by their JSON: a million tests have few different ones
 }
 
@@ -146,7 +150,7 @@ func (p *parser) read(line []byte) error {
 		return errors.New("a line after the end")
 	}
 	if test, ok := p.quickTest(line); ok {
-		p.collection.Tests = append(p.collection.Tests, test)
+		p.add(test)
 		return nil
 	}
 	var e event
@@ -205,10 +209,21 @@ func (p *parser) readTest(e event) error {
 	if err != nil {
 		return err
 	}
-	p.collection.Tests = append(p.collection.Tests, CollectedTest{
+	p.add(CollectedTest{
 		ID: timing.NodeID(e.ID), Line: e.Line, Markers: markers, Group: e.Group, Fixtures: fixtures,
 	})
 	return nil
+}
+
+// add takes one more test. A slice of a million that grows is copied five times
+// over, which took as long as the parsing.
+func (p *parser) add(test CollectedTest) {
+	const most = 1 << 14
+	if len(p.tests) == most {
+		p.full = append(p.full, p.tests)
+		p.tests = make([]CollectedTest, 0, most)
+	}
+	p.tests = append(p.tests, test)
 }
 
 // quickTest reads the line of a test as the plugin writes nearly all of them,
