@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -121,15 +122,19 @@ func doInside(ctx context.Context, w io.Writer, specs []suiteSpec, o insideOptio
 			return fmt.Errorf("running %s in one process: %w", spec.name, err)
 		}
 		for _, workers := range o.workers {
-			more, err := s.inside(ctx, workers, o.rounds)
-			if err != nil {
-				return fmt.Errorf("running %s with %d workers: %w", spec.name, workers, err)
-			}
+			more, stopped := s.inside(ctx, workers, o.rounds)
 			rows = append(rows, more...)
-			if !o.json {
+			if !o.json && len(more) > 0 {
 				if err := printInside(w, more); err != nil {
 					return err
 				}
+			}
+			if stopped != nil {
+				stopped = fmt.Errorf("running %s with %d workers: %w", spec.name, workers, stopped)
+				if o.json {
+					return errors.Join(stopped, writeJSON(w, rows))
+				}
+				return stopped
 			}
 		}
 	}
@@ -152,7 +157,8 @@ func insideFaults(rows []insideRow) error {
 }
 
 // inside runs the suite with each scheduler in turn, after one run that only
-// bistra learns from.
+// bistra learns from. With an error there are the rows of the rounds before it:
+// they take minutes.
 func (s *benchSuite) inside(ctx context.Context, workers, rounds int) ([]insideRow, error) {
 	if err := s.planWorkers(ctx, workers); err != nil {
 		return nil, err
@@ -160,16 +166,21 @@ func (s *benchSuite) inside(ctx context.Context, workers, rounds int) ([]insideR
 	if _, err := s.once(ctx, schedulers[len(schedulers)-1].argv(s, workers)); err != nil {
 		return nil, err
 	}
-	rows := make([]insideRow, len(schedulers))
-	for range rounds {
-		for i, x := range schedulers {
-			row := &rows[i]
-			row.Suite, row.Scheduler, row.Workers = s.spec.name, x.name, workers
+	var rows []insideRow
+	for round := range rounds {
+		var outcomes []outcome
+		for _, x := range schedulers {
 			o, err := s.once(ctx, x.argv(s, workers))
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", x.name, err)
+				return rows, fmt.Errorf("%s, round %d: %w", x.name, round+1, err)
 			}
-			row.add(s.tests, o)
+			outcomes = append(outcomes, o)
+		}
+		for i, o := range outcomes {
+			if round == 0 {
+				rows = append(rows, insideRow{Suite: s.spec.name, Scheduler: schedulers[i].name, Workers: workers})
+			}
+			rows[i].add(s.tests, o)
 		}
 	}
 	return rows, nil

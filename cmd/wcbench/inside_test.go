@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -32,6 +33,29 @@ func TestInside(t *testing.T) {
 	}
 	if len(rows) != len(schedulers) {
 		t.Errorf("%d rows of %d", len(rows), len(schedulers))
+	}
+}
+
+// What is stopped shows the rounds that it had run.
+func TestInsideStopped(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("no go command to build wcshard with")
+	}
+	all := schedulers
+	defer func() { schedulers = all }()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	calls := 0 // the first one is for bistra to learn from
+	schedulers = []scheduler{{"stops", func(s *benchSuite, workers int) []string {
+		if calls++; calls == 3 {
+			cancel()
+		}
+		return xdist("load")(s, workers)
+	}}}
+	var b strings.Builder
+	err := doInside(ctx, &b, []suiteSpec{tiny}, insideOptions{workers: []int{2}, rounds: 3})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(b.String(), "medians of 1\n") || !strings.Contains(b.String(), "stops") {
+		t.Errorf("doInside() = %v, printed\n%s", err, b.String())
 	}
 }
 

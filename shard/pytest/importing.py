@@ -48,13 +48,16 @@ class Importing:
     """Watches the import statements that run while test files are imported.
 
     A library is the first two parts of a module's name: those of larger
-    packages, such as scipy.stats, are imported apart from each other."""
+    packages, such as scipy.stats, are imported apart from each other. Of a library
+    that was there before any file, as conftest.py has imported it, a part that was
+    not is a library by itself: not all who import from the library pay for it."""
 
     def __init__(self, edges: bool = False) -> None:
         self.took: dict[str, float] = {}  # seconds by library, without the libraries inside
         self.direct: dict[str, set[str]] = {}  # libraries by file
         self.edges: dict[str, set[str]] | None = {} if edges else None  # libraries by library
         self.first: dict[str, str] = {}  # with edges: by module, the file that imported it first
+        self.before: frozenset[str] | None = None  # modules that were there before any file; None: no file yet
         self.stack: list[float] = []  # what ran inside each statement
         self.spent = 0.0  # in all statements of the current file
         self.file = ""
@@ -66,6 +69,8 @@ class Importing:
 
     def begin(self, file: str) -> None:
         """A file is being collected from now on."""
+        if self.before is None:
+            self.before = frozenset(sys.modules)
         self.file = file
         self.spent = 0.0
         self.stack.clear()
@@ -78,7 +83,7 @@ class Importing:
         if isinstance(module, str) and self.first.get(module, self.file) != self.file:
             # Another test file has imported it: none of its own statements ran by
             # now, and what it needs is known of its library.
-            self.direct.setdefault(self.file, set()).add(library_of(module))
+            self.direct.setdefault(self.file, set()).add(self.library_of(module))
         if builtins.__import__ is self.hook:  # else the file has put its own around it
             builtins.__import__ = self.original
         self.file = ""
@@ -107,7 +112,7 @@ class Importing:
         # Of a package, what is taken from it: modules inside, where they are.
         modules = [f"{module}.{part}" for part in fromlist or () if f"{module}.{part}" in sys.modules] or [module]
         if slow:
-            library = library_of(modules[0])
+            library = self.library_of(modules[0])
             self.took[library] = self.took.get(library, 0.0) + max(0.0, took - inside)  # threads share the stack
             if self.stack:
                 self.stack[-1] += took
@@ -115,12 +120,20 @@ class Importing:
                 self.spent += took
         if self.edges is not None:
             if self.stack:
-                found = self.edges.setdefault(library_of(str(importer.get("__name__"))), set())
+                found = self.edges.setdefault(self.library_of(str(importer.get("__name__"))), set())
             else:
                 found = self.direct.setdefault(self.file, set())
-            found.update(map(library_of, modules))
+            found.update(map(self.library_of, modules))
             for module in modules:
                 self.first.setdefault(module, self.file)
+
+    def library_of(self, module: str) -> str:
+        library, before = library_of(module), self.before or frozenset()
+        if library not in before or module in before:
+            return library
+        while library in before:
+            library = module[: (module + ".").index(".", len(library) + 1)]
+        return library
 
     def shared(self) -> list[tuple[str, float]]:
         """Return the libraries that matter, and the seconds that each took."""
