@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +29,9 @@ func someWeeks(n int) []recording {
 // Where weeks are alike, neither outliers, a broken week nor a new name of a
 // folder change the plan's makespan; unknown tests do, a little.
 func TestReplay(t *testing.T) {
+	const weeks, draws = 6, 2
 	for noise, most := range map[string]float64{"clean": 1, "outliers": 1, "zeros": 1, "renamed": 1.01, "new": 1.1} {
-		rows, err := replay(context.Background(), someWeeks(6), noise, []int{4}, nil)
+		rows, err := replayAll(context.Background(), someWeeks(weeks), noise, []int{4}, draws, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +39,7 @@ func TestReplay(t *testing.T) {
 			t.Fatalf("%s: %d rows, want those of wcshard", noise, len(rows))
 		}
 		for _, r := range rows {
-			if r.Runs != 6-warmUp || r.Worst > most || r.Mean < 0.99 {
+			if r.Runs != draws*(weeks-warmUp) || r.Worst > most || r.Mean < 0.99 {
 				t.Errorf("%s: %+v, want at most %v", noise, r, most)
 			}
 			if r.Planner == "oracle" && r.Worst > 1 {
@@ -69,8 +71,11 @@ func TestChurn(t *testing.T) {
 
 func TestNoises(t *testing.T) {
 	week := someWeeks(1)[0]
-	if n := len(newTests(week)); n < 20 || n > 30 {
+	if n := len(newTests(week, 0)); n < 20 || n > 30 {
 		t.Errorf("%d of 200 tests are new, want about 20", n)
+	}
+	if maps.Equal(newTests(week, 0), newTests(week, 1)) || !maps.Equal(newTests(week, 1), newTests(week, 1)) {
+		t.Error("other draws want other tests, the same draw the same")
 	}
 	moved := 0
 	for _, x := range renamed(week).tests {
