@@ -93,6 +93,7 @@ class Common:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection(self) -> Generator[None, Any, None]:
         self.collection_start = Real.clock()
+        self.importing.start()
         yield
         self.collection_end = Real.clock()
 

@@ -57,7 +57,7 @@ class Importing:
         self.direct: dict[str, set[str]] = {}  # libraries by file
         self.edges: dict[str, set[str]] | None = {} if edges else None  # libraries by library
         self.first: dict[str, str] = {}  # with edges: by module, the file that imported it first
-        self.before: frozenset[str] | None = None  # modules that were there before any file; None: no file yet
+        self.before: frozenset[str] = frozenset()  # modules that were there before any file
         self.stack: list[float] = []  # what ran inside each statement
         self.spent = 0.0  # in all statements of the current file
         self.file = ""
@@ -67,10 +67,12 @@ class Importing:
         self.original: Any = None
         self.hook: Any = None
 
+    def start(self) -> None:
+        """Files are collected from now on: what is there by now, start-up has paid for."""
+        self.before = frozenset(sys.modules)
+
     def begin(self, file: str) -> None:
         """A file is being collected from now on."""
-        if self.before is None:
-            self.before = frozenset(sys.modules)
         self.file = file
         self.spent = 0.0
         self.stack.clear()
@@ -128,10 +130,10 @@ class Importing:
                 self.first.setdefault(module, self.file)
 
     def library_of(self, module: str) -> str:
-        library, before = library_of(module), self.before or frozenset()
-        if library not in before or module in before:
+        library = library_of(module)
+        if module in self.before:
             return library
-        while library in before:
+        while library in self.before:
             library = module[: (module + ".").index(".", len(library) + 1)]
         return library
 
@@ -141,7 +143,7 @@ class Importing:
 
     def needed(self) -> dict[str, list[str]]:
         """Return the libraries that each file imports, itself or by way of
-        others, sorted."""
+        others, and that were not there before any file, sorted."""
         assert self.edges is not None
         names = sorted({*self.edges, *(name for found in [*self.edges.values(), *self.direct.values()] for name in found)})
         bit = {name: 1 << i for i, name in enumerate(names)}
@@ -156,6 +158,7 @@ class Importing:
                     more |= reach[other]
                 changed = changed or more != reach[name]
                 reach[name] = more
+        paid = {name for name in names if name.partition(".")[0] in STANDARD or name in self.before}
         lists: dict[int, list[str]] = {}  # files that need the same share one
         found = {}
         for file, direct in self.direct.items():
@@ -163,7 +166,7 @@ class Importing:
             for name in direct:
                 bits |= reach[name]
             if bits not in lists:
-                lists[bits] = [name for name in names if bits & bit[name] and name.partition(".")[0] not in STANDARD]
+                lists[bits] = [name for name in names if bits & bit[name] and name not in paid]
             found[file] = lists[bits]
         return found
 

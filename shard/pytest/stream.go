@@ -27,7 +27,7 @@ const maxLine = 16 << 20
 type Collection struct {
 	Tests     []CollectedTest          // in running order
 	Files     map[string]time.Duration // time to import and collect each file, without the libraries that it imports, whole microseconds
-	Libraries map[string][]string      // what each file imports, by itself or by way of others: the first two parts of modules' names, "scipy.stats", sorted; files may share the slices
+	Libraries map[string][]string      // what each file imports, by itself or by way of others, that start-up has not: the first two parts of modules' names, "scipy.stats", or more where those were there before; sorted; files may share the slices
 	Collector shard.Collector          // Args is what the caller passed
 	Startup   time.Duration            // interpreter, plugins and conftest, before collection
 	Collect   time.Duration            // the whole collection, Files included
