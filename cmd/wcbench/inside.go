@@ -104,46 +104,46 @@ func doInside(ctx context.Context, w io.Writer, specs []suiteSpec, o insideOptio
 	if o.rounds < 1 {
 		return fmt.Errorf("--rounds wants at least 1")
 	}
+	rows, err := insideAll(ctx, w, specs, o)
+	if o.json && len(rows) > 0 {
+		err = errors.Join(err, writeJSON(w, rows))
+	}
+	return errors.Join(err, insideFaults(rows))
+}
+
+// insideAll measures all suites. With an error there are the rows before it: they
+// take minutes.
+func insideAll(ctx context.Context, w io.Writer, specs []suiteSpec, o insideOptions) (rows []insideRow, err error) {
 	place, err := newWorkplace(ctx, "", "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer place.clean()
-	var rows []insideRow
 	for _, spec := range specs {
 		s, err := place.suite(ctx, spec, "inside", o.suites.python, insidePackages)
 		if err != nil {
-			return err
+			return rows, err
 		}
 		if err := recordWcshard(ctx, s); err != nil {
-			return fmt.Errorf("recording %s: %w", spec.name, err)
+			return rows, fmt.Errorf("recording %s: %w", spec.name, err)
 		}
 		if err := s.pytest(ctx, "whole"); err != nil {
-			return fmt.Errorf("running %s in one process: %w", spec.name, err)
+			return rows, fmt.Errorf("running %s in one process: %w", spec.name, err)
 		}
 		for _, workers := range o.workers {
 			more, stopped := s.inside(ctx, workers, o.rounds)
 			rows = append(rows, more...)
 			if !o.json && len(more) > 0 {
 				if err := printInside(w, more); err != nil {
-					return err
+					return rows, err
 				}
 			}
 			if stopped != nil {
-				stopped = fmt.Errorf("running %s with %d workers: %w", spec.name, workers, stopped)
-				if o.json {
-					return errors.Join(stopped, writeJSON(w, rows))
-				}
-				return stopped
+				return rows, fmt.Errorf("running %s with %d workers: %w", spec.name, workers, stopped)
 			}
 		}
 	}
-	if o.json {
-		if err := writeJSON(w, rows); err != nil {
-			return err
-		}
-	}
-	return insideFaults(rows)
+	return rows, nil
 }
 
 // insideFaults says what wcshard got wrong.
@@ -157,8 +157,7 @@ func insideFaults(rows []insideRow) error {
 }
 
 // inside runs the suite with each scheduler in turn, after one run that only
-// bistra learns from. With an error there are the rows of the rounds before it:
-// they take minutes.
+// bistra learns from. With an error there are the rows of the rounds before it.
 func (s *benchSuite) inside(ctx context.Context, workers, rounds int) ([]insideRow, error) {
 	if err := s.planWorkers(ctx, workers); err != nil {
 		return nil, err

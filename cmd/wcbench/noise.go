@@ -36,12 +36,14 @@ there is a plan from what the runs before it left, put out of order in one of th
   outliers  in each run, one test of a hundred took 50 times as long
   zeros     the last run recorded nothing but zeros
   renamed   a folder with a fifth of the tests has a new name
-  new       a tenth of the tests is new, a sixth of them in new files
+  new       a tenth of the tests is new, a sixth of them in new files, as 45 of the
+            274 were that OneGov got between its recordings
   all       all of these
 
-A sixth is what new files have of the new tests in the recordings of OneGov, 45 of
-274. What is left to chance is drawn again and again, as --draws says: one new test
-may take a minute, and then there is nothing that tells it beforehand. The figures are the plan's makespan on the durations of the run itself, over
+What is random is drawn again and again, as --draws says: one new test may take a
+minute, which nobody can know before.
+
+The figures are the plan's makespan on the durations of the run itself, over
 that of wcshard's plan from those very durations: the mean and the worst. What
 is noise of the run itself nobody can know before: oracle is wcshard's plan from
 the mean of each test over all other runs as recorded, the later ones included.
@@ -88,11 +90,14 @@ const (
 // warmUp is how many runs there are before the first one that is planned.
 const warmUp = 3
 
-var noises = []string{"clean", "outliers", "zeros", "renamed", "new", "all"}
+var noises = []struct {
+	name   string
+	random bool // has something that is drawn
+}{{"clean", false}, {"outliers", true}, {"zeros", false}, {"renamed", false}, {"new", true}, {"all", true}}
 
 func doNoise(ctx context.Context, w io.Writer, o noiseOptions) error {
 	if o.draws < 1 {
-		return fmt.Errorf("--draws wants at least 1")
+		return fmt.Errorf("--draws is %d, want at least 1", o.draws)
 	}
 	weeks, err := readRecordings(o.data)
 	if err != nil {
@@ -108,13 +113,13 @@ func doNoise(ctx context.Context, w io.Writer, o noiseOptions) error {
 	peers = slices.DeleteFunc(peers, func(p planner) bool { return !strings.HasPrefix(p.name, "pytest-split") })
 	var rows []noiseRow
 	for _, noise := range noises {
-		draws := o.draws
-		if !isRandom(noise) {
-			draws = 1
+		draws := 1
+		if noise.random {
+			draws = o.draws
 		}
-		more, err := replayAll(ctx, weeks, noise, o.shards, draws, peers)
+		more, err := replayAll(ctx, weeks, noise.name, o.shards, draws, peers)
 		if err != nil {
-			return fmt.Errorf("replaying with noise %s: %w", noise, err)
+			return fmt.Errorf("replaying with noise %s: %w", noise.name, err)
 		}
 		rows = append(rows, more...)
 	}
@@ -132,9 +137,6 @@ type replayed struct {
 	history *timing.History
 	last    map[timing.NodeID]time.Duration
 }
-
-// isRandom reports whether a kind of noise has something that is left to chance.
-func isRandom(noise string) bool { return noise == "outliers" || noise == "new" || noise == "all" }
 
 // A replay plans recorded runs with each planner, with one kind of noise.
 type replay struct {
@@ -159,7 +161,7 @@ func replayAll(ctx context.Context, weeks []recording, noise string, counts []in
 		}
 	}
 	for draw := range draws {
-		if err := r.draw(ctx, uint64(draw)); err != nil {
+		if err := r.once(ctx, uint64(draw)); err != nil {
 			return nil, err
 		}
 	}
@@ -172,8 +174,9 @@ func replayAll(ctx context.Context, weeks []recording, noise string, counts []in
 	return r.rows, nil
 }
 
-// draw adds one draw to the rows.
-func (r *replay) draw(ctx context.Context, draw uint64) error {
+// once plans each run after the first few, with what one draw gives, and adds that
+// to the rows.
+func (r *replay) once(ctx context.Context, draw uint64) error {
 	before := make([]map[timing.NodeID]int, len(r.rows))
 	for k := warmUp; k < len(r.weeks); k++ {
 		run := newReplayed(r.weeks, k, r.noise, draw)

@@ -9,7 +9,7 @@ import sys
 from _thread import get_ident
 from importlib import _bootstrap as bootstrap  # type: ignore[attr-defined]
 from types import ModuleType
-from typing import Any, Callable, Iterable
+from typing import AbstractSet, Any, Callable, Iterable
 
 from wcshard_results import Real
 
@@ -48,9 +48,10 @@ class Importing:
     """Watches the import statements that run while test files are imported.
 
     A library is the first two parts of a module's name: those of larger
-    packages, such as scipy.stats, are imported apart from each other. Of a library
-    that was there before any file, as conftest.py has imported it, a part that was
-    not is a library by itself: not all who import from the library pay for it."""
+    packages, such as scipy.stats, are imported apart from each other. What was there
+    before any file, as an initial conftest.py has imported it, start-up has paid for.
+    A part of it that was not is a library by itself: not all who import from the
+    library pay for that."""
 
     def __init__(self, edges: bool = False) -> None:
         self.took: dict[str, float] = {}  # seconds by library, without the libraries inside
@@ -85,7 +86,7 @@ class Importing:
         if isinstance(module, str) and self.first.get(module, self.file) != self.file:
             # Another test file has imported it: none of its own statements ran by
             # now, and what it needs is known of its library.
-            self.direct.setdefault(self.file, set()).add(self.library_of(module))
+            self.direct.setdefault(self.file, set()).add(library_of(module, self.before))
         if builtins.__import__ is self.hook:  # else the file has put its own around it
             builtins.__import__ = self.original
         self.file = ""
@@ -113,8 +114,10 @@ class Importing:
         module = absolute(name, importer, level)
         # Of a package, what is taken from it: modules inside, where they are.
         modules = [f"{module}.{part}" for part in fromlist or () if f"{module}.{part}" in sys.modules] or [module]
+        if modules[0] in self.before:
+            took = inside  # start-up has paid for it: what is left is the importer's
         if slow:
-            library = self.library_of(modules[0])
+            library = library_of(modules[0], self.before)
             self.took[library] = self.took.get(library, 0.0) + max(0.0, took - inside)  # threads share the stack
             if self.stack:
                 self.stack[-1] += took
@@ -122,20 +125,12 @@ class Importing:
                 self.spent += took
         if self.edges is not None:
             if self.stack:
-                found = self.edges.setdefault(self.library_of(str(importer.get("__name__"))), set())
+                found = self.edges.setdefault(library_of(str(importer.get("__name__")), self.before), set())
             else:
                 found = self.direct.setdefault(self.file, set())
-            found.update(map(self.library_of, modules))
+            found.update(library_of(module, self.before) for module in modules)
             for module in modules:
                 self.first.setdefault(module, self.file)
-
-    def library_of(self, module: str) -> str:
-        library = library_of(module)
-        if module in self.before:
-            return library
-        while library in self.before:
-            library = module[: (module + ".").index(".", len(library) + 1)]
-        return library
 
     def shared(self) -> list[tuple[str, float]]:
         """Return the libraries that matter, and the seconds that each took."""
@@ -233,8 +228,7 @@ class LateImports:
         top = name.partition(".")[0]
         if top in STANDARD or top not in self.before and self.place_of(top) not in self.places:
             return None
-        library = library_of(name)
-        return name if library in self.before else library
+        return library_of(name, self.before)
 
     @staticmethod
     def place_of(top: str) -> str:
@@ -251,8 +245,15 @@ class LateImports:
             return ""
 
 
-def library_of(module: str) -> str:
-    return ".".join(module.split(".", 2)[:2])
+def library_of(module: str, before: AbstractSet[str]) -> str:
+    """Return the library of a module, where others were there before: the first two
+    parts of its name, and where that was there and the module was not, as many more
+    as it takes to name what was not."""
+    parts = module.split(".")
+    size = 2
+    while size < len(parts) and ".".join(parts[:size]) in before and module not in before:
+        size += 1
+    return ".".join(parts[:size])
 
 
 def absolute(name: str, importer: dict[str, Any], level: int) -> str:

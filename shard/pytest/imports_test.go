@@ -34,12 +34,14 @@ func TestImports(t *testing.T) {
 		"slowlib/part/__init__.py": sleep(part) + "from . import deep\nfrom .. import __name__\n",
 		"slowlib/part/deep.py":     "",
 		"via.py":                   "import slowlib.part.deep\n",
-		"conftest.py":              "import early.part\n",
+		"conftest.py":              "import again, early.part\n",
+		"again.py":                 sleep(part),
 		"early/__init__.py":        "",
 		"early/part/__init__.py":   "",
 		"early/part/more/x.py":     sleep(part),
 		"test_g.py":                "from early.part.more.x import time" + body,
 		"test_h.py":                "from early import part" + body,
+		"test_i.py":                "import sys\ndel sys.modules['again']\nimport again" + body,
 		"test_a.py":                "import slowlib" + body,
 		"test_0.py":                "import test_f" + body,
 		"test_f.py":                "import via" + body, // imported before it is collected
@@ -63,7 +65,7 @@ func TestImports(t *testing.T) {
 			for file, libraries := range c.Libraries {
 				var ours []string // Python 3.9 does not tell what is of its standard library
 				for _, name := range libraries {
-					if strings.HasPrefix(name, "slowlib") || strings.HasPrefix(name, "early") || name == "via" {
+					if strings.HasPrefix(name, "slowlib") || strings.HasPrefix(name, "early") || name == "via" || name == "again" {
 						ours = append(ours, name)
 					}
 				}
@@ -82,6 +84,7 @@ func TestImports(t *testing.T) {
 				{"abcde", map[string]time.Duration{"import slowlib": slow, "import slowlib.part": part, "test_a.py": 0, "test_b.py": own, "test_c.py": own, "test_d.py": 0}},
 				{"b", map[string]time.Duration{"import slowlib": slow, "import slowlib.part": part, "test_b.py": own}},
 				{"cd", map[string]time.Duration{"import slowlib": slow, "import slowlib.part": part, "test_c.py": own, "test_d.py": 0}},
+				{"i", map[string]time.Duration{"import again": -1, "test_i.py": part}},
 				{"gh", map[string]time.Duration{"import early.part": -1, "import early.part.more": part, "test_g.py": 0, "test_h.py": 0}},
 				{"a", map[string]time.Duration{"import slowlib": slow, "import slowlib.part": -1, "test_a.py": 0}},
 			} {

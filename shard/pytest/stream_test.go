@@ -85,25 +85,6 @@ func TestReadCollectionErrors(t *testing.T) {
 }
 
 // The quick way reads nothing but what encoding/json reads, and the same.
-func TestReadManyTests(t *testing.T) {
-	const n = 40_000
-	var text bytes.Buffer
-	text.WriteString(goodHeader)
-	for i := range n {
-		fmt.Fprintf(&text, `{"t":"test","id":"a.py::t%d","line":1,"markers":[],"group":"","fixtures":[]}`+"\n", i)
-	}
-	text.WriteString(`{"t":"end","collect_us":1,"startup_us":1}` + "\n")
-	c, err := readCollection("c", &text)
-	if err != nil || len(c.Tests) != n {
-		t.Fatalf("read %d tests, %v; want %d", len(c.Tests), err, n)
-	}
-	for i, test := range c.Tests {
-		if want := timing.NodeID(fmt.Sprintf("a.py::t%d", i)); test.ID != want {
-			t.Fatalf("test %d is %s, want %s", i, test.ID, want)
-		}
-	}
-}
-
 func FuzzQuickTest(f *testing.F) {
 	f.Add([]byte(`{"t":"test","id":"a.py::t","line":12,"markers":["x"],"group":"g","fixtures":[]}`))
 	f.Add([]byte(`{"t":"test","id":"a","line":01,"markers":[],"group":"","fixtures":["x"]}`))
@@ -125,8 +106,8 @@ func FuzzQuickTest(f *testing.F) {
 		if err := unmarshal(line, &e); err != nil {
 			t.Fatalf("quick %+v, slow %v", quick, err)
 		}
-		if err := slow.readTest(e); err != nil || !reflect.DeepEqual(slow.tests[0], quick) {
-			t.Fatalf("quick %+v, slow %+v, %v", quick, slow.tests, err)
+		if err := slow.readTest(e); err != nil || !reflect.DeepEqual(slow.collection.Tests[0], quick) {
+			t.Fatalf("quick %+v, slow %+v, %v", quick, slow.collection.Tests, err)
 		}
 	})
 }
