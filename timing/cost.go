@@ -45,7 +45,7 @@ const (
 	Moved                // the same class and function in a file that is gone
 	Class                // other tests of the same class
 	File                 // other tests of the same file
-	Suite                // the mean test of the nearest folder, or of the whole history, and of files of the same name
+	Suite                // the mean test of the nearest folder, or of the whole history
 	Guess                // no history at all
 )
 

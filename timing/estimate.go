@@ -254,7 +254,7 @@ func (e *Estimator) peak(i int) int64 {
 // samples takes the cost of its nearest relatives: the mean over other
 // parameters of its function, over the tests that look like it in files that
 // are gone, over its class, over its file, over the nearest folder with known
-// tests (or all tests) and the files of the same name in others. It is the mean since what counts is the sum of a job's
+// tests, over all tests. It is the mean since what counts is the sum of a job's
 // tests: most tests are short and a few long, so that their median is far below
 // what a number of them takes.
 func (e *Estimator) Tests(ids []NodeID) []Estimate {

@@ -19,9 +19,8 @@ type relatives struct {
 	tests  []series
 	groups map[groupKey]*Estimate // nil: nothing known
 	files  map[string]span
-	last   span               // of the file looked up last
-	gone   map[string][]int   // tests in files that were not collected, by what they look like; nil: not built
-	names  map[string][]int64 // mean tests of files by base name, microseconds; nil: not built
+	last   span             // of the file looked up last
+	gone   map[string][]int // tests in files that were not collected, by what they look like; nil: not built
 	ids    []NodeID
 }
 
@@ -157,56 +156,15 @@ func (r *relatives) file(id NodeID) *Estimate {
 }
 
 // suite takes the tests of the nearest folder that has some in the history: what
-// tests take differs more between the parts of a suite than within them. Files of
-// the same name in other folders (each app's test_views.py) count for as much each
-// as that folder.
+// tests take differs more between the parts of a suite than within them.
 func (r *relatives) suite(id NodeID) *Estimate {
-	file := id.File()
-	key := groupKey{Suite, file} // a folder's ends in a slash
-	if found, ok := r.groups[key]; ok {
-		return found
-	}
-	found := r.folder(file)
-	if means := r.namesakes()[path.Base(file)]; found != nil && len(means) > 0 {
-		means = append(slices.Clone(means), found.Wall.Microseconds())
-		found = &Estimate{Wall: time.Duration(mean(means)) * time.Microsecond}
-	}
-	r.groups[key] = found
-	return found
-}
-
-func (r *relatives) folder(file string) *Estimate {
-	for dir := path.Dir(file); dir != "." && dir != "/"; dir = path.Dir(dir) {
+	for dir := path.Dir(id.File()); dir != "." && dir != "/"; dir = path.Dir(dir) {
 		found := r.group(Suite, dir+"/", func() []int { return indexes(r.prefixRange(0, len(r.tests), dir+"/")) })
 		if found != nil {
 			return found
 		}
 	}
-	return r.group(Suite, "/", func() []int { return indexes(0, len(r.tests)) })
-}
-
-// namesakes returns the mean tests of the history's files, in microseconds, by the
-// files' base names.
-func (r *relatives) namesakes() map[string][]int64 {
-	if r.names != nil {
-		return r.names
-	}
-	r.names = map[string][]int64{}
-	for i := 0; i < len(r.tests); {
-		file := NodeID(r.tests[i].id).File()
-		var walls []int64
-		_, to := r.fileRange(file)
-		for to = max(to, i+1); i < to; i++ {
-			if w := r.e.wall(i); w != unknown {
-				walls = append(walls, w)
-			}
-		}
-		if len(walls) > 0 {
-			base := path.Base(file)
-			r.names[base] = append(r.names[base], mean(walls))
-		}
-	}
-	return r.names
+	return r.group(Suite, "", func() []int { return indexes(0, len(r.tests)) })
 }
 
 // moved finds the test under its old name: its file was moved to another
