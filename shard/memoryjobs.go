@@ -19,8 +19,9 @@ const AutoMemoryJobs = -1
 // Each time it is the longest module that gets one job more, and its tests are
 // divided anew: longest first to the job that has least with them, by classes,
 // by functions with all their parameters, or test by test, the coarsest of these
-// that comes near the best.
-func (it *items) splitModules(packs [][]int32, fleet Fleet, pool int64) [][]int32 {
+// that comes near the best. cut are the files that the pool cuts: their tests go to
+// any worker of a job, which makes some modules' jobs shorter.
+func (it *items) splitModules(packs [][]int32, fleet Fleet, pool int64, cut []bool) [][]int32 {
 	most, rows := fleet.jobsOfModule(), MaxRows-min(fleet.Shards, MaxRows)
 	if fleet.MaxMemoryJobs > 0 {
 		rows = min(rows, fleet.MaxMemoryJobs)
@@ -33,7 +34,6 @@ func (it *items) splitModules(packs [][]int32, fleet Fleet, pool int64) [][]int3
 		done  bool
 	}
 	r := newRunner(it.sequence)
-	cut := make([]bool, len(it.files))
 	price := func(m *module) {
 		m.wall, m.sum = 0, 0
 		for _, tests := range m.parts {
@@ -80,8 +80,6 @@ func (it *items) splitModules(packs [][]int32, fleet Fleet, pool int64) [][]int3
 			}
 			price(&trial)
 			added := n - len(old.parts)
-			// What is within coarse may be nothing: a file that the pool cuts, too, has
-			// its tests on any worker of the whole module's job.
 			if old.wall-max(trial.wall, next) > max(0, trial.sum-old.sum)+int64(added)*overhead+old.wall/1000*coarse {
 				jobs += added
 				*old = trial

@@ -74,15 +74,16 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	light := newItems(q, inPool)
 	packs := heavy.modules(fleet.MaxMemoryJobs)
 	packs = heavy.joinDoubtful(packs, &by, fleet.Shards)
-	if fleet.jobsOfModule() > 1 {
-		packs = heavy.splitModules(packs, fleet, light.poolBound(fleet))
-	}
 	if rows := len(packs) + min(fleet.Shards, int(light.blocks)); rows > MaxRows {
 		return nil, &TooManyRowsError{Rows: rows, Memory: len(packs)}
 	}
 	p := &packing{sequence: q, fleet: fleet, by: &by, packs: packs, light: light, bound: light.poolBound(fleet)}
 	p.divide(inPool)
 	p.finish()
+	if fleet.jobsOfModule() > 1 {
+		p.packs = heavy.splitModules(packs, fleet, p.bound, q.cutFiles(p.chosen.pool))
+		p.plan = p.assemble(p.chosen)
+	}
 	plan := p.plan
 	if warning != "" {
 		plan.Warnings = append(plan.Warnings, warning)
