@@ -114,11 +114,13 @@ class Importing:
         module = absolute(name, importer, level)
         # Of a package, what is taken from it: modules inside, where they are.
         modules = [f"{module}.{part}" for part in fromlist or () if f"{module}.{part}" in sys.modules] or [module]
-        if modules[0] in self.before:
-            took = inside  # start-up has paid for it: what is left is the importer's
         if slow:
-            library = library_of(modules[0], self.before)
-            self.took[library] = self.took.get(library, 0.0) + max(0.0, took - inside)  # threads share the stack
+            new = [part for part in modules if part not in self.before]
+            if new:
+                library = library_of(new[0], self.before)
+                self.took[library] = self.took.get(library, 0.0) + max(0.0, took - inside)  # threads share the stack
+            else:
+                took = inside  # start-up has paid for it: what is left is the importer's
             if self.stack:
                 self.stack[-1] += took
             else:
