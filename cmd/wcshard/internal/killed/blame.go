@@ -147,9 +147,14 @@ func Judge(s Scene) Blame {
 	return b
 }
 
-// estimate raises what the dead worker held to what all the others leave.
+// estimate raises what the dead worker held to what all the others leave. Where
+// pytest ran the tests itself, nobody else of the session can have taken that.
 func (b *Blame) estimate(dead func(Holding) bool) {
-	if len(b.All) == 0 || b.scene.Limit == 0 || b.Worker == "" || !dead(b.All[0]) || b.scene.Sure < Certain {
+	if len(b.All) == 0 || b.scene.Limit == 0 || !dead(b.All[0]) || b.scene.Sure < Certain {
+		return
+	}
+	alone := len(b.All) == 1 && b.All[0].PID != 0 && b.All[0].PID == b.scene.Death.PID && b.scene.Held != nil
+	if b.Worker == "" && !alone {
 		return
 	}
 	left := b.scene.Limit
@@ -165,6 +170,9 @@ func (b *Blame) estimate(dead func(Holding) bool) {
 		}
 	}
 	b.All[0].Held = max(b.All[0].Held, left)
+	if b.Worker == "" {
+		b.All[0].Seen = max(b.All[0].Seen, left)
+	}
 }
 
 func grown(r Holding) int64 { return max(0, r.Held-r.Before) }
