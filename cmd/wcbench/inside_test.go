@@ -63,9 +63,9 @@ func TestAddRound(t *testing.T) {
 	want := map[string]int{"a": 1, "b": 1}
 	var row insideRow
 	for _, o := range []outcome{
-		{cpu: 3 * time.Second, wall: time.Second, tests: want},
-		{cpu: time.Second, wall: 2 * time.Second, tests: map[string]int{"a": 2}, wrong: errors.New("exit status 1")},
-		{cpu: 5 * time.Second, wall: 9 * time.Second, tests: want},
+		{usage: usage{cpu: 3 * time.Second, wall: time.Second}, tests: want},
+		{usage: usage{cpu: time.Second, wall: 2 * time.Second}, tests: map[string]int{"a": 2}, wrong: errors.New("exit status 1")},
+		{usage: usage{cpu: 5 * time.Second, wall: 9 * time.Second}, tests: want},
 	} {
 		row.add(want, o)
 	}

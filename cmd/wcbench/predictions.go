@@ -214,12 +214,12 @@ func (s *loopSuite) job(ctx context.Context, row *predictionRow, plan, results s
 	began := time.Now()
 	run := func(folder string) (time.Duration, time.Duration, error) {
 		call := s.run(plan, folder, one.Name)
-		cpu, err := s.call(ctx, s.dir, call[0], call[1:]...)
+		used, err := s.call(ctx, s.dir, call[0], call[1:]...)
 		if err != nil {
 			return 0, 0, err
 		}
 		wall, err := sessionWall(folder, one.Name)
-		return wall, cpu, err
+		return wall, used.cpu, err
 	}
 	wall, cpu, err := run(results)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	_ "embed"
@@ -46,11 +47,12 @@ func newSuites() *cobra.Command {
 		Long: `Run whole suites, sharded by wcshard and by each rival. wcshard records durations
 in one run, the rivals in another, each in its own way; then each job of each
 planner is really run, one after another, the planners taking turns. Figures are
-CPU seconds of all processes of a job, as they would be at the pace of wcshard's
-recorded run: a machine that others share is now faster and now slower, and a
-little work that is done over and over beside the jobs tells how much. That is
-most exact on one core (taskset -c 1 wcbench suites ..., on Linux). The made-up
-suites take what they take at any pace. With --rounds all jobs are run again, and
+the seconds that a job would take with a core to itself: CPU time of all its
+processes, and on Linux the time in which they slept and their cores were idle;
+as it would be at the pace of wcshard's recorded run: a machine that others share
+is now faster and now slower, and a little work that is done over and over beside
+the jobs tells how much. That is most exact on one core (taskset -c 1 wcbench
+suites ..., on Linux). The made-up suites take what they take at any pace. With --rounds all jobs are run again, and
 the median of what each took counts. With --recordings durations are recorded again
 and again before, in turns: wcshard learns from all of these runs, as it does in CI,
 and the rivals keep what they keep.
@@ -59,8 +61,8 @@ SUITES
 Jobs find a fresh checkout: packages are compiled, the suite itself is not.
 Lost and doubled tests are counted in JUnit files against the recording runs.
 plan is what wcshard matrix takes, once for all jobs; rivals plan in each job.
-The bound and predictions are in CPU seconds as well: a plan's times, multiplied
-by what share of their time the recorded runs had a core.`,
+The bound and predictions are such seconds as well: a plan's times, multiplied by
+what share of their time the recorded runs would have taken with a core each.`,
 		RunE: func(verb *cobra.Command, args []string) error {
 			if o.quick {
 				o.suites.names, o.shards = []string{"quick"}, []int{2}
@@ -94,18 +96,19 @@ type suiteRow struct {
 	Shards     int       `json:"shards"`
 	Rounds     int       `json:"rounds"`               // of which the median of each job counts
 	Recordings int       `json:"recordings,omitempty"` // runs that durations are from; 0: one
-	Jobs       []float64 `json:"job_cpu_seconds"`
-	Longest    float64   `json:"longest_cpu_seconds"`
-	Sum        float64   `json:"sum_cpu_seconds"`
-	Plan       float64   `json:"plan_cpu_seconds"`            // outside the jobs
-	Bound      float64   `json:"bound_cpu_seconds,omitempty"` // no plan's longest job is predicted below it
+	Jobs       []float64 `json:"job_seconds"`          // of each, with a core to itself
+	Longest    float64   `json:"longest_seconds"`
+	Sum        float64   `json:"sum_seconds"`
+	Plan       float64   `json:"plan_seconds"`            // outside the jobs
+	Bound      float64   `json:"bound_seconds,omitempty"` // no plan's longest job is predicted below it
 	Tests      int       `json:"tests"`
 	Lost       int       `json:"lost"`
 	Doubled    int       `json:"doubled"`
 	Wrong      []string  `json:"wrong_exits,omitempty"`
 	Walls      []float64 `json:"job_wall_seconds"`
-	Slower     []float64 `json:"job_slower,omitempty"`        // times that the machine was slower than at the pace of the CPU seconds
-	Errors     []float64 `json:"prediction_errors,omitempty"` // |predicted - real| / real, by job, in CPU seconds
+	Slower     []float64 `json:"job_slower,omitempty"`        // times that the machine was slower than at the pace of the seconds
+	Busy       float64   `json:"busy,omitempty"`              // what the jobs took over what they would have with a core each
+	Errors     []float64 `json:"prediction_errors,omitempty"` // |predicted - real| / real, by job
 	Reason     string    `json:"reason,omitempty"`            // why there are no figures
 }
 
@@ -118,7 +121,7 @@ type benchSuite struct {
 	tests           map[string]int // test → how often it is in a whole run
 	recorded        map[string]error
 	runs            int     // recorded so far, by each planner
-	share           float64 // of their time that they had a core
+	share           float64 // of their time that they would have taken with a core to themselves
 	pace            *pacer
 	beat            float64 // CPU seconds that one took at the pace that figures are given for; 0: they are as measured
 
@@ -203,8 +206,10 @@ func readKept(name string, value any) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := json.Unmarshal(text, value); err != nil {
-		return false, fmt.Errorf("reading %s: %w", name, err)
+	from := json.NewDecoder(bytes.NewReader(text))
+	from.DisallowUnknownFields() // of an older wcbench
+	if err := from.Decode(value); err != nil {
+		return false, fmt.Errorf("reading %s: %w: pass another folder to --keep", name, err)
 	}
 	return true, nil
 }
@@ -227,21 +232,23 @@ func faults(rows []suiteRow) error {
 	return nil
 }
 
-// call runs a program and returns the CPU time of all its processes.
-func (s *benchSuite) call(ctx context.Context, dir, name string, args ...string) (cpu time.Duration, err error) {
+// call runs a program and says what it took.
+func (s *benchSuite) call(ctx context.Context, dir, name string, args ...string) (u usage, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1")
 	cmd.Env = append(cmd.Env, s.spec.env...)
+	clock := startIdleClock()
 	out, err := cmd.CombinedOutput()
+	u.wall, u.idle = time.Since(clock.began), clock.stop()
 	if err != nil {
 		text := strings.TrimSpace(string(out))
 		err = fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args[:min(4, len(cmd.Args))], " "), err, text[max(0, len(text)-800):])
 	}
-	if cmd.ProcessState == nil {
-		return 0, err
+	if cmd.ProcessState != nil {
+		u.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	}
-	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), err
+	return u, err
 }
 
 // pytest runs the whole suite with pytest. The first such run says which tests
@@ -271,9 +278,11 @@ type comparison struct {
 
 // A jobRun is what a job took in one round.
 type jobRun struct {
-	CPU    float64 `json:"cpu_seconds"` // at the pace that figures are given for
-	Wall   float64 `json:"wall_seconds"`
-	Slower float64 `json:"slower"` // times that the machine was
+	Seconds float64 `json:"seconds"` // with a core to itself, at the pace that figures are given for
+	CPU     float64 `json:"cpu_seconds"`
+	Idle    float64 `json:"idle_seconds"`
+	Wall    float64 `json:"wall_seconds"`
+	Slower  float64 `json:"slower"` // times that the machine was
 }
 
 // compare runs all jobs of all rivals, taking turns, so many times. Each is kept
@@ -350,32 +359,35 @@ func (s *benchSuite) job(ctx context.Context, c *comparison, i, k int, call jobC
 			c.Seen[i][id] += n
 		}
 	}
-	*runs = append(*runs, jobRun{o.cpu.Seconds() / o.slower, o.wall.Seconds(), o.slower})
+	*runs = append(*runs, jobRun{o.alone(o.slower), o.cpu.Seconds(), o.idle.Seconds(), o.wall.Seconds(), o.slower})
 	return nil
 }
 
 // settle works out a row from the runs of its jobs. share is what part of the
-// predicted times is CPU time.
+// predicted times is left where each job has a core to itself.
 func (row *suiteRow) settle(jobs [][]jobRun, calls []jobCall, share float64) {
 	row.Jobs, row.Walls, row.Slower, row.Errors = nil, nil, nil, nil
+	used, wall := 0.0, 0.0
 	for k, runs := range jobs {
-		var cpus, walls, slow []float64
+		var seconds, walls, slow []float64
 		for _, r := range runs {
-			cpus, walls, slow = append(cpus, r.CPU), append(walls, r.Wall), append(slow, r.Slower)
+			seconds, walls, slow = append(seconds, r.Seconds), append(walls, r.Wall), append(slow, r.Slower)
+			used, wall = used+r.CPU+r.Idle, wall+r.Wall
 		}
-		row.Jobs, row.Walls, row.Slower = append(row.Jobs, median(cpus)), append(row.Walls, median(walls)), append(row.Slower, median(slow))
+		row.Jobs, row.Walls, row.Slower = append(row.Jobs, median(seconds)), append(row.Walls, median(walls)), append(row.Slower, median(slow))
 		if p := calls[k].predicted; p > 0 {
 			row.Errors = append(row.Errors, math.Abs(share*p.Seconds()/row.Jobs[k]-1))
 		}
 	}
+	row.Busy = wall / max(used, 1e-9)
 }
 
 // An outcome is what one call of pytest came to.
 type outcome struct {
-	cpu, wall time.Duration
-	slower    float64        // times that the machine was, where a pace is known; else 1
-	tests     map[string]int // how often each ran
-	wrong     error          // why it did not end well
+	usage
+	slower float64        // times that the machine was, where a pace is known; else 1
+	tests  map[string]int // how often each ran
+	wrong  error          // why it did not end well
 }
 
 // once calls pytest, or what calls it.
@@ -385,8 +397,8 @@ func (s *benchSuite) once(ctx context.Context, args []string) (outcome, error) {
 		return outcome{}, err
 	}
 	began := time.Now()
-	cpu, wrong := s.call(ctx, s.dir, args[0], append(slices.Clone(args[1:]), "--junitxml="+report)...)
-	o := outcome{cpu: cpu, wall: time.Since(began), wrong: wrong}
+	used, wrong := s.call(ctx, s.dir, args[0], append(slices.Clone(args[1:]), "--junitxml="+report)...)
+	o := outcome{usage: used, wrong: wrong}
 	if ctx.Err() != nil {
 		return o, ctx.Err()
 	}
@@ -455,7 +467,7 @@ func readTests(name string) (map[string]int, error) {
 func (s *benchSuite) file(name string) string { return filepath.Join(s.out, name) }
 
 // matrix has wcshard plan the suite.
-func (s *benchSuite) matrix(ctx context.Context, timings, plan string, options ...string) (cpu time.Duration, err error) {
+func (s *benchSuite) matrix(ctx context.Context, timings, plan string, options ...string) (u usage, err error) {
 	return s.call(ctx, s.dir, s.wcshard, slices.Concat([]string{"matrix", "--pytest", s.python + " -m pytest", "--timings", timings, "--plan", plan},
 		options, []string{"--", "-p", "no:cacheprovider"}, s.spec.args)...)
 }
@@ -463,18 +475,6 @@ func (s *benchSuite) matrix(ctx context.Context, timings, plan string, options .
 // run is how wcshard runs one shard of a plan.
 func (s *benchSuite) run(plan, results, name string) []string {
 	return []string{s.wcshard, "run", "--pytest", s.python + " -m pytest", "--plan", plan, "--results", results, "--shard", name, "--", "-q"}
-}
-
-// busyness is what jobs took, over their CPU time as it was.
-func busyness(rows []suiteRow) float64 {
-	wall, cpu := 0.0, 0.0
-	for _, r := range rows {
-		for k := range r.Jobs {
-			wall += r.Walls[k]
-			cpu += r.Jobs[k] * r.Slower[k]
-		}
-	}
-	return wall / max(cpu, 1e-9)
 }
 
 var exitStatus = regexp.MustCompile(`exit status \d+|signal: [a-z ]+`)
@@ -490,7 +490,7 @@ func brief(wrong string) string {
 
 // printSuite prints the rows of one suite and number of jobs.
 func printSuite(w io.Writer, rows []suiteRow) error {
-	fmt.Fprintf(w, "%s over %d jobs, %d tests, CPU seconds\n", rows[0].Suite, rows[0].Shards, slices.MaxFunc(rows, func(a, b suiteRow) int { return cmp.Compare(a.Tests, b.Tests) }).Tests)
+	fmt.Fprintf(w, "%s over %d jobs, %d tests, seconds with a core to itself\n", rows[0].Suite, rows[0].Shards, slices.MaxFunc(rows, func(a, b suiteRow) int { return cmp.Compare(a.Tests, b.Tests) }).Tests)
 	tw := newTable(w)
 	fmt.Fprintln(tw, "planner\tlongest job\tsum of jobs\tplan\tlost\tdoubled\twrong exits\tpredicted off by\t")
 	for _, r := range rows {
@@ -509,8 +509,8 @@ func printSuite(w io.Writer, rows []suiteRow) error {
 	if r := rows[0]; r.Bound > 0 {
 		fmt.Fprintf(w, "no plan is predicted below %.2f: the longest job of wcshard is %.2f of that\n", r.Bound, r.Longest/r.Bound)
 	}
-	if busy := busyness(rows); busy > 1.1 {
-		fmt.Fprintf(w, "the machine was busy: jobs took %.1f times their CPU time\n", busy)
+	if most := slices.MaxFunc(rows, func(a, b suiteRow) int { return cmp.Compare(a.Busy, b.Busy) }).Busy; most > 1.1 {
+		fmt.Fprintf(w, "the machine was busy: jobs took up to %.1f times as long as with a core each\n", most)
 	}
 	for _, r := range rows {
 		if r.Reason != "" {

@@ -56,7 +56,7 @@ func TestFaults(t *testing.T) {
 func TestPrintSuite(t *testing.T) {
 	var b strings.Builder
 	rows := []suiteRow{
-		{Suite: "x", Planner: "wcshard", Shards: 2, Tests: 9, Jobs: []float64{0.5, 1}, Walls: []float64{2, 4}, Slower: []float64{2, 2}, Longest: 2, Sum: 3, Bound: 1.5, Errors: []float64{0.1, 0.3}},
+		{Suite: "x", Planner: "wcshard", Shards: 2, Tests: 9, Jobs: []float64{0.5, 1}, Walls: []float64{2, 4}, Slower: []float64{2, 2}, Busy: 2, Longest: 2, Sum: 3, Bound: 1.5, Errors: []float64{0.1, 0.3}},
 		{Suite: "x", Planner: "peer", Shards: 2, Reason: "it knows no files"},
 	}
 	if err := printSuite(&b, rows); err != nil {
@@ -108,9 +108,9 @@ func TestFixtureSuite(t *testing.T) {
 			files[filepath.Base(name)] = string(text)
 		}
 		texts = append(texts, files)
-		cpu, err := s.call(t.Context(), s.dir, s.python, "-c", "from burn import burn; burn(20)")
-		if err != nil || cpu < 500*time.Millisecond {
-			t.Errorf("20 units at a fortieth took %v, %v, want at least 500 ms", cpu, err)
+		used, err := s.call(t.Context(), s.dir, s.python, "-c", "from burn import burn; burn(20)")
+		if err != nil || used.cpu < 500*time.Millisecond {
+			t.Errorf("20 units at a fortieth took %+v, %v, want at least 500 ms", used, err)
 		}
 	}
 	if len(texts[0]) != 24 || !reflect.DeepEqual(texts[0], texts[1]) {
@@ -196,8 +196,8 @@ func TestRounds(t *testing.T) {
 
 func TestSettle(t *testing.T) {
 	row := suiteRow{Jobs: []float64{9}}
-	row.settle([][]jobRun{{{4, 5, 1}, {1, 9, 1.5}, {2, 7, 2}}, {{3, 3, 1}}}, []jobCall{{predicted: 5 * time.Second}, {}}, 0.5)
-	want := suiteRow{Jobs: []float64{2, 3}, Walls: []float64{7, 3}, Slower: []float64{1.5, 1}, Errors: []float64{0.25}}
+	row.settle([][]jobRun{{{4, 3, 1, 5, 1}, {1, 1, 1, 9, 1.5}, {2, 2, 1, 7, 2}}, {{3, 3, 0, 3, 1}}}, []jobCall{{predicted: 5 * time.Second}, {}}, 0.5)
+	want := suiteRow{Jobs: []float64{2, 3}, Walls: []float64{7, 3}, Slower: []float64{1.5, 1}, Busy: 2, Errors: []float64{0.25}}
 	if !reflect.DeepEqual(row, want) {
 		t.Errorf("the row is %+v, want %+v", row, want)
 	}
