@@ -121,6 +121,7 @@ type benchSuite struct {
 	tests           map[string]int // test → how often it is in a whole run
 	recorded        map[string]error
 	runs            int     // recorded so far, by each planner
+	adopts          bool    // orphans of what it calls are its own, see adoptOrphans
 	share           float64 // of their time that they would have taken with a core to themselves
 	pace            *pacer
 	beat            float64 // CPU seconds that one took at the pace that figures are given for; 0: they are as measured
@@ -165,6 +166,7 @@ func (s *benchSuite) overShards(ctx context.Context, w io.Writer, o suitesOption
 		return nil, err
 	}
 	defer s.pace.stop()
+	s.adopts = adoptOrphans()
 	if err := s.recordAll(ctx, o.recordings); err != nil {
 		return nil, fmt.Errorf("recording %s: %w", s.spec.name, err)
 	}
@@ -246,7 +248,7 @@ func (s *benchSuite) call(ctx context.Context, dir, name string, args ...string)
 		err = fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args[:min(4, len(cmd.Args))], " "), err, text[max(0, len(text)-800):])
 	}
 	if cmd.ProcessState != nil {
-		u.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+		u.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime() + s.orphans()
 	}
 	return u, err
 }
