@@ -71,6 +71,9 @@ func (r suiteReport) markdown(w io.Writer) {
 		if slices.ContainsFunc(ours.Slower, func(slower float64) bool { return slower != 1 }) {
 			suite += ", at one pace"
 		}
+		if ours.ByClock {
+			suite += ", by the clock"
+		}
 		fmt.Fprintf(w, "| %s | %d | %.1f |", suite, ours.Shards, ours.Bound)
 		for _, planner := range planners {
 			cell := ""

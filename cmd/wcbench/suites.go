@@ -34,6 +34,7 @@ type suitesOptions struct {
 	rounds     int
 	recordings int
 	quick      bool
+	wall       bool
 	json       bool
 	mark       bool
 	keep       string
@@ -52,10 +53,12 @@ processes, and on Linux the time in which they slept and their cores were idle;
 as it would be at the pace of wcshard's recorded run: a machine that others share
 is now faster and now slower, and a little work that is done over and over beside
 the jobs tells how much. That is most exact on one core (taskset -c 1 wcbench
-suites ..., on Linux). The made-up suites take what they take at any pace. With --rounds all jobs are run again, and
-the median of what each took counts. With --recordings durations are recorded again
-and again before, in turns: wcshard learns from all of these runs, as it does in CI,
-and the rivals keep what they keep.
+suites ..., on Linux). With --wall they are wall time instead, at that pace: for
+suites whose tests leave processes behind, whose CPU time nobody is told, on a
+machine that does nothing else. The made-up suites take what they take at any pace.
+With --rounds all jobs are run again, and the median of what each took counts. With
+--recordings durations are recorded again and again before, in turns: wcshard learns
+from all of these runs, as it does in CI, and the rivals keep what they keep.
 
 SUITES
 Jobs find a fresh checkout: packages are compiled, the suite itself is not.
@@ -83,6 +86,7 @@ what share of their time the recorded runs would have taken with a core each.`,
 	f.IntVar(&o.rounds, "rounds", o.rounds, "how often each job is run")
 	f.IntVar(&o.recordings, "recordings", o.recordings, "how often durations are recorded")
 	f.BoolVar(&o.quick, "quick", false, "only the smallest suite, over 2 jobs")
+	f.BoolVar(&o.wall, "wall", false, "go by the clock, on a machine that does nothing else")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.mark, "markdown", false, "print a table and a chart in Markdown, as README has them")
 	f.StringVar(&o.keep, "keep", "", "leave suites, recorded durations and the rows so far in a `FOLDER`, and go on with those that are there")
@@ -94,9 +98,10 @@ type suiteRow struct {
 	Suite      string    `json:"suite"`
 	Planner    string    `json:"planner"`
 	Shards     int       `json:"shards"`
-	Rounds     int       `json:"rounds"`               // of which the median of each job counts
-	Recordings int       `json:"recordings,omitempty"` // runs that durations are from; 0: one
-	Jobs       []float64 `json:"job_seconds"`          // of each, with a core to itself
+	Rounds     int       `json:"rounds"`                 // of which the median of each job counts
+	Recordings int       `json:"recordings,omitempty"`   // runs that durations are from; 0: one
+	ByClock    bool      `json:"by_the_clock,omitempty"` // with --wall
+	Jobs       []float64 `json:"job_seconds"`            // of each, with a core to itself
 	Longest    float64   `json:"longest_seconds"`
 	Sum        float64   `json:"sum_seconds"`
 	Plan       float64   `json:"plan_seconds"`            // outside the jobs
@@ -121,7 +126,7 @@ type benchSuite struct {
 	tests           map[string]int // test → how often it is in a whole run
 	recorded        map[string]error
 	runs            int     // recorded so far, by each planner
-	adopts          bool    // orphans of what it calls are its own, see adoptOrphans
+	byClock         bool    // whatever takes time is its own
 	share           float64 // of their time that they would have taken with a core to themselves
 	pace            *pacer
 	beat            float64 // CPU seconds that one took at the pace that figures are given for; 0: they are as measured
@@ -166,7 +171,7 @@ func (s *benchSuite) overShards(ctx context.Context, w io.Writer, o suitesOption
 		return nil, err
 	}
 	defer s.pace.stop()
-	s.adopts = adoptOrphans()
+	s.byClock = o.wall
 	if err := s.recordAll(ctx, o.recordings); err != nil {
 		return nil, fmt.Errorf("recording %s: %w", s.spec.name, err)
 	}
@@ -248,7 +253,10 @@ func (s *benchSuite) call(ctx context.Context, dir, name string, args ...string)
 		err = fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args[:min(4, len(cmd.Args))], " "), err, text[max(0, len(text)-800):])
 	}
 	if cmd.ProcessState != nil {
-		u.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime() + s.orphans()
+		u.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+	if s.byClock {
+		u.cpu = u.wall - u.idle
 	}
 	return u, err
 }
@@ -332,7 +340,7 @@ func (s *benchSuite) divide(ctx context.Context, n int) (comparison, [][]jobCall
 		if err == nil {
 			row, jobs, err = r.jobs(ctx, s, n)
 		}
-		row.Suite, row.Planner, row.Shards, row.Recordings = s.spec.name, r.name, n, s.runs
+		row.Suite, row.Planner, row.Shards, row.Recordings, row.ByClock = s.spec.name, r.name, n, s.runs, s.byClock
 		if err != nil {
 			row.Reason = err.Error()
 		}

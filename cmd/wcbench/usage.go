@@ -9,16 +9,6 @@ type usage struct {
 	wall time.Duration
 }
 
-// orphans returns the CPU time of the processes that a program has left for its
-// parent to wait for, such as the workers of a multiprocessing.Pool that it did not
-// join. Nothing else that is called here may be waited for meanwhile.
-func (s *benchSuite) orphans() time.Duration {
-	if !s.adopts {
-		return 0
-	}
-	return reapOrphans()
-}
-
 // alone returns the seconds that a program of one process would take with a core
 // to itself, on a machine that is so many times less slow: what sleeps sleeps as
 // long on any.
