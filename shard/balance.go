@@ -27,15 +27,16 @@ type balance struct {
 	room int64 // what a bin is filled up to by what shares set-ups
 	cuts int   // items in more than one bin
 	in   []int // item → bins that have some of it
-	work int
+	work int   // so many parts and blocks may still be looked at
 
 	choices [][kindsOfChoice][]choice // see sorted
 	change  []int32                   // see edited
 
 	thrifty bool // changes must be cheap, see level
 
-	steady bool  // bins have numbers that mean something: the order of files, or what they had before
-	enough int64 // the longest bin is refined until it is within so many thousandths of the goal
+	steady  bool  // bins have numbers that mean something: the order of files, or what they had before
+	follows bool  // what they had before
+	enough  int64 // the longest bin is refined until it is within so many thousandths of the goal
 }
 
 // newBalance divides items over n bins, at most one for each block, so that no
@@ -49,9 +50,10 @@ type balance struct {
 //
 // Where items share costly set-ups, this is done twice: plain LPT, which
 // spreads them, since a bin that has the set-up is also a fuller one; and with
-// items that share one put together first. Both are tried again with somewhat
-// more room than the goal where they miss it: what does not quite fit pays for
-// its set-ups in another bin. The best division counts.
+// items that share one put together first. Where there are such items, or some
+// above the goal, it is tried again with somewhat more room than the goal if that
+// is missed: what does not quite fit pays for its set-ups in another bin. The best
+// division counts.
 //
 // Where the bins are the pool's jobs, it begins with what these had before.
 func newBalance(it *items, n, work int, jobs bool) *balance {
@@ -69,28 +71,30 @@ func newBalance(it *items, n, work int, jobs bool) *balance {
 		work = stay.work
 	}
 	best := divideAnew(it, n, goal, work, budget)
-	if stay != nil && (best == nil || stay.longest()-best.longest() <= best.longest()/1000*coarse) {
+	if stay != nil && stay.longest()-best.longest() <= best.longest()/1000*coarse {
+		stay.work = best.work
 		return stay
 	}
 	return best
 }
 
-// divideAnew is newBalance that looks at nothing but tests and times.
+// divideAnew is newBalance that looks at nothing but tests and times. What it
+// leaves of its work is the balance's.
 func divideAnew(it *items, n int, goal int64, work, budget int) *balance {
-	costly := it.costlyShared(n, goal)
-	both := costly != nil
+	ways := [][]int64{nil}
+	if costly := it.costlyShared(n, goal); costly != nil {
+		ways = append(ways, costly)
+	}
 	var best *balance
 	for _, room := range rooms {
-		for _, costly := range [][]int64{nil, costly} {
-			if best != nil && room > 0 && (work < budget/4 || (best.within(best.longest(), coarse) || it.blocks > maxByWorker)) {
+		for _, costly := range ways {
+			if best != nil && room > 0 && (work < budget/4 || best.within(best.longest(), coarse) || it.blocks > maxByWorker) {
+				best.work = work
 				return best
 			}
-			if best != nil && room == 0 && costly == nil {
-				continue
-			}
 			most := work
-			if best == nil && both {
-				most = work / 2 // and half for the other way
+			if best == nil {
+				most = work / len(ways) // the other way has what this one leaves
 			}
 			b := divide(it, n, goal, goal+goal/1000*room, costly, most)
 			work -= most - b.work
@@ -98,8 +102,18 @@ func divideAnew(it *items, n int, goal int64, work, budget int) *balance {
 				best = b
 			}
 		}
+		if len(ways) == 1 && !it.giant(goal) {
+			break // room is for what shares set-ups, and for the runs of what is above the goal
+		}
 	}
+	best.work = work
 	return best
+}
+
+// giant reports whether an item takes longer than the goal, so that it may be cut
+// before anything is placed.
+func (it *items) giant(goal int64) bool {
+	return slices.ContainsFunc(it.list, func(x item) bool { return it.total(x.lo, x.hi) > goal })
 }
 
 // rooms is how much room above the goal there is for what is put together, in

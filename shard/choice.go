@@ -84,7 +84,8 @@ func Worst(wall, overhead time.Duration, margin int) time.Duration {
 // is none, the Floor of those that were tried and of Choices, and false.
 //
 // Numbers of jobs are passed over for which the tests' own time, shared evenly,
-// is above the target already.
+// is above the target already; all are where the bound for the most jobs is, as of
+// a test that takes longer than the target alone.
 //
 // Errors: those of Pack.
 func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target time.Duration) (Choice, bool, error) {
@@ -108,8 +109,12 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target ti
 		if len(tried) > 0 && c.Jobs == tried[len(tried)-1].Jobs {
 			break // there are no more tests to part
 		}
-		if tried = append(tried, c); work == 0 {
+		if tried = append(tried, c); len(tried) == 1 {
 			work = poolWork(suite, c.Plan)
+			if c, err := choose(suite, fleet, most, overhead); err == nil && !meets(c.Plan.Bound) {
+				tried = append(tried, c)
+				break
+			}
 		}
 		for n+1 < most && !meets(suite.LeastBase(workers(fleet))+work/time.Duration((n+1)*workers(fleet))) {
 			n++

@@ -9,8 +9,9 @@ import (
 // Suites of so few blocks are small enough to try every division of them, but
 // for a limit on the steps.
 const (
-	exactBlocks = 12
-	exactSteps  = 1_000_000
+	exactBlocks  = 12
+	exactSteps   = 1_000_000
+	stepsOfALook = 16 // of the search cost what a look at a block does, in a balance's work
 )
 
 // An exact search divides blocks over bins in all ways that could be better
@@ -73,6 +74,7 @@ func (b *balance) searchWithin(most int, thousandths int64) {
 	}
 	slices.SortFunc(x.order, func(p, q int32) int { return cmp.Or(cmp.Compare(b.cost[q], b.cost[p]), cmp.Compare(p, q)) })
 	x.step(0)
+	b.work -= x.steps / stepsOfALook
 	if x.best != nil {
 		x.adopt()
 	}

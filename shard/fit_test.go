@@ -355,7 +355,6 @@ func TestWithin(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := newRunner(q)
-		r.paid = micros(s.Base) // by workers that start afresh
 		all := make([]int32, len(s.Tests))
 		for p := range all {
 			all[p] = int32(p)
@@ -365,35 +364,49 @@ func TestWithin(t *testing.T) {
 			pieces[i].cut = rapid.Bool().Draw(t, "cut")
 		}
 		workers := rapid.IntRange(1, 6).Draw(t, "workers")
-		wall, last := r.within(pieces, workers, limit)
+		c := crew{workers: workers, paid: micros(s.Base), limit: limit}
+		got := r.within(pieces, c)
 		if impossible {
-			if wall != math.MaxInt64 {
+			if got.wall != math.MaxInt64 {
 				t.Fatalf("a test larger than the limit of %d was scheduled", limit)
 			}
 			return
 		}
-		if wall == math.MaxInt64 || last < 0 || last >= len(pieces) {
-			t.Fatalf("no schedule: wall %d, last piece %d", wall, last)
+		if got.wall == math.MaxInt64 || got.last < 0 || got.last >= len(pieces) {
+			t.Fatalf("no schedule: %+v", got)
 		}
-		if r.peak > limit {
-			t.Fatalf("%d bytes in use, the limit is %d", r.peak, limit)
+		if got.peak > limit {
+			t.Fatalf("%d bytes in use, the limit is %d", got.peak, limit)
 		}
 		// Where no schedule is made any more, it is within what is possible.
-		peak := r.peak
 		r.work = 0
-		estimate, _ := r.within(pieces, workers, limit)
-		if estimate > total || estimate < (total+int64(workers)-1)/int64(workers) || r.peak > limit {
-			t.Fatalf("estimated wall %d and peak %d, by schedule %d and %d", estimate, r.peak, wall, peak)
+		least := (total + int64(workers) - 1) / int64(workers)
+		if rough := r.within(pieces, c); rough.wall > total || rough.wall < least || rough.peak > limit {
+			t.Fatalf("estimated %+v, by schedule %+v", rough, got)
 		}
-		restarts := r.paid * int64(len(s.Tests))
-		if wall > total+restarts || wall < (total+int64(workers)-1)/int64(workers) {
-			t.Fatalf("wall %d of %d on %d workers", wall, total, workers)
+		restarts := c.paid * int64(len(s.Tests))
+		if got.wall > total+restarts || got.wall < least {
+			t.Fatalf("wall %d of %d on %d workers", got.wall, total, workers)
 		}
 		// Where all fits, it is the plain schedule.
 		if r.meeting(all, workers) <= limit {
-			if plain, _ := r.run(pieces, workers); plain != wall {
-				t.Fatalf("wall %d, without a limit %d", wall, plain)
+			if plain := r.plain(pieces, workers); plain.wall != got.wall {
+				t.Fatalf("wall %d, without a limit %d", got.wall, plain.wall)
 			}
 		}
 	})
+}
+
+// The peak of a job is that of the order it has, not of one that was tried.
+func TestPeakOfWhatIsKept(t *testing.T) {
+	s := Suite{Floor: mebibyte, Tests: []Test{
+		test("a.py::1", 5000), test("a.py::2", 5000), test("b.py::1", 4500), test("b.py::2", 4500),
+		needing("p.py::1", 1000, 3072, 3072, 0), needing("p.py::2", 1000, 3072, 3072, 0), needing("p.py::3", 4, 922, 922, 0),
+	}}
+	p := mustPack(t, s, Fleet{Shards: 1, CPUs: 2, Memory: 4 << 30, Reserve: 1})
+	x := &p.Shards[0]
+	cut := slices.ContainsFunc(x.Pieces, func(piece Piece) bool { return piece.Cut && piece.File == "p.py" })
+	if cut || x.Peak != 3074*mebibyte { // with the floors of two workers
+		t.Errorf("%d MiB are expected, want 3074: %s", x.Peak/mebibyte, show(p))
+	}
 }

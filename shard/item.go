@@ -15,7 +15,8 @@ type item struct {
 	shared []int32 // set-ups that other items need too, ascending
 }
 
-// items are a sequence's pool tests, divided.
+// items are some of a sequence's tests, divided: those of the pool, the memory
+// tests, or those of one job.
 type items struct {
 	*sequence
 	list    []item
@@ -285,7 +286,7 @@ func (it *items) total(lo, hi int32) int64 {
 	return sum
 }
 
-// part returns the whole item as a part.
+// whole returns the whole item as a part.
 func (it *items) whole(i int32) part {
 	x := &it.list[i]
 	return part{item: i, weight: x.cost + x.own, shared: x.shared}

@@ -16,7 +16,7 @@ const (
 )
 
 // A lane is what one worker of a job runs where the plan says so: blocks that
-// share set-ups, which would repeat them on other workers.
+// share set-ups, which would repeat on other workers.
 //
 // The workers of a job take the next unit when they have nothing to do. That
 // keeps them all busy whatever the tests really take, and costs nothing where
@@ -46,7 +46,7 @@ func (r *runner) divideLanes(whole []stretch, workers int, wall int64) ([]stretc
 	}
 	for _, divide := range []func(*balance) []int32{(*balance).companies, (*balance).byBin} {
 		trial := r.bundle(whole, tests, divide(b))
-		if t, _ := r.plain(trial, workers); t-b.longest() <= b.longest()/1000*coarse {
+		if t := r.plain(trial, workers).wall; t-b.longest() <= b.longest()/1000*coarse {
 			return trial, t
 		}
 	}
@@ -217,8 +217,12 @@ func (b *balance) loadOf(blocks []int32) int64 {
 
 // bundle returns the pieces with the given units of their tests. Everything
 // keeps definition order, so that what is set up for a package or a class is
-// not left and set up again; only tests of no unit are sorted, slow ones first.
+// not left and set up again; only blocks of no unit are sorted, slow ones first.
 func (r *runner) bundle(whole []stretch, tests, units []int32) []stretch {
+	block := map[int32]int64{} // by root
+	for _, p := range tests {
+		block[r.root[p]] += r.cost[p]
+	}
 	out := slices.Clone(whole)
 	slices.SortFunc(out, func(x, y stretch) int { return cmp.Compare(x.file, y.file) })
 	unit := func(p int32) int32 {
@@ -231,7 +235,8 @@ func (r *runner) bundle(whole []stretch, tests, units []int32) []stretch {
 		slices.SortFunc(x.tests, func(p, q int32) int {
 			a, b := unit(p), unit(q)
 			if a == 0 && b == 0 {
-				return cmp.Or(cmp.Compare(r.cost[q], r.cost[p]), cmp.Compare(p, q))
+				v, w := r.root[p], r.root[q]
+				return cmp.Or(cmp.Compare(block[w], block[v]), cmp.Compare(v, w), cmp.Compare(p, q))
 			}
 			if a == 0 || b == 0 {
 				return cmp.Compare(b, a)

@@ -247,7 +247,55 @@ func TestBoundTestsOfSeveralSetups(t *testing.T) {
 	}
 	r := newRunner(q)
 	pieces := r.stretches([]int32{0, 1, 2, 3}, []bool{true})
-	if wall := r.settle(pieces, 2); wall < micros(56*time.Millisecond) {
+	if wall := r.settle(pieces, crew{workers: 2, limit: unlimited}).wall; wall < micros(56*time.Millisecond) {
 		t.Errorf("two workers take %v, want at least the 56 ms of the group with what it needs", duration(wall))
+	}
+}
+
+// What dividing jobs may take is used up by what it took, not by what it might have:
+// the last jobs of a plan are divided over their workers as the first are.
+func TestUnitsOfManyJobs(t *testing.T) {
+	const jobs = 32
+	var s Suite
+	for i := range jobs {
+		s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("package p%02d::db", i), Cost: time.Minute})
+		for _, x := range []struct {
+			file    string
+			seconds int
+			needs   bool
+		}{{"a", 10, true}, {"b", 10, true}, {"c", 50, false}, {"d", 30, false}} {
+			one := test(fmt.Sprintf("p%02d/%s.py::x", i, x.file), 1000*x.seconds)
+			if x.needs {
+				one.Setups = []int{i}
+			}
+			s.Tests = append(s.Tests, one)
+		}
+	}
+	p := mustPack(t, s, Fleet{Shards: jobs, CPUs: 2})
+	if most := p.Bound + p.Bound/100; p.Makespan > most {
+		t.Errorf("makespan %v, bound %v", p.Makespan, p.Bound)
+	}
+}
+
+// Tests of a group run on one worker, also where the plan says nothing of them, and
+// are priced so.
+func TestUnitsKeepGroups(t *testing.T) {
+	s := Suite{Setups: []Setup{{ID: "session ::db", Cost: time.Minute}}}
+	for _, file := range []string{"a.py", "b.py", "e.py"} {
+		x := test(file+"::x", 5000)
+		x.Setups = []int{0}
+		s.Tests = append(s.Tests, x)
+	}
+	for k, ms := range []int{50_000, 40_000, 45_000} {
+		x := test(fmt.Sprintf("c.py::t%d", k), ms)
+		x.Order = k
+		if k < 2 {
+			x.Group = "g"
+		}
+		s.Tests = append(s.Tests, x)
+	}
+	p := mustPack(t, s, Fleet{Shards: 1, CPUs: 3})
+	if p.Makespan != 90*time.Second || p.Bound != 90*time.Second {
+		t.Errorf("makespan %v, bound %v, want the 90 s of the group: %s\n%s", p.Makespan, p.Bound, unitsOf(p), show(p))
 	}
 }

@@ -12,17 +12,17 @@ import (
 const AutoMemoryJobs = -1
 
 // splitModules cuts memory modules over several jobs while that pays: while the
-// longest memory job is longer than pool, a bound of the pool, and gets shorter
+// longest memory job is longer than the pool's bound, and gets shorter
 // by more than the further job costs: its start, and the set-ups that are then
 // paid once more.
 //
 // Each time it is the longest module that gets one job more, and its tests are
 // divided anew: longest first to the job that has least with them, by classes,
 // by functions with all their parameters, or test by test, the coarsest of these
-// that comes near the best. cut are the files that the pool cuts: their tests go to
-// any worker of a job, which makes some modules' jobs shorter.
-func (it *items) splitModules(packs [][]int32, fleet Fleet, pool int64, cut []bool) [][]int32 {
-	most, rows := fleet.jobsOfModule(), MaxRows-min(fleet.Shards, MaxRows)
+// that comes near the best. Tests of files that the pool cuts go to any worker of a
+// job, which makes some modules' jobs shorter.
+func (it *items) splitModules(packs [][]int32, fleet Fleet, bound int64, pool [][]int32) [][]int32 {
+	most, rows, cut := fleet.jobsOfModule(), MaxRows-len(pool), it.cutFiles(pool)
 	if fleet.MaxMemoryJobs > 0 {
 		rows = min(rows, fleet.MaxMemoryJobs)
 	}
@@ -37,8 +37,8 @@ func (it *items) splitModules(packs [][]int32, fleet Fleet, pool int64, cut []bo
 	price := func(m *module) {
 		m.wall, m.sum = 0, 0
 		for _, tests := range m.parts {
-			wall := micros(r.shard(tests, it.memoryWorkers(fleet, tests), cut, fleet.budget(Memory)).Wall)
-			m.wall, m.sum = max(m.wall, wall), m.sum+wall
+			s, _ := r.shard(tests, it.memoryWorkers(fleet, tests), cut, fleet.budget(Memory))
+			m.wall, m.sum = max(m.wall, micros(s.Wall)), m.sum+micros(s.Wall)
 		}
 	}
 	owner := map[int32]int{} // position → module
@@ -56,13 +56,13 @@ func (it *items) splitModules(packs [][]int32, fleet Fleet, pool int64, cut []bo
 	}
 	overhead := micros(it.suite.Overhead)
 	for jobs := len(packs); jobs < rows; {
-		top, next := -1, pool
+		top, next := -1, bound
 		for k := range all {
 			if top < 0 || all[k].wall > all[top].wall {
 				top = k
 			}
 		}
-		if top < 0 || all[top].done || len(all[top].parts) >= most || all[top].wall <= pool {
+		if top < 0 || all[top].done || len(all[top].parts) >= most || all[top].wall <= bound {
 			break
 		}
 		for k := range all {
@@ -113,7 +113,7 @@ func (it *items) divide(tests []int32, n int) [][]int32 {
 	var best [][]int32
 	least := int64(0)
 	for k := len(borders) - 1; k >= 0; k-- {
-		parts, longest := it.deal(it.units(tests, borders[k]), n)
+		parts, longest := it.deal(it.clusters(tests, borders[k]), n)
 		if len(parts) == n && (best == nil || longest-least <= least/1000*coarse) {
 			best = parts
 			least = min(cmp.Or(least, longest), longest)
@@ -123,37 +123,28 @@ func (it *items) divide(tests []int32, n int) [][]int32 {
 	return best
 }
 
-// units divides tests by a name; what is bound together stays so.
-func (it *items) units(tests []int32, name func(p int32) string) [][]int32 {
-	parent := map[int32]int32{}
-	var find func(p int32) int32
-	find = func(p int32) int32 {
-		up, ok := parent[p]
-		if !ok || up == p {
-			return p
-		}
-		top := find(up)
-		parent[p] = top
-		return top
-	}
-	first := map[string]int32{}
-	join := func(a, b int32) {
-		if a, b = find(a), find(b); a != b {
-			parent[max(a, b)] = min(a, b)
-		}
-	}
-	for _, p := range tests {
-		join(p, it.root[p])
-		if f, ok := first[name(p)]; ok {
-			join(p, f)
+// clusters divides tests by a name; what is bound together stays so.
+func (it *items) clusters(tests []int32, name func(p int32) string) [][]int32 {
+	parent := make([]int32, len(tests)) // by index
+	place := map[int32]int32{}          // root → index of a test of it
+	first := map[string]int32{}         // name → index of a test that has it
+	for i, p := range tests {
+		parent[i] = int32(i)
+		if k, ok := place[it.root[p]]; ok {
+			union(parent, k, int32(i))
 		} else {
-			first[name(p)] = p
+			place[it.root[p]] = int32(i)
+		}
+		if k, ok := first[name(p)]; ok {
+			union(parent, k, int32(i))
+		} else {
+			first[name(p)] = int32(i)
 		}
 	}
 	byRoot := map[int32][]int32{}
 	var order []int32
-	for _, p := range tests {
-		r := find(p)
+	for i, p := range tests {
+		r := find(parent, int32(i))
 		if byRoot[r] == nil {
 			order = append(order, r)
 		}
@@ -166,13 +157,13 @@ func (it *items) units(tests []int32, name func(p int32) string) [][]int32 {
 	return out
 }
 
-// deal gives the units, longest first, to the part that is least long with them,
+// deal gives the clusters, longest first, to the part that is least long with them,
 // and returns the parts that have any and the longest of their loads.
-func (it *items) deal(units [][]int32, n int) (parts [][]int32, longest int64) {
-	load := make([]int64, len(units))
-	order := make([]int, len(units))
-	for k := range units {
-		load[k], order[k] = it.load(units[k]), k
+func (it *items) deal(clusters [][]int32, n int) (parts [][]int32, longest int64) {
+	load := make([]int64, len(clusters))
+	order := make([]int, len(clusters))
+	for k := range clusters {
+		load[k], order[k] = it.load(clusters[k]), k
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(load[b], load[a]) })
 	sums := make([]int64, n)
@@ -181,7 +172,7 @@ func (it *items) deal(units [][]int32, n int) (parts [][]int32, longest int64) {
 	for _, u := range order {
 		best, gain := 0, int64(0)
 		for k := range n {
-			g := it.gain(units[u], has[k])
+			g := it.gain(clusters[u], has[k])
 			if k == 0 || sums[k]+g < sums[best]+gain {
 				best, gain = k, g
 			}
@@ -189,13 +180,13 @@ func (it *items) deal(units [][]int32, n int) (parts [][]int32, longest int64) {
 		if has[best] == nil {
 			has[best] = map[int]bool{}
 		}
-		for _, p := range units[u] {
+		for _, p := range clusters[u] {
 			for _, s := range it.test(p).Setups {
 				has[best][s] = true
 			}
 		}
 		sums[best] += gain
-		parts[best] = append(parts[best], units[u]...)
+		parts[best] = append(parts[best], clusters[u]...)
 	}
 	parts = slices.DeleteFunc(parts, func(tests []int32) bool { return len(tests) == 0 })
 	for _, tests := range parts {

@@ -147,3 +147,14 @@ func TestMemoryJobsOfUnknownNeed(t *testing.T) {
 		t.Errorf("bound %v is above the makespan %v", plan.Bound, plan.Makespan)
 	}
 }
+
+// Rows are left for what the pool has, not for what it was asked to have.
+func TestMemoryJobsLeftRows(t *testing.T) {
+	s := Suite{Tests: append(module("m.py", nil, 250, 250, 250, 250), tests("a.py", 10, 1)...)}
+	for _, shards := range []int{10, MaxRows} {
+		p := mustPack(t, s, Fleet{Shards: shards, MemoryJobs: AutoMemoryJobs})
+		if walls := memoryWalls(p); len(walls) != 4 {
+			t.Errorf("--shards %d: %v, want four jobs of 250 s", shards, walls)
+		}
+	}
+}

@@ -27,10 +27,11 @@ func (e *TooManyRowsError) Error() string {
 
 // Pack divides a suite over the jobs of a fleet.
 //
-// The memory tests of one file get a memory shard of their own; with
-// MaxMemoryJobs the lightest of those are put together until there are no
-// more than that. All other tests go to Shards pool shards, or to as many as
-// there are tests that can be parted.
+// The memory tests of one file get a memory shard of their own, or several with
+// MemoryJobs. With MaxMemoryJobs the lightest of those are put together until there
+// are no more than that. Those of tests that only may need so much memory are put
+// together until there are no more than pool shards. All other tests go to Shards
+// pool shards, or to as many as there are tests that can be parted.
 //
 // A file's tests stay together. A file is cut only where the longest shard
 // would be longer otherwise, and fewer files than there are pool shards are,
@@ -80,8 +81,8 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	p := &packing{sequence: q, fleet: fleet, by: &by, packs: packs, light: light, bound: light.poolBound(fleet)}
 	p.divide(inPool)
 	p.finish()
-	if fleet.jobsOfModule() > 1 {
-		p.packs = heavy.splitModules(packs, fleet, p.bound, q.cutFiles(p.chosen.pool))
+	if len(packs) > 0 && fleet.jobsOfModule() > 1 {
+		p.packs = heavy.splitModules(packs, fleet, p.bound, p.chosen.pool)
 		p.plan = p.assemble(p.chosen)
 	}
 	plan := p.plan
@@ -298,13 +299,32 @@ func (it *items) modules(limit int) [][]int32 {
 
 // join joins the two lightest packs until there are at most limit.
 func (it *items) join(packs [][]int32, limit int) [][]int32 {
-	for len(packs) > limit {
-		slices.SortFunc(packs, func(a, b []int32) int {
-			return cmp.Or(cmp.Compare(it.load(a), it.load(b)), cmp.Compare(a[0], b[0]))
-		})
-		joined := slices.Concat(packs[0], packs[1])
-		slices.Sort(joined)
-		packs = append(packs[2:], joined)
+	if len(packs) <= limit {
+		return packs
+	}
+	type loaded struct {
+		tests []int32
+		load  int64
+	}
+	lighter := func(a, b loaded) int {
+		return cmp.Or(cmp.Compare(a.load, b.load), cmp.Compare(a.tests[0], b.tests[0]))
+	}
+	var all []loaded
+	for _, tests := range packs {
+		all = append(all, loaded{tests, it.load(tests)})
+	}
+	slices.SortFunc(all, lighter)
+	for len(all) > limit {
+		tests := slices.Concat(all[0].tests, all[1].tests)
+		slices.Sort(tests)
+		joined := loaded{tests, it.load(tests)}
+		all = all[2:]
+		at, _ := slices.BinarySearchFunc(all, joined, lighter)
+		all = slices.Insert(all, at, joined)
+	}
+	packs = nil
+	for _, x := range all {
+		packs = append(packs, x.tests)
 	}
 	return packs
 }
@@ -338,9 +358,9 @@ func (q *sequence) assemble(fleet Fleet, by *heavies, packs [][]int32, pool divi
 	names := q.memoryNames(packs)
 	cut := q.cutFiles(pool.pool)
 	add := func(kind Kind, name string, workers int, tests []int32) *Shard {
-		s := r.shard(tests, workers, cut, fleet.budget(kind))
+		s, spare := r.shard(tests, workers, cut, fleet.budget(kind))
 		s.Name, s.Kind, s.Runner = name, kind, fleet.runner(kind)
-		drafts = append(drafts, draft{s, tests[0], r.spare, 0})
+		drafts = append(drafts, draft{s, tests[0], spare, 0})
 		return &drafts[len(drafts)-1].shard
 	}
 	for k, tests := range packs {

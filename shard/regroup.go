@@ -22,7 +22,7 @@ type division struct {
 func (it *items) byLoad(n int, follow bool) division {
 	b := newBalance(it, n, effort, follow)
 	pool := b.pool()
-	return division{pool, it.numbers(pool, b.steady && (follow || it.bins() == 0))}
+	return division{pool, it.numbers(pool, b.steady && (b.follows || it.bins() == 0))}
 }
 
 // pool returns the tests of each bin.

@@ -1,56 +1,60 @@
 package shard
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
+
+// A job is what a crew is to be found for.
+type job struct {
+	room
+	tests  []int32
+	loaded int64 // what a worker of it takes for imports
+}
+
+// A staffing is a job's workers, and how they run its pieces.
+type staffing struct {
+	outlook
+	pieces  []stretch
+	workers int
+	spare   int // workers that it goes without for the sake of memory
+}
 
 // staff finds the workers of a job, up to so many: all of them where whatever
 // they run at the same time fits, else as many as are fastest when tests wait
 // for memory. More workers take more floors, fewer have fewer cores. One takes over
 // where it is done as soon, since it starts sooner: a suite that takes seconds to
-// start does so twice with xdist, before there is a worker. It settles the pieces,
-// and returns the wall time, start-up and imports included, and what the tests need
-// together.
-func (r *runner) staff(pieces []stretch, tests []int32, workers int, budget int64) (best int, wall, use int64) {
-	most := r.units(pieces, true, workers)
-	job := room{budget: budget, floor: r.suite.Floor, controller: r.suite.Controller}
+// start does so twice with xdist, before there is a worker. The wall time is with
+// start-up and imports. The pieces are the staffing's, then.
+func (r *runner) staff(pieces []stretch, workers int, j job) staffing {
+	most := r.countUnits(pieces, true, workers)
 	var unsettled []stretch
 	if r.suite.BaseOf(1) < r.suite.BaseOf(most) {
 		unsettled = duplicate(pieces)
 	}
-	best, wall, use = r.staffWithin(pieces, tests, most, job)
-	if best == 1 || unsettled == nil {
-		return best, wall, use
+	best := r.staffWithin(pieces, most, j)
+	if best.workers == 1 || unsettled == nil {
+		return best
 	}
-	if alone := micros(r.suite.BaseOf(1)) + r.loaded + r.load(tests); alone-wall <= wall/1000*fine {
-		copy(pieces, unsettled)
-		best, wall = r.employ(pieces, tests, 1, job)
-		r.spare, use = 0, r.peak
+	if alone := micros(r.suite.BaseOf(1)) + j.loaded + r.load(j.tests); alone-best.wall <= best.wall/1000*fine {
+		return r.employ(unsettled, 1, j)
 	}
-	return best, wall, use
+	return best
 }
 
 // staffWithin finds the workers of a job for the memory that it has.
-func (r *runner) staffWithin(pieces []stretch, tests []int32, most int, job room) (best int, wall, use int64) {
-	staffs := r.candidates(tests, most, job)
-	if len(staffs) == 1 {
-		best, wall = r.employ(pieces, tests, staffs[0], job)
-		r.spare = 0
-		return best, wall, r.peak
+func (r *runner) staffWithin(pieces []stretch, most int, j job) staffing {
+	numbers := r.candidates(most, j)
+	if len(numbers) == 1 {
+		return r.employ(pieces, numbers[0], j)
 	}
-	wall = math.MaxInt64
-	for _, w := range staffs {
-		trial := duplicate(pieces)
-		n, t := r.employ(trial, tests, w, job)
+	var best staffing
+	for _, n := range numbers {
+		trial := r.employ(duplicate(pieces), n, j)
+		trial.spare = most - n
 		// Workers that save next to nothing are not worth their memory.
-		if best == 0 || t < wall || t-wall <= wall/1000*fine {
-			best, wall, use = n, t, r.peak
-			r.spare = most - w
-			copy(pieces, trial)
+		if best.workers == 0 || trial.wall < best.wall || trial.wall-best.wall <= best.wall/1000*fine {
+			best = trial
 		}
 	}
-	return best, wall, use
+	return best
 }
 
 // duplicate returns pieces that can be settled without those.
@@ -62,21 +66,21 @@ func duplicate(pieces []stretch) []stretch {
 	return out
 }
 
-// maxStaffs bounds the numbers of workers that are priced for one job.
-const maxStaffs = 8
+// maxCrews bounds the numbers of workers that are priced for one job.
+const maxCrews = 8
 
 // candidates returns the numbers of workers to price, falling: from the most
 // that there may be down to the most for which all fits.
-func (r *runner) candidates(tests []int32, most int, job room) []int {
-	if job.budget == 0 {
+func (r *runner) candidates(most int, j job) []int {
+	if j.budget == 0 {
 		return []int{most}
 	}
 	least := most
-	for least > 1 && r.meeting(tests, least) > job.of(least) {
+	for least > 1 && r.meeting(j.tests, least) > j.of(least) {
 		least--
 	}
 	var list []int
-	step := max(1, (most-least+maxStaffs-1)/maxStaffs)
+	step := max(1, (most-least+maxCrews-1)/maxCrews)
 	for w := most; w > least; w -= step {
 		list = append(list, w)
 	}
@@ -84,31 +88,29 @@ func (r *runner) candidates(tests []int32, most int, job room) []int {
 }
 
 // employ settles the pieces for so many workers, or for fewer where some would
-// have nothing to do, sets r.peak, and returns the wall time, start-up and imports
-// included.
-func (r *runner) employ(pieces []stretch, tests []int32, workers int, job room) (int, int64) {
+// have nothing to do.
+func (r *runner) employ(pieces []stretch, workers int, j job) staffing {
 	for {
-		r.paid = micros(r.suite.BaseOf(workers)) + r.loaded
-		need := r.meeting(tests, workers)
-		r.limit = job.of(workers)
-		r.limited = job.budget > 0 && workers > 1 && need > r.limit
-		if r.limited && r.limit < 0 {
-			return workers, math.MaxInt64 // not even the workers themselves fit
+		c := crew{workers: workers, paid: micros(r.suite.BaseOf(workers)) + j.loaded, limit: unlimited}
+		need := r.meeting(j.tests, workers)
+		if have := j.of(workers); j.budget > 0 && workers > 1 && need > have {
+			if c.limit = have; have < 0 { // not even the workers themselves fit
+				return staffing{outlook: outlook{wall: never}, pieces: pieces, workers: workers}
+			}
 		}
-		wall := r.settle(pieces, workers)
-		if !r.limited {
-			r.peak = need
+		out := r.settle(pieces, c)
+		switch {
+		case workers == 1:
+			out.peak = r.inTurn(pieces)
+		case c.limit == unlimited:
+			out.peak = need
 		}
-		if workers == 1 {
-			r.peak = r.inTurn(pieces)
-		}
-		r.limited = false
-		n := r.units(pieces, false, workers)
-		if n == workers && wall == math.MaxInt64 {
-			return workers, wall // not even a worker that starts afresh has room
-		}
+		n := r.countUnits(pieces, false, workers)
 		if n == workers {
-			return workers, r.paid + wall
+			if out.wall < never { // else not even a worker that starts afresh has room
+				out.wall += c.paid
+			}
+			return staffing{outlook: out, pieces: pieces, workers: workers}
 		}
 		workers = n
 	}

@@ -44,12 +44,14 @@ func (s *Suite) Follow(last *Plan) int {
 // than coarse above the goal. LPT, whose every step depends on all those before
 // it, moves most tests from one week to the next, for the noise in their times.
 //
-// It returns nil where there are too few items. Only jobs have what they had
-// before, not the workers of one.
+// It returns nil where there are too few items, or where bins come to much more
+// than the goal in sum: set-ups repeat then that other companies of items would
+// share. Only jobs have what they had before, not the workers of one.
 func steady(it *items, n int, goal int64, work int, jobs bool) *balance {
 	b := &balance{items: it, bins: make([]bin, n), goal: goal, room: goal, in: make([]int, len(it.list)), work: work, enough: coarse, steady: true}
 	switch before := it.bins(); {
 	case jobs && 0 < before && before <= n:
+		b.follows = true
 		b.asBefore()
 	case len(it.list) < steadyItems*n:
 		return nil
@@ -62,7 +64,7 @@ func steady(it *items, n int, goal int64, work int, jobs bool) *balance {
 		}
 	}
 	if b.sum() > (goal+goal/20)*int64(n) {
-		return nil // set-ups repeat that other companies of items would share
+		return nil
 	}
 	b.fillEmpty()
 	b.refine()

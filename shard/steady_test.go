@@ -147,3 +147,28 @@ func TestFollowWithWorkers(t *testing.T) {
 		}
 	}
 }
+
+// With fewer jobs than before, each keeps the name of the one that it has most of.
+func TestSteadyNamesOfFewer(t *testing.T) {
+	var suite Suite
+	for f := range 64 {
+		suite.Tests = append(suite.Tests, test(fmt.Sprintf("test_%02d.py::x", f), 1000))
+	}
+	before := mustPack(t, suite, Fleet{Shards: 8})
+	suite.Follow(before)
+	now := mustPack(t, suite, Fleet{Shards: 6})
+	was := jobsOf(before)
+	for i := range now.Shards {
+		x := &now.Shards[i]
+		most, from := "", map[string]int{}
+		for _, id := range x.IDs() {
+			from[was[id]]++
+			if name := was[id]; from[name] > from[most] && name <= "pool-6" {
+				most = name
+			}
+		}
+		if from[x.Name] < from[most] && from[x.Name] == 0 {
+			t.Errorf("%s has %v", x.Name, from)
+		}
+	}
+}

@@ -146,22 +146,26 @@ func (c *tally) choose(results []*timing.Results) {
 	}
 }
 
-// consider chooses r for the shards of which it is the newest attempt.
+// consider chooses r for the shards of which it is the newest attempt, unless
+// another file says something else of that attempt of one of them.
 func (c *tally) consider(r *timing.Results) {
 	for _, name := range r.Header.Shards {
-		at := &c.chosen[c.shards[name]]
-		switch {
-		case *at == nil:
-			*at = r
-		case r.Header.Attempt == (*at).Header.Attempt && *at != r && !same(r, *at):
-			c.refuse(r, "attempt %d of shard %s is also in %s, with other results", r.Header.Attempt, name, (*at).Name)
+		at := c.chosen[c.shards[name]]
+		if at != nil && r.Header.Attempt == at.Header.Attempt && at != r && !same(r, at) {
+			c.refuse(r, "attempt %d of shard %s is also in %s, with other results", r.Header.Attempt, name, at.Name)
 			return
+		}
+	}
+	for _, name := range r.Header.Shards {
+		if at := &c.chosen[c.shards[name]]; *at == nil {
+			*at = r
 		}
 	}
 }
 
-// compareResults orders results by name, then by what tells them apart, so
-// that of two files with the same claim always the same one counts.
+// compareResults orders results by attempt, newest first, then by name and by what
+// tells them apart, so that of two files with the same claim always the same one
+// counts.
 func compareResults(a, b *timing.Results) int {
 	return cmp.Or(
 		cmp.Compare(b.Header.Attempt, a.Header.Attempt),

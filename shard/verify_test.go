@@ -136,6 +136,8 @@ func TestVerify(t *testing.T) {
 		{"an unknown shard", []*timing.Results{one(), two(), mem(), session(p, 1, "pool-9")}, `6 of 6 green; pool-9-1.jsonl: the plan has no shard "pool-9"`},
 		{"two different files of one attempt", []*timing.Results{one(), two(), mem(), with(session(p, 1, "mem-m"), func(r *timing.Results) { r.Name = "z.jsonl" })},
 			"6 of 6 green; z.jsonl: attempt 1 of shard mem-m is also in mem-m-1.jsonl, with other results"},
+		{"a file of two shards, one of which another has", []*timing.Results{mem(), with(two(), func(r *timing.Results) { r.Name = "a.jsonl" }), session(p, 1, "pool-1,pool-2", "a.py::1", "a.py::2", "b.py::1")},
+			"4 of 6 green; missing a.py::1 of pool-1: not reported; missing a.py::2 of pool-1: not reported; pool-1+pool-2-1.jsonl: attempt 1 of shard pool-2 is also in a.jsonl, with other results"},
 		{"one file twice", []*timing.Results{one(), two(), mem(), mem(), with(mem(), func(r *timing.Results) { r.Name = "copy/mem-m-1.jsonl" })}, "6 of 6 complete green"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

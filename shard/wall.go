@@ -20,18 +20,31 @@ const scheduleEffort = 20_000_000
 type runner struct {
 	*sequence
 	imports []int64 // by set-up
-	loaded  int64   // what a worker of the job takes for imports
-	paid    int64   // what it takes before its first test: that, and the base
 	spans   []bool
 	seen    []uint32 // by worker and set-up: the last run that had it there
 	epoch   uint32
 
-	work     int   // looks at lanes and units that schedules within memory may still take
-	laneWork int   // and what may still go into dividing jobs over their workers
-	spare    int   // workers that the last job staffed goes without for the sake of memory
-	limited  bool  // the tests of the job cannot all meet
-	limit    int64 // what they may need together, over the floors of their workers
-	peak     int64 // what the last run within the limit came to
+	work     int // looks at workers and units that schedules within memory may still take
+	laneWork int // and what may still go into dividing jobs over their workers
+}
+
+// A crew is the workers of a job.
+type crew struct {
+	workers int
+	paid    int64 // what each takes before its first test: the base and its imports
+	limit   int64 // what their tests may need together, over their floors
+}
+
+const (
+	unlimited = math.MaxInt64 // limit of a crew whose tests may all meet
+	never     = math.MaxInt64 // when a job is done whose tests do not fit
+)
+
+// An outlook is how a job runs, as foreseen.
+type outlook struct {
+	wall int64 // until the last worker is done, from when they have imported everything, or never
+	last int   // piece that ends last, or -1
+	peak int64 // the most that the tests need together, where they have a limit
 }
 
 func newRunner(q *sequence) *runner {
@@ -57,17 +70,19 @@ type stretch struct {
 }
 
 // shard orders the tests of one job, foresees its wall time, and drops the
-// workers that would have nothing to do.
-func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) Shard {
-	r.loaded = r.once(r.imports, tests)
-	pieces := r.stretches(tests, cut)
-	workers, wall, use := r.staff(pieces, tests, workers, budget)
-	s := Shard{Workers: workers, Wall: duration(wall), Floor: r.suite.Floor, Budget: budget}
+// workers that would have nothing to do. It also says how many it goes without for
+// the sake of memory.
+func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) (s Shard, spare int) {
+	staffed := r.staff(r.stretches(tests, cut), workers, job{
+		room:  room{budget: budget, floor: r.suite.Floor, controller: r.suite.Controller},
+		tests: tests, loaded: r.once(r.imports, tests),
+	})
+	s = Shard{Workers: staffed.workers, Wall: duration(staffed.wall), Floor: r.suite.Floor, Budget: budget}
 	for _, p := range tests {
 		s.Basis.count(r.test(p).Estimate.Rung)
 	}
-	s.Peak = r.expect(tests, workers, use)
-	for _, x := range pieces {
+	s.Peak = r.expect(tests, staffed.workers, staffed.peak)
+	for _, x := range staffed.pieces {
 		piece := Piece{File: r.files[x.file], Cut: x.cut, Tests: make([]string, len(x.tests))}
 		for i, p := range x.tests {
 			piece.Tests[i] = r.test(p).ID.Rest()
@@ -77,7 +92,7 @@ func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) Sha
 		s.Pieces = append(s.Pieces, piece)
 	}
 	s.Timeout = timeout(s.Wall, r.suite.Overhead, s.Basis)
-	return s
+	return s, staffed.spare
 }
 
 // stretches divides positions, ascending, by file.
@@ -107,9 +122,9 @@ func (r *runner) unit(x *stretch, k int) int32 {
 	return -1 - x.file
 }
 
-// units counts what different workers can do, up to a limit; with loose, as if
-// all pieces were cut.
-func (r *runner) units(pieces []stretch, loose bool, limit int) int {
+// countUnits counts what different workers can do, up to a limit; with loose, as
+// if all pieces were cut.
+func (r *runner) countUnits(pieces []stretch, loose bool, limit int) int {
 	seen := map[int32]bool{}
 	for i := range pieces {
 		x := &pieces[i]
@@ -125,154 +140,6 @@ func (r *runner) units(pieces []stretch, loose bool, limit int) int {
 		}
 	}
 	return len(seen)
-}
-
-// settle orders the pieces for so many workers, cuts those that are too long
-// for one of them, and returns the time until the last worker is done.
-//
-// One worker keeps definition order. Several take the slowest first, so that
-// no long test starts last: a whole piece counts by its load, a cut one by its
-// longest test. A piece is cut for what is more than coarse of the time, as it
-// may cost imports and fixtures that are not known.
-func (r *runner) settle(pieces []stretch, workers int) int64 {
-	if workers <= 1 {
-		slices.SortFunc(pieces, func(x, y stretch) int { return cmp.Compare(x.file, y.file) })
-		var all []int32
-		for i := range pieces {
-			slices.Sort(pieces[i].tests)
-			all = append(all, pieces[i].tests...)
-		}
-		return r.load(all)
-	}
-	for i := range pieces {
-		pieces[i].units = nil
-		r.order(&pieces[i])
-	}
-	whole := slices.Clone(pieces)
-	sortPieces(pieces)
-	best, last := r.run(pieces, workers)
-	// Each step spreads the piece that ends last. Several may be as long as each
-	// other, so that only the last of these steps helps: as many as there are
-	// workers may not.
-	trial := pieces
-	for idle := 0; idle < workers && last >= 0 && !trial[last].cut && len(trial[last].tests) > 1; idle++ {
-		trial = slices.Clone(trial)
-		trial[last].cut = true
-		trial[last].tests = slices.Clone(trial[last].tests)
-		r.order(&trial[last])
-		sortPieces(trial)
-		var wall int64
-		wall, last = r.run(trial, workers)
-		if best-wall > best/1000*coarse {
-			copy(pieces, trial)
-			best, idle = wall, -1
-		}
-	}
-	if r.limited {
-		return best
-	}
-	bundled, wall := r.divideLanes(whole, workers, best)
-	if bundled != nil {
-		copy(pieces, bundled)
-	}
-	return wall
-}
-
-func sortPieces(pieces []stretch) {
-	slices.SortFunc(pieces, func(x, y stretch) int {
-		return cmp.Or(cmp.Compare(y.top, x.top), cmp.Compare(x.file, y.file))
-	})
-}
-
-// order sorts the tests of a piece for several workers and sets its top.
-//
-// The tests of a whole piece keep definition order, as they all run on one
-// worker. Those of a cut piece run slowest first, bound ones together; tests
-// that share a set-up which costs more than their longest test stay next to
-// each other, since a worker that leaves it for a moment pays for it again.
-func (r *runner) order(x *stretch) {
-	slices.Sort(x.tests)
-	x.top = x.load
-	if !x.cut {
-		return
-	}
-	type rank struct {
-		cluster  int64 // longest block of the tests with the same costly set-up
-		leader   int32 // first test of those
-		block    int64
-		root     int32
-		position int32
-	}
-	block := map[int32]int64{}
-	for _, p := range x.tests {
-		block[r.root[p]] += r.cost[p]
-	}
-	costly := r.costly(x.tests)
-	lead := map[int]rank{}
-	ranks := make([]rank, len(x.tests))
-	for i, p := range x.tests {
-		root := r.root[p]
-		ranks[i] = rank{cluster: block[root], leader: root, block: block[root], root: root, position: p}
-		if s := costly[i]; s >= 0 {
-			l, ok := lead[s]
-			if !ok {
-				l = ranks[i]
-			}
-			l.cluster = max(l.cluster, block[root])
-			lead[s] = l
-		}
-	}
-	x.top = 0
-	for i := range ranks {
-		if s := costly[i]; s >= 0 {
-			ranks[i].cluster, ranks[i].leader = lead[s].cluster, lead[s].leader
-		}
-		x.top = max(x.top, ranks[i].block)
-	}
-	slices.SortFunc(ranks, func(a, b rank) int {
-		return cmp.Or(
-			cmp.Compare(b.cluster, a.cluster), cmp.Compare(a.leader, b.leader),
-			cmp.Compare(b.block, a.block), cmp.Compare(a.root, b.root),
-			cmp.Compare(a.position, b.position))
-	})
-	for i := range ranks {
-		x.tests[i] = ranks[i].position
-	}
-}
-
-// costly returns for each test the dearest of the set-ups that some but not
-// all of the tests need and that costs more than the longest of those, or -1. Of
-// tests that stay together it is the dearest of all of them.
-func (r *runner) costly(tests []int32) []int {
-	need, longest := map[int]int{}, map[int]int64{}
-	for _, p := range tests {
-		for _, s := range r.test(p).Setups {
-			need[s]++
-			longest[s] = max(longest[s], r.cost[p])
-		}
-	}
-	out := make([]int, len(tests))
-	for i, p := range tests {
-		out[i] = -1
-		for _, s := range r.test(p).Setups {
-			if need[s] < 2 || need[s] == len(tests) || r.setup[s] <= longest[s] {
-				continue
-			}
-			if o := out[i]; o < 0 || r.dearer(int32(s), int32(o)) {
-				out[i] = s
-			}
-		}
-	}
-	byRoot := map[int32]int{}
-	for i, p := range tests {
-		if s, o := out[i], byRoot[r.root[p]]-1; s >= 0 && (o < 0 || r.dearer(int32(s), int32(o))) {
-			byRoot[r.root[p]] = s + 1
-		}
-	}
-	for i, p := range tests {
-		out[i] = byRoot[r.root[p]] - 1
-	}
-	return out
 }
 
 // forget begins a run of so many workers that have no set-up yet.
@@ -297,13 +164,13 @@ func (r *runner) alone(worker int, p int32) int64 {
 	return sum
 }
 
-// run gives each unit in turn to the worker that is free first, and returns
-// when the last one ends and which piece that is of.
-func (r *runner) run(pieces []stretch, workers int) (wall int64, last int) {
-	if r.limited {
-		return r.within(pieces, workers, r.limit)
+// run foresees the pieces in this order: each unit in turn goes to the worker that
+// is free first.
+func (r *runner) run(pieces []stretch, c crew) outlook {
+	if c.limit != unlimited {
+		return r.within(pieces, c)
 	}
-	return r.plain(pieces, workers)
+	return r.plain(pieces, c.workers)
 }
 
 // A span is tests of one piece that a worker runs one after another.
@@ -368,13 +235,13 @@ func (r *runner) lineUp(pieces []stretch) (units []span, more map[int][]span) {
 // of the one before. At first each takes one, and then those that have one test
 // a second one, in reverse, where no test needs memory (see
 // shard/pytest/schedule.py).
-func (r *runner) plain(pieces []stretch, workers int) (wall int64, last int) {
+func (r *runner) plain(pieces []stretch, workers int) outlook {
 	r.forget(workers)
 	units, more := r.lineUp(pieces)
 	ends := make([]int64, workers) // when all that a worker has is done
 	asks := make([]int64, workers) // when it comes to the last of that
 	next := 0
-	last = -1
+	out := outlook{last: -1}
 	give := func(w int) int {
 		s, rest := units[next], more[next]
 		next++
@@ -385,8 +252,8 @@ func (r *runner) plain(pieces []stretch, workers int) (wall int64, last int) {
 				ends[w] += r.alone(w, p)
 				n++
 			}
-			if ends[w] > wall {
-				wall, last = ends[w], int(s.piece)
+			if ends[w] > out.wall {
+				out.wall, out.last = ends[w], int(s.piece)
 			}
 			if k == len(rest) {
 				return n
@@ -417,7 +284,7 @@ func (r *runner) plain(pieces []stretch, workers int) (wall int64, last int) {
 		}
 		give(w)
 	}
-	return wall, last
+	return out
 }
 
 // needy reports whether the plan mentions the memory of any test.

@@ -21,24 +21,24 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 		return f
 	}
 	suite = suite.Foresee(c.Plan.Fleet)
-	longest, unit, paid := suite.Heaviest(c.Plan)
-	alone := 10*unit.Whole >= 9*(longest.Wall-suite.BaseOf(longest.Workers)) // most of the job
+	longest, block, paid := suite.Heaviest(c.Plan)
+	alone := 10*block.Whole >= 9*(longest.Wall-suite.BaseOf(longest.Workers)) // most of the job
 	what := "one test"
-	if len(unit.Tests) > 0 {
-		what = printable(string(unit.Tests[0]))
+	if len(block.Tests) > 0 {
+		what = printable(string(block.Tests[0]))
 	}
-	if n := len(unit.Tests); n > 1 {
+	if n := len(block.Tests); n > 1 {
 		what = fmt.Sprintf("the group of %s and %s more", what, count(n-1, "test"))
 	}
 	switch {
-	case alone && len(unit.Tests) > 1:
-		f.reason = fmt.Sprintf("%s, which stay together, sets the floor: %s s with what they set up", what, seconds(unit.Whole))
+	case alone && len(block.Tests) > 1:
+		f.reason = fmt.Sprintf("%s, which stay together, sets the floor: %s s with what they set up", what, seconds(block.Whole))
 	case alone:
-		f.reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", what, seconds(unit.Whole))
+		f.reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", what, seconds(block.Whole))
 	case longest.Kind == shard.Memory:
 		f.reason = memoryFloor(longest, c.Plan)
-	case c.Shards == most || 2*unit.Took >= longest.Wall-paid && suite.Units() > most:
-		// The job has no more than two such units, and they could part.
+	case c.Shards == most || 2*block.Took >= longest.Wall-paid && suite.Blocks() > most:
+		// The job has no more than two such blocks, and they could part.
 		f.reason = fmt.Sprintf("--max-shards %d sets the floor: more jobs may be faster", most)
 		f.limit = true
 	case 2*paid >= longest.Wall:
@@ -47,7 +47,7 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 		f.reason = fmt.Sprintf("no plan with up to %s was shorter by a hundredth", count(most, "pool job"))
 	}
 	if alone {
-		f.cuts = cutsOf(suite, unit, what)
+		f.cuts = cutsOf(suite, block, what)
 	}
 	return f
 }
@@ -83,17 +83,17 @@ func memoryFloor(longest *shard.Shard, plan *shard.Plan) string {
 }
 
 // cutsOf says what would make tests shorter that stay together.
-func cutsOf(suite shard.Suite, unit shard.Unit, what string) (cuts []string) {
+func cutsOf(suite shard.Suite, block shard.Block, what string) (cuts []string) {
 	const matters = 5 // what is more than one part in so many of all
-	if matters*unit.Took > unit.Whole {
+	if matters*block.Took > block.Whole {
 		verb := "split"
-		if len(unit.Tests) > 1 {
+		if len(block.Tests) > 1 {
 			verb = "divide"
 		}
-		cuts = append(cuts, fmt.Sprintf("%s %s: %s s", verb, what, seconds(unit.Took)))
+		cuts = append(cuts, fmt.Sprintf("%s %s: %s s", verb, what, seconds(block.Took)))
 	}
-	for _, k := range unit.Setups {
-		if s := suite.Setups[k]; s.Cost*time.Duration(matters) > unit.Whole {
+	for _, k := range block.Setups {
+		if s := suite.Setups[k]; s.Cost*time.Duration(matters) > block.Whole {
 			cuts = append(cuts, fmt.Sprintf("make its set-up %s cheaper: %s s", printable(s.ID), seconds(s.Cost)))
 		}
 	}

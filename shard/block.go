@@ -7,8 +7,8 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
-// A Unit is tests that no plan parts: those of one group, or one test.
-type Unit struct {
+// A Block is tests that no plan parts: those of one group, or one test.
+type Block struct {
 	Tests  []timing.NodeID // in the order of the suite
 	Took   time.Duration   // by the tests themselves
 	Setups []int           // what they need, by index into Suite.Setups, ascending
@@ -16,10 +16,10 @@ type Unit struct {
 }
 
 // Heaviest finds, among the shards of a plan that are within a hundredth of the
-// longest, the one with the unit that takes longest with what it sets up. It
-// returns that unit, and what each worker of the shard pays beside its tests: the
+// longest, the one with the block that takes longest with what it sets up. It
+// returns that block, and what each worker of the shard pays beside its tests: the
 // base, all imports, and its share of the other set-ups, each taken once.
-func (s *Suite) Heaviest(plan *Plan) (shard *Shard, unit Unit, paid time.Duration) {
+func (s *Suite) Heaviest(plan *Plan) (shard *Shard, block Block, paid time.Duration) {
 	shard = &plan.Shards[0]
 	in := map[timing.NodeID]int{} // test → its shard, of those that are as long
 	for i := range plan.Shards {
@@ -33,8 +33,8 @@ func (s *Suite) Heaviest(plan *Plan) (shard *Shard, unit Unit, paid time.Duratio
 		group string
 		id    timing.NodeID
 	}
-	units := map[key]*Unit{}
-	var order []*Unit
+	blocks := map[key]*Block{}
+	var order []*Block
 	for i := range s.Tests {
 		t := &s.Tests[i]
 		if _, ok := in[t.ID]; !ok {
@@ -44,29 +44,29 @@ func (s *Suite) Heaviest(plan *Plan) (shard *Shard, unit Unit, paid time.Duratio
 		if t.Group == "" {
 			k.id = t.ID
 		}
-		u := units[k]
-		if u == nil {
-			u = &Unit{}
-			units[k] = u
-			order = append(order, u)
+		b := blocks[k]
+		if b == nil {
+			b = &Block{}
+			blocks[k] = b
+			order = append(order, b)
 		}
-		u.Tests = append(u.Tests, t.ID)
-		u.Took += t.Estimate.Wall
-		u.Setups = append(u.Setups, t.Setups...)
+		b.Tests = append(b.Tests, t.ID)
+		b.Took += t.Estimate.Wall
+		b.Setups = append(b.Setups, t.Setups...)
 	}
-	for _, u := range order {
-		u.Whole = u.Took + s.once(&u.Setups)
-		if u.Whole > unit.Whole {
-			unit = *u
+	for _, b := range order {
+		b.Whole = b.Took + s.once(&b.Setups)
+		if b.Whole > block.Whole {
+			block = *b
 		}
 	}
-	if len(unit.Tests) > 0 {
-		shard = &plan.Shards[in[unit.Tests[0]]]
+	if len(block.Tests) > 0 {
+		shard = &plan.Shards[in[block.Tests[0]]]
 	}
 	var all []int
-	for _, u := range order {
-		if &plan.Shards[in[u.Tests[0]]] == shard {
-			all = append(all, u.Setups...)
+	for _, b := range order {
+		if &plan.Shards[in[b.Tests[0]]] == shard {
+			all = append(all, b.Setups...)
 		}
 	}
 	s.once(&all)
@@ -78,11 +78,11 @@ func (s *Suite) Heaviest(plan *Plan) (shard *Shard, unit Unit, paid time.Duratio
 			others += s.Setups[k].Cost
 		}
 	}
-	return shard, unit, s.BaseOf(shard.Workers) + imports + others/time.Duration(max(1, shard.Workers))
+	return shard, block, s.BaseOf(shard.Workers) + imports + others/time.Duration(max(1, shard.Workers))
 }
 
-// Units counts what the tests can be parted into.
-func (s *Suite) Units() int {
+// Blocks counts what the tests can be parted into.
+func (s *Suite) Blocks() int {
 	groups, n := map[string]bool{}, 0
 	for i := range s.Tests {
 		if g := s.Tests[i].Group; g != "" {
