@@ -45,11 +45,12 @@ type Estimator struct {
 	medians [kinds]map[string]int64  // of files and fixtures by what relatives share; nil: not worked out
 	scratch []int64
 
-	place   Place
-	workers []int     // by source: of the job, 0 where unknown; nil: nothing is learned
-	here    []bool    // by source: as many workers as asked for
-	mixed   bool      // some sources had other numbers of workers
-	scale   []float64 // by source: what times are multiplied with
+	place    Place
+	workers  []int     // by source: of the job, 0 where unknown; nil: nothing is learned
+	here     []bool    // by source: as many workers as asked for
+	mixed    bool      // some sources had other numbers of workers
+	slowdown []float64 // by source: what the difference in workers multiplies times with
+	scale    []float64 // by source: and what they wait between tests
 }
 
 const (
@@ -83,9 +84,10 @@ func (h *History) EstimatorAt(place Place) *Estimator {
 	e.alike = !slices.Contains(e.runner, true) || !slices.Contains(e.runner, false)
 	e.learn()
 	e.walls = slices.Repeat([]int64{notYet}, len(h.series[testKind]))
-	e.tail = e.shared(sessionKind, sessionID(true), func(s *sample) int64 { return s.teardown })
-	if e.tail == 0 {
-		e.tail = e.shared(sessionKind, sessionID(false), func(s *sample) int64 { return s.teardown })
+	for _, xdist := range []bool{place.Workers != 1, place.Workers == 1} {
+		if e.tail == 0 {
+			e.tail = e.shared(sessionKind, sessionID(xdist), func(s *sample) int64 { return s.teardown })
+		}
 	}
 	e.end = e.endOfTests()
 	if place.Workers == 1 {
@@ -135,10 +137,17 @@ func (e *Estimator) sharedAt(k kind, i int, value func(*sample) int64) int64 {
 	if k == sessionKind {
 		return e.typicalOf(e.preferred(e.h.series[k][i].samples), value)
 	}
-	samples := e.timed(e.h.series[k][i].samples)
+	series := &e.h.series[k][i]
+	library := k == fixtureKind && strings.HasPrefix(series.id, LibraryPrefix)
+	samples := e.timed(series.samples)
 	for i := range samples {
-		if v := value(&samples[i]); v > 0 {
-			e.scratch = append(e.scratch, e.scaled(samples[i].source, v))
+		s := &samples[i]
+		if v := value(s); v > 0 {
+			factors := e.scale
+			if k == fileKind || library && s.rise == 0 {
+				factors = e.slowdown // it was collected: no tests, and nothing between them
+			}
+			e.scratch = append(e.scratch, scaled(factors, s.source, v))
 		}
 	}
 	return typical(e.scratch)
@@ -211,7 +220,7 @@ func (e *Estimator) robust(samples []sample, of ...Outcome) int64 {
 		if e.foreign[s.source] {
 			w += e.usualOther()
 		}
-		walls = append(walls, e.scaled(s.source, w))
+		walls = append(walls, scaled(e.scale, s.source, w))
 	}
 	e.scratch = walls
 	switch {

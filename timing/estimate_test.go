@@ -427,7 +427,8 @@ func TestImportRealDurations(t *testing.T) {
 			}
 			sum += e.Wall
 		}
-		if report.Mapped != h.Len() || h.Len() < 1000 {
+		// 18 of OneGov's are there twice, with their xdist_group and from before they had one.
+		if twice := report.Mapped - h.Len(); twice < 0 || twice > 18 || h.Len() < 1000 {
 			t.Errorf("%s: %d tests of %d", file, h.Len(), report.Mapped)
 		}
 		t.Logf("%s: %d tests, %v", filepath.Base(file), h.Len(), sum.Round(time.Second))

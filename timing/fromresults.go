@@ -245,9 +245,12 @@ func (b *builder) workers(src int32, r *Results) {
 // outside returns the wall time of the job that is outside its busiest
 // worker's life up to the end of its last test: the controller's start and the
 // end of the session; and how long workers that had collected waited for their
-// first test. It is 0 where that is not known.
+// first test. It is 0 where that is not known: where the session was stopped, where
+// killed tests ran again in sessions of their own, and where a worker took the place
+// of another one, as times count from a worker's own start.
 func outside(r *Results) time.Duration {
-	if !r.Ended || len(r.Tests) == 0 || len(r.Killed) > 0 { // killed tests ran again in sessions of their own
+	renewed := r.Header.CPUs > 0 && len(r.Workers) > r.Header.Workers // or their number is not known
+	if !r.Ended || r.Exit > 1 || len(r.Tests) == 0 || len(r.Killed)+len(r.Deaths)+len(r.Running) > 0 || renewed {
 		return 0
 	}
 	last := time.Duration(0)

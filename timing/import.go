@@ -104,7 +104,7 @@ func ImportPytestSplit(r io.Reader, name string) (*History, ImportReport, error)
 			if err != nil {
 				return 0, fmt.Errorf("test %q: %w", id, err)
 			}
-			m.add(NodeID(id), sample{call: us})
+			m.add(withoutGroup(id), sample{call: us})
 		}
 		return 0, nil
 	})
@@ -219,7 +219,7 @@ func ImportReportLog(r io.Reader, name string) (*History, ImportReport, error) {
 			}
 			if t.done {
 				if !t.rerun {
-					m.add(NodeID(p.NodeID), t.sample())
+					m.add(withoutGroup(p.NodeID), t.sample())
 				}
 				delete(tries, key)
 			}

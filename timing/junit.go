@@ -181,13 +181,16 @@ func (x *junitReader) flush() {
 		return
 	}
 	ids := x.known[c.key()]
+	if bare := string(withoutGroup(c.name)); len(ids) == 0 && bare != c.name {
+		ids = x.known[caseKey{c.class, bare}]
+	}
 	if len(ids) > 1 && c.file != "" {
 		if same := inFile(ids, c.file); len(same) > 0 {
 			ids = same
 		}
 	}
 	if id, ok := c.rebuild(); ok && len(ids) == 0 {
-		ids = []NodeID{id}
+		ids = []NodeID{withoutGroup(string(id))}
 	}
 	switch shown := c.class + "::" + c.name; len(ids) {
 	case 0:

@@ -44,6 +44,9 @@ func (b *builder) job(src int32, r *Results) {
 	if h.CPUs < 1 || h.Workers < 1 {
 		return
 	}
+	if h.Workers > 1 && len(r.Workers) == 1 && r.Workers[0].Worker == "main" {
+		return // as with --pdb: they were not so many
+	}
 	s := sample{source: src}
 	whole := r.Ended && (r.Exit == 0 || r.Exit == 1) && len(r.Killed)+len(r.Deaths)+len(r.Running)+len(r.Missing) == 0
 	if whole {
@@ -301,9 +304,9 @@ const enoughOwn = 3
 // A sample that was taken with another number of workers on the runner's cores
 // is first made one of this number: by the median over the tests that have both,
 // each with the weight of its time, of how many times longer it took here than
-// there. Then comes the pace: what a worker waits between its tests, as the
-// median over jobs of wall time by the tests' own. Both are shrunk by the number
-// of runs they rest on.
+// there. Then comes the pace, of tests and of what they set up: what a worker waits
+// between its tests, as the median over jobs of wall time by the tests' own. Both are
+// shrunk by the number of runs they rest on.
 //
 // Nothing is learned without a number of workers, or from results that do not
 // tell theirs.
@@ -350,9 +353,9 @@ func (e *Estimator) learn() {
 		pace = shrink(min(max(median(paces), 1), mostPace), len(runs))
 	}
 	factors := map[int]float64{}
-	e.scale = make([]float64, len(e.workers))
+	e.scale, e.slowdown = make([]float64, len(e.workers)), make([]float64, len(e.workers))
 	for i, w := range e.workers {
-		e.scale[i] = pace
+		e.scale[i], e.slowdown[i] = pace, 1
 		if w == 0 || e.here[i] {
 			continue
 		}
@@ -362,7 +365,7 @@ func (e *Estimator) learn() {
 			f = e.contention(w)
 			factors[w] = f
 		}
-		e.scale[i] = pace * f
+		e.scale[i], e.slowdown[i] = pace*f, f
 	}
 }
 
@@ -438,12 +441,13 @@ func (e *Estimator) timed(samples []sample) []sample {
 	return here
 }
 
-// scaled returns the time of a sample as it would be here, in microseconds.
-func (e *Estimator) scaled(source int32, us int64) int64 {
-	if e.scale == nil || us == 0 {
+// scaled returns the time of a sample as it would be here, in microseconds, where
+// factors are known by source.
+func scaled(factors []float64, source int32, us int64) int64 {
+	if factors == nil || us == 0 {
 		return us
 	}
-	return max(1, int64(math.Round(float64(us)*e.scale[source])))
+	return max(1, int64(math.Round(float64(us)*factors[source])))
 }
 
 // Uses returns the fixtures of packages and the session that tests have asked for

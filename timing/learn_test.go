@@ -371,3 +371,80 @@ func TestUses(t *testing.T) {
 		t.Errorf("after another run: Uses() = %q, want %q", got, want)
 	}
 }
+
+// What a job takes outside its workers' tests is known where each worker ran from
+// the job's start to its end.
+func TestOutside(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(r *Results)
+		want   time.Duration
+	}{
+		{"a whole job", func(*Results) {}, 200 * time.Millisecond}, // 100 ms until the first test, and 100 ms at the end
+		{"its tests failed", func(r *Results) { r.Exit = 1 }, 200 * time.Millisecond},
+		{"stopped", func(r *Results) { r.Exit = 2 }, 0},
+		{"stopped in a test", func(r *Results) { r.Running = []TestStart{{ID: "a.py::x"}} }, 0},
+		{"a worker died", func(r *Results) { r.Deaths = []Death{{}} }, 0},
+		{"a worker was renewed", func(r *Results) {
+			r.Workers = append(r.Workers, WorkerResult{Worker: "gw2", Startup: time.Millisecond})
+			r.Elapsed = time.Minute // of which gw2's tests, that count from its own start, were half
+		}, 0},
+		{"not ended", func(r *Results) { r.Ended = false }, 0},
+	} {
+		r := jobRun("r", 1, 2, 1300, 1200, 100)
+		c.change(r)
+		if got := outside(r); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// Each test's tail is that of a job with as many processes.
+func TestTailOfProcesses(t *testing.T) {
+	one, two := jobRun("a", 1, 1, 1300, 1200, 100), jobRun("b", 2, 2, 1300, 1200, 100)
+	for i, r := range []*Results{one, two} {
+		for k := range r.Workers {
+			r.Workers[k].Tail = time.Duration(1+i) * time.Millisecond
+		}
+	}
+	h := FromResults(one, two)
+	for workers, want := range map[int]int64{0: 2000, 1: 1000, 2: 2000, 4: 2000} {
+		if e := h.EstimatorAt(Place{Runner: "linux", Workers: workers, CPUs: 2}); e.tail != want {
+			t.Errorf("with %d workers a test's tail is %d µs, want %d", workers, e.tail, want)
+		}
+	}
+	if e := FromResults(one).EstimatorAt(Place{Runner: "linux", Workers: 2, CPUs: 2}); e.tail != 1000 {
+		t.Errorf("where only one process is known, a test's tail is %d µs, want 1000", e.tail)
+	}
+}
+
+// Files are imported while no test runs: what workers wait between tests does not
+// come on top.
+func TestPaceOfImports(t *testing.T) {
+	r := jobRun("r", 1, 2, 1300, 1200, 100)
+	for i := range r.Tests {
+		if i%2 == 1 {
+			r.Tests[i].Start += 40 * time.Millisecond
+		}
+	}
+	for i := range r.Workers {
+		r.Workers[i].Imports = map[string]time.Duration{"a.py": time.Second, LibraryPrefix + "numpy": 2 * time.Second}
+	}
+	r.Tests[0].Fixtures = []FixtureResult{{ID: "module a.py::db", Setup: 20 * time.Millisecond}}
+	e := FromResults(r).EstimatorAt(Place{Runner: "linux", Workers: 2, CPUs: 2})
+	if file, library := e.File("a.py"), e.Library("numpy"); file != time.Second || library != 2*time.Second {
+		t.Errorf("imports take %v and %v, want 1s and 2s as measured", file, library)
+	}
+	if fixture := e.Fixture("module a.py::db"); fixture <= 20*time.Millisecond {
+		t.Errorf("a fixture takes %v, want more than the measured 20ms", fixture)
+	}
+}
+
+// Where xdist was to start workers and did not, nothing is learned of so many.
+func TestWorkersThatWereNot(t *testing.T) {
+	r := jobRun("r", 1, 1, 1300, 1200, 100)
+	r.Header.Workers = 2
+	if file := bytesOf(t, FromResults(r)); strings.Contains(file, `"kind":"job"`) {
+		t.Errorf("the history is\n%s", file)
+	}
+}

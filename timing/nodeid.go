@@ -8,6 +8,16 @@ import "strings"
 // brackets, spaces or anything else. Two tests may share one node ID.
 type NodeID string
 
+// withoutGroup returns a node ID as another tool has stored it, without the suffix
+// of xdist: what follows the last "@" behind the parameters (as xdist's own
+// LoadGroupScheduling._split_scope has it). No function's name holds one.
+func withoutGroup(text string) NodeID {
+	if at := strings.LastIndexByte(text, '@'); at > strings.LastIndexByte(text, ']') && at > strings.LastIndex(text, "::") {
+		return NodeID(text[:at])
+	}
+	return NodeID(text)
+}
+
 // File returns the path before the first "::", or the whole ID where there is
 // none.
 func (id NodeID) File() string {

@@ -16,7 +16,7 @@ type ResultsHeader struct {
 	Shards  []string  // the shards whose tests this session ran: one, or several under run --all
 	Attempt int       // counts from 1; the newest attempt of a shard counts
 	Runner  string    // runner class, such as "ubuntu-latest"; "local" on a developer's machine
-	Workers int       // planned workers
+	Workers int       // planned workers; 0 where the run's own arguments said how many
 	Started time.Time // to the millisecond, UTC
 
 	CPUs      int           // cores that pytest may run on; 0 where unknown
