@@ -1,17 +1,14 @@
 package pytest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 )
 
 // What pytest's own exit statuses mean.
@@ -61,11 +58,9 @@ func statusText(status int) string {
 
 // CollectOptions is one collection.
 type CollectOptions struct {
-	Dir      string          // working directory; "" for the current one
-	Args     []string        // the user's pytest arguments
-	Env      []string        // environment; nil for this process's own
-	Stderr   io.Writer       // what pytest prints on its standard error, as it comes; nil for nowhere
-	Progress func(files int) // called now and then with the number of files collected so far; nil for nobody
+	Dir  string   // working directory; "" for the current one
+	Args []string // the user's pytest arguments
+	Env  []string // environment; nil for this process's own
 }
 
 // outputTail is how much of pytest's output an [*ExitError] keeps.
@@ -96,15 +91,10 @@ func (p *plugin) collect(ctx context.Context, command Command, opts CollectOptio
 	cmd.Args = append(cmd.Args, opts.Args...)
 	cmd.Dir, cmd.Env = opts.Dir, p.env(opts.Env)
 	cmd.Stdout, cmd.Stderr = &output, &output
-	if opts.Stderr != nil {
-		cmd.Stderr = io.MultiWriter(opts.Stderr, &output)
-	}
 	cmd.Cancel = func() error { return interrupt(cmd.Process) }
 	cmd.WaitDelay = DefaultGrace
 
-	stop := watch(out, opts.Progress)
 	err := cmd.Run()
-	stop()
 	status, err := exitStatus(command, err, cmd.ProcessState)
 	if err != nil {
 		return nil, err
@@ -162,63 +152,6 @@ func explainExit(command Command, exit *ExitError) error {
 		return &HintError{exit, "the suite must be collected without errors: try pytest --collect-only"}
 	}
 	return exit
-}
-
-// watch reports how many files the plugin has written so far, until the
-// returned function is called.
-func watch(out string, progress func(files int)) (stop func()) {
-	if progress == nil {
-		return func() {}
-	}
-	done, finished := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(finished)
-		counter := fileCounter{path: out}
-		ticker := time.NewTicker(200 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-ticker.C:
-				if counter.more() {
-					progress(counter.files)
-				}
-			}
-		}
-	}()
-	return func() {
-		close(done)
-		<-finished
-	}
-}
-
-// fileCounter counts the files in a collection that grows.
-type fileCounter struct {
-	path   string
-	offset int64
-	files  int
-}
-
-// more reports whether there are new ones.
-func (c *fileCounter) more() bool {
-	file, err := os.Open(c.path)
-	if err != nil {
-		return false // not there yet
-	}
-	defer file.Close()
-	if _, err := file.Seek(c.offset, io.SeekStart); err != nil {
-		return false
-	}
-	data, err := io.ReadAll(io.LimitReader(file, 1<<20))
-	if err != nil {
-		return false
-	}
-	end := bytes.LastIndexByte(data, '\n') + 1
-	c.offset += int64(end)
-	found := bytes.Count(data[:end], []byte(`{"t":"file"`))
-	c.files += found
-	return found > 0
 }
 
 // tail keeps the last of what is written to it, by pytest's standard output

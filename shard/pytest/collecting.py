@@ -95,7 +95,6 @@ class Common:
         self.collection_start = Real.clock()
         self.importing.start()
         yield
-        self.collection_end = Real.clock()
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:

@@ -22,10 +22,10 @@ STANDARD = getattr(sys, "stdlib_module_names", frozenset()) | OURS
 # as with importlib's own frames: filters go by the module that is to blame.
 FRAME = "<frozen importlib._bootstrap>"
 HOOK = """
-def make(original, modules, plain, enter, leave):
+def make(original, modules, plain, enter, leave, thread, own):
     def __import__(name, globals=None, locals=None, fromlist=(), level=0):
         __tracebackhide__ = True
-        if level == 0 and plain(name, fromlist):
+        if level == 0 and plain(name, fromlist) or thread() != own:
             return original(name, globals, locals, fromlist, level)
         if level == 0 and name not in modules:
             # Packages first, each by itself, as the original does at once.
@@ -78,7 +78,9 @@ class Importing:
         self.spent = 0.0
         self.stack.clear()
         self.original = builtins.__import__
-        self.hook = builtins.__import__ = self.make(self.original, sys.modules, self.plain, self.enter, self.leave)
+        self.hook = builtins.__import__ = self.make(
+            self.original, sys.modules, self.plain, self.enter, self.leave, get_ident, get_ident()
+        )
 
     def end(self, module: Any) -> float:
         """The file has been collected, as the module of a name. Return how many
@@ -118,7 +120,7 @@ class Importing:
             new = [part for part in modules if part not in self.before]
             if new:
                 library = library_of(new[0], self.before)
-                self.took[library] = self.took.get(library, 0.0) + max(0.0, took - inside)  # threads share the stack
+                self.took[library] = self.took.get(library, 0.0) + max(0.0, took - inside)
             else:
                 took = inside  # start-up has paid for it: what is left is the importer's
             if self.stack:

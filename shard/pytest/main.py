@@ -126,7 +126,7 @@ class Running(Common):
             self.note("--pdb is on: the tests run in one process")
         use_workers(option, self.settings)
 
-    @pytest.hookimpl(optionalhook=True)
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         self.watch_starts()
         if "dist" in self.settings["given"]:

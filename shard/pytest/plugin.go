@@ -88,7 +88,7 @@ func (p *plugin) place() error {
 	if err != nil {
 		return err
 	}
-	folder := filepath.Join(p.dir, "sources")
+	folder := filepath.Join(p.dir, ".sources") // a name that nobody can import
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return err
 	}

@@ -102,6 +102,42 @@ func TestRepeatedCrash(t *testing.T) {
 	}
 }
 
+// A test that is repeated and whose subtest fails each time has failed: reports of
+// subtests come before that of the set-up of their own try.
+func TestRepeatedSubtests(t *testing.T) {
+	for _, env := range []string{"new", "plugins"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir(), args: []string{"-p", "no:randomly"}, extra: []string{"--reruns=2"}}
+			write(t, filepath.Join(p.dir, "test_sub.py"), `
+tries = []
+
+def test_subtest(subtests):
+    tries.append(0)
+    with subtests.test("always"):
+        assert False, "a subtest"
+    assert len(tries) > 1
+
+def test_call(subtests):
+    with subtests.test("never"):
+        pass
+    tries.append(1)
+    assert tries.count(1) > 1
+`)
+			c := p.collect(t)
+			plan, s := one(c, 1, false)
+			o := p.shard(t, c, plan, s)
+			got := map[string]string{}
+			for _, test := range o.results.Tests {
+				got[test.ID.Rest()] += string(test.Outcome)
+			}
+			if o.status != ExitFailed || got["::test_subtest"] != "failed" || got["::test_call"] != "passed" {
+				t.Errorf("status %d, %v\n%s", o.status, got, o.output)
+			}
+		})
+	}
+}
+
 // coveredLines reads which lines ran, by file, from one of coverage's JSON reports.
 func coveredLines(t *testing.T, report string) map[string][]int {
 	t.Helper()

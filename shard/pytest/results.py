@@ -100,9 +100,10 @@ class Stream:
 
     def flush(self) -> None:
         if self.lines:
-            text = "\n".join(self.lines) + "\n"
+            data = ("\n".join(self.lines) + "\n").encode()
             self.lines.clear()
-            Real.write(self.fd, text.encode())
+            while data:  # on a disk that is full the first part alone is no error
+                data = data[Real.write(self.fd, data) :]
 
     def write_ids(self, kind: str, ids: list[str]) -> None:
         for i in range(0, len(ids), IDS_A_LINE):
@@ -127,13 +128,15 @@ class Try:
         self.line = 0
 
     def add(self, report: Any) -> None:
-        if self.repeated and report.when == "setup":
+        subtest = hasattr(report, "context")
+        # Reports of a try's subtests come before that of its set-up, which
+        # pytest-rerunfailures holds back.
+        if self.repeated and (subtest or report.when == "setup"):
             self.repeated = False
             self.clear()
         if report.outcome == "rerun":  # pytest-rerunfailures says it of one phase of the try
             self.reruns += not self.repeated
             self.repeated = True
-        subtest = hasattr(report, "context")
         if not subtest and report.when in PHASES:
             self.durations[PHASES[report.when]] = report.duration
         expected = hasattr(report, "wasxfail")

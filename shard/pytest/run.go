@@ -1,6 +1,7 @@
 package pytest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ type RunOptions struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Grace          time.Duration // from interrupt to kill; 0 for [DefaultGrace]
+	DeadlineGrace  time.Duration // the same where it was the context's deadline that came; 0 for Grace
 }
 
 // Run runs the selected tests and returns pytest's exit status; 128 and the
@@ -72,14 +74,17 @@ func Run(ctx context.Context, command Command, opts RunOptions) (status int, err
 		cmd.Env = append(cmd.Env, "PYTEST_TIMEOUT="+strconv.FormatFloat(opts.Timeout.Seconds(), 'g', -1, 64))
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
-	cmd.Cancel = func() error { return interrupt(command.interrupted(cmd.Process, opts.Stdin)) }
-	cmd.WaitDelay = opts.Grace
-	if cmd.WaitDelay == 0 {
-		cmd.WaitDelay = DefaultGrace
+	cmd.WaitDelay = cmp.Or(opts.Grace, DefaultGrace)
+	cmd.Cancel = func() error {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			cmd.WaitDelay = cmp.Or(opts.DeadlineGrace, cmd.WaitDelay) // which is looked at when Cancel is done
+		}
+		return interrupt(command.interrupted(cmd.Process, opts.Stdin))
 	}
 	stop := startSampling(p.dir, results)
 	defer stop()
-	return exitStatus(command, cmd.Run(), cmd.ProcessState)
+	err = cmd.Run()
+	return exitStatus(command, err, cmd.ProcessState)
 }
 
 func (opts RunOptions) config(results string) pluginConfig {

@@ -247,9 +247,19 @@ func TestRunGrace(t *testing.T) {
 		cancel()
 	}()
 	status, err := Run(ctx, Command{Argv: []string{script}}, RunOptions{
-		Results: newResults(t, "x"), Grace: 100 * time.Millisecond})
+		Results: newResults(t, "x"), Grace: 100 * time.Millisecond, DeadlineGrace: time.Hour})
 	if status != 137 || err != nil {
 		t.Errorf("Run = %d, %v, want 137", status, err)
+	}
+	// It has longer where it is a deadline that has come.
+	const deadline = 3 * time.Second // until when it has long been ready
+	began := time.Now()
+	ctx, cancel = context.WithTimeoutCause(t.Context(), deadline, errors.New("a limit"))
+	defer cancel()
+	status, err = Run(ctx, Command{Argv: []string{script}}, RunOptions{
+		Results: newResults(t, "x"), Grace: time.Millisecond, DeadlineGrace: time.Second})
+	if took := time.Since(began) - deadline; status != 137 || err != nil || took < time.Second {
+		t.Errorf("Run = %d, %v %v after the deadline, want 137 after a second", status, err, took)
 	}
 }
 
@@ -401,16 +411,15 @@ func TestCollectErrors(t *testing.T) {
 		t.Errorf("collected %+v", c)
 	}
 	write(t, filepath.Join(p.dir, "test_bad.py"), "import no_such_module\n")
-	var stderr bytes.Buffer
-	_, err := Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Stderr: &stderr})
+	_, err := Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv()})
 	var exit *ExitError
 	var hint *HintError
 	if !asExit(err, &exit) || exit.Status != ExitInterrupted || !strings.Contains(exit.Output, "no_such_module") || !asHint(err, &hint) {
 		t.Errorf("a module that cannot be imported: %v", err)
 	}
-	_, err = Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Args: []string{"--no-such-option"}, Stderr: &stderr})
-	if !asExit(err, &exit) || exit.Status != ExitUsage || !strings.Contains(stderr.String(), "no-such-option") {
-		t.Errorf("an option that is not there: %v, %s", err, &stderr)
+	_, err = Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Args: []string{"--no-such-option"}})
+	if !asExit(err, &exit) || exit.Status != ExitUsage || !strings.Contains(exit.Output, "no-such-option") {
+		t.Errorf("an option that is not there: %v", err)
 	}
 	_, err = Collect(t.Context(), Command{Argv: []string{"true"}}, CollectOptions{Dir: p.dir})
 	if !asHint(err, &hint) || !errors.Is(err, ErrNoPytest) {
@@ -420,20 +429,6 @@ func TestCollectErrors(t *testing.T) {
 	cancel()
 	if _, err := Collect(ctx, p.command, CollectOptions{Dir: p.dir}); err == nil {
 		t.Error("a cancelled collection: no error")
-	}
-}
-
-// Progress counts files while they are collected.
-func TestCollectProgress(t *testing.T) {
-	oneOfFew(t)
-	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
-	for i := range 4 {
-		write(t, filepath.Join(p.dir, fmt.Sprintf("test_%d.py", i)), "import time\ntime.sleep(0.5)\ndef test_x(): pass\n")
-	}
-	var seen []int
-	_, err := Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Progress: func(files int) { seen = append(seen, files) }})
-	if err != nil || len(seen) == 0 || !slices.IsSorted(seen) || seen[len(seen)-1] > 4 {
-		t.Errorf("progress %v, %v", seen, err)
 	}
 }
 

@@ -87,7 +87,7 @@ func startSampling(dir, results string) (stop func()) {
 }
 
 func sampling(dir, results string, apart bool) (stop func()) {
-	place, flags := results, os.O_WRONLY|os.O_APPEND
+	place, flags := results, os.O_RDWR|os.O_APPEND
 	if apart {
 		place, flags = filepath.Join(dir, "samples"), flags|os.O_CREATE
 	}
@@ -185,13 +185,27 @@ func (s *sampler) sample(now time.Time) {
 	if err != nil {
 		return
 	}
-	if _, err := s.out.Write(line); err != nil {
+	if n, err := s.out.Write(line); err != nil {
+		s.takeBack(line[:n])
 		return
 	}
 	s.written, s.line = held, now
 	if now.Sub(s.synced) >= syncEvery {
 		_ = s.out.Sync() // some systems cannot
 		s.synced = now
+	}
+}
+
+// takeBack removes the first part of a line, which is all that a full disk had room
+// for: behind it the next line of a test would be lost as well.
+func (s *sampler) takeBack(part []byte) {
+	info, err := s.out.Stat()
+	if err != nil || len(part) == 0 {
+		return
+	}
+	end, at := make([]byte, len(part)), info.Size()-int64(len(part))
+	if _, err := s.out.ReadAt(end, at); err == nil && bytes.Equal(end, part) {
+		_ = s.out.Truncate(at)
 	}
 }
 
