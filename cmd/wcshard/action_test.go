@@ -82,7 +82,7 @@ func TestActionTrouble(t *testing.T) {
 		failed, other = other, failed
 	}
 	h.want(got, good.but(jobs{"pytest (" + failed + ")": "failure", "tests": "failure"}))
-	again := fmt.Sprintf("to run this shard again: wcshard run --from-run %d --api-url http://127.0.0.1:1 --shard %s", h.run, failed)
+	again := fmt.Sprintf("to run this shard again: wcshard run --from-run https://github.com/acme/weather/actions/runs/%d --api-url http://127.0.0.1:1 --shard %s", h.run, failed)
 	if !h.says("told to::fail") || !h.says("11 passed, 1 failed") || !h.says(again) {
 		t.Errorf("the log does not say what failed:\n%s", h.text())
 	}

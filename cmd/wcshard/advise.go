@@ -75,7 +75,7 @@ plan for the machine that you pay for.`,
 	o.fleetFlags(f)
 	o.sourceFlags(f)
 	o.targetOptions.flags(f)
-	f.StringVar(&o.prices, "prices", "", "prices of runners by label, a JSON `FILE` (default: GitHub's, built in)")
+	f.StringVar(&o.prices, "prices", "", "prices of runners by label, a JSON `FILE`, on top of GitHub's, which are built in, or in place of them in another currency")
 	f.BoolVar(&o.json, "json", false, "print the advice as JSON")
 	f.MarkHidden("shards")
 	o.output, o.plan = "json", defaultPlan
@@ -188,7 +188,7 @@ func (o *adviseOptions) addFewest(suite shard.Suite, all []shard.Choice) ([]shar
 }
 
 // offer prices a choice. The job that makes the matrix collects, and the gate
-// takes no more than its overhead.
+// takes no more than its overhead; README's workflow has both on ubuntu-latest.
 func (a *advice) offer(c shard.Choice, fleet shard.Fleet, base time.Duration) offer {
 	of := offer{Choice: c}
 	bill := func(label string, job time.Duration) {
@@ -200,8 +200,12 @@ func (a *advice) offer(c shard.Choice, fleet shard.Fleet, base time.Duration) of
 		}
 		of.cost += float64(n) * price
 	}
-	bill(fleet.Runner, a.options.overhead+base)
-	bill(fleet.Runner, a.options.overhead)
+	ours := fleet.Runner
+	if standard(ours) {
+		ours = defaultRunner
+	}
+	bill(ours, a.options.overhead+base)
+	bill(ours, a.options.overhead)
 	for i := range c.Plan.Shards {
 		bill(c.Plan.Shards[i].Runner, a.options.overhead+c.Plan.Shards[i].Wall)
 	}

@@ -198,7 +198,7 @@ func (x *examination) unknownMarker(output string) string {
 }
 
 func (x *examination) checkXdist() {
-	if x.tests.Collector.Xdist == "" {
+	if x.tests.Collector.Xdist == "" && x.o.fleet.CPUs > 1 && x.o.fleet.Workers != 1 {
 		x.find("pytest-xdist is not there: each job runs its tests one after another on one of %s; add it to the suite's requirements: pip install pytest-xdist", count(x.o.fleet.CPUs, "core"))
 	}
 }

@@ -208,6 +208,25 @@ func TestOwnServers(t *testing.T) {
 	}
 }
 
+// What a pull request's run tested is no commit of its branch.
+func TestPullRequestsCommit(t *testing.T) {
+	e := newEarlierRun(t)
+	e.plan(a1)
+	e.event = "pull_request"
+	args := []string{"run", "--from-run", e.server.URL + runURL, "--shard", "pool-1", "--list"}
+	const says = "to have the same tests, git fetch origin pull/NUMBER/merge && git checkout FETCH_HEAD"
+	fakeProgram(t, "git", `[ "$*" = "rev-parse HEAD" ] && echo 0123456789abcdef`)
+	e.environ = append(e.environ, "PATH="+os.Getenv("PATH"))
+	e.call(exitOK, says, args...)
+	fakeProgram(t, "git", `case "$*" in
+"rev-parse HEAD") echo fedcba9876543210 ;;
+"rev-parse --verify --quiet HEAD^2") echo 0123456789abcdef ;;
+esac`)
+	if e.call(exitOK, "wcshard-plan-1", args...); strings.Contains(e.said, says) {
+		t.Errorf("the merge of the pull request is checked out, and run says\n%s", e.said)
+	}
+}
+
 // A line to run a shard again names the run of an own server, too.
 func TestAgainOnOwnServer(t *testing.T) {
 	sys := &system{environ: []string{"GITHUB_ACTIONS=true", "GITHUB_RUN_ID=5", "GITHUB_API_URL=https://ghe.acme.org/api/v3"}}

@@ -189,6 +189,13 @@ func (r *remote) warnHead(ctx context.Context) {
 	switch {
 	case err != nil:
 		r.sys.warn("this is no git checkout: whether it is the commit %.12s of run %d is not known", printable(r.run.Commit), r.run.ID)
+	case r.run.Event == "pull_request":
+		// Of such a run GitHub names the branch's own commit, which is not what it
+		// checks out. A merge with another commit of the base is as near as one gets.
+		if branch, err := output(ctx, r.sys, "git", "rev-parse", "--verify", "--quiet", "HEAD^2"); err == nil && branch == r.run.Commit {
+			return
+		}
+		r.sys.warn("run %d of a pull request ran %.12s as merged with its base, and HEAD is %.12s: to have the same tests, git fetch origin pull/NUMBER/merge && git checkout FETCH_HEAD, with the pull request's number", r.run.ID, printable(r.run.Commit), head)
 	case head != r.run.Commit:
 		r.sys.warn("HEAD is %.12s, and run %d ran %.12s: to have the same tests, git checkout %[3]s", head, r.run.ID, printable(r.run.Commit))
 	}

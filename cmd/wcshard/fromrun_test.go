@@ -31,7 +31,9 @@ type earlierRun struct {
 	workflow  string   // file name of the run's workflow; "" knows only of all runs
 	asked     []string // the lists of runs
 	jobs      string   // of the run, as JSON; "" is denied
+	event     string   // that started the run
 	environ   []string
+	said      string // by the last call, on standard error
 }
 
 func newEarlierRun(t *testing.T) *earlierRun {
@@ -55,7 +57,7 @@ func (e *earlierRun) serve(w http.ResponseWriter, r *http.Request) {
 	case path == base+"runs", e.workflow != "" && path == base+"workflows/"+e.workflow+"/runs":
 		fmt.Fprintf(w, `{"workflow_runs":[{"id":5,"event":"push","head_branch":"main","repository":{"id":1},"head_repository":{"id":%d}}]}`, e.head)
 	case path == base+"runs/5":
-		fmt.Fprintf(w, `{"id":5,"run_attempt":2,"head_sha":"0123456789abcdef","repository":{"id":1},"head_repository":{"id":%d,"full_name":"eve/weather"}}`, e.head)
+		fmt.Fprintf(w, `{"id":5,"run_attempt":2,"event":%q,"head_sha":"0123456789abcdef","repository":{"id":1},"head_repository":{"id":%d,"full_name":"eve/weather"}}`, e.event, e.head)
 	case path == base+"runs/5/artifacts":
 		var list []string
 		for i, name := range e.artifacts {
@@ -105,7 +107,9 @@ func (e *earlierRun) call(status int, says string, args ...string) (stdout strin
 	e.t.Helper()
 	var out, err bytes.Buffer
 	sys := &system{stdin: strings.NewReader(""), stdout: &out, stderr: &err, environ: e.environ}
-	if got := run(e.t.Context(), sys, args); got != status {
+	got := run(e.t.Context(), sys, args)
+	e.said = err.String()
+	if got != status {
 		e.t.Errorf("wcshard %s: status %d, want %d\n%s", strings.Join(args, " "), got, status, err.String())
 	}
 	if !strings.Contains(err.String(), says) {

@@ -252,7 +252,7 @@ func (n needs) plan() (digest string, empty bool, err error) {
 					digest = r.Plan
 				default:
 					return "", false, &failure{status: exitData, err: errors.New("reading --needs: its jobs put out the matrices of two plans"),
-						hint: "let one job of a workflow make a matrix, or give each its own job with mode: verify that needs only its own jobs"}
+						hint: "let one job of a workflow make a matrix, and put the other one into a workflow of its own"}
 				}
 			}
 		}

@@ -12,8 +12,12 @@ import (
 const planLimit = "plan"
 
 // beforeTimeout is how long before the CI ends a job pytest is stopped: time to
-// tear down, and to upload the results.
-const beforeTimeout = time.Minute
+// tear down, of which pytest has tearDown before it is killed, and to upload the
+// results. xdist alone waits ten seconds for a worker that does not stop.
+const (
+	beforeTimeout = time.Minute
+	tearDown      = 40 * time.Second
+)
 
 var errTimeLimit = errors.New("the time limit is reached")
 

@@ -148,7 +148,9 @@ func TestLookAround(t *testing.T) {
 		"linux":                   {nil, []string{"mode=matrix", "learn=true", "platform=linux-amd64", "sum=", "asset=", "suite=my-tests--nightly-"}, ""},
 		"macos":                   {[]string{"RUNNER_OS=macOS", "RUNNER_ARCH=ARM64"}, []string{"platform=darwin-arm64", "sum=" + sum, "asset=wcshard-v1.2.3-darwin-arm64"}, ""},
 		"windows":                 {[]string{"RUNNER_OS=Windows", `RUNNER_TEMP=\`}, []string{"platform=windows-amd64", "sum=" + sum, "asset=wcshard-v1.2.3-windows-amd64.exe"}, ""},
-		"a job of the matrix":     {[]string{"ROW=" + sum}, []string{"mode=run"}, ""},
+		"a job of the matrix":     {[]string{"ROW=" + sum, "JOBS=3"}, []string{"mode=run"}, ""},
+		"all in a matrix":         {[]string{"MODE=all", "JOBS=3"}, nil, "::error::mode all is in a job of a matrix of 3 jobs"},
+		"a matrix in a matrix":    {[]string{"JOBS=2", "ATTEMPT=4"}, nil, "would upload the artifact wcshard-plan-4"},
 		"its mode is said":        {[]string{"ROW=" + sum, "MODE=verify"}, []string{"mode=verify"}, ""},
 		"pull request":            {[]string{"EVENT=pull_request", "REF=refs/pull/7/merge"}, []string{"learn=false"}, ""},
 		"pull request target":     {[]string{"EVENT=pull_request_target"}, []string{"learn=false"}, ""},
@@ -175,7 +177,7 @@ func TestLookAround(t *testing.T) {
 			step := exec.CommandContext(t.Context(), bash, "--noprofile", "--norc", "-eo", "pipefail", "-c", script)
 			step.Env = append([]string{"PATH=" + os.Getenv("PATH"), "RUNNER_OS=Linux", "RUNNER_ARCH=X64", "RUNNER_TEMP=" + folder, "GITHUB_WORKSPACE=" + folder,
 				"GITHUB_ACTION_PATH=" + folder + "/action", "GITHUB_OUTPUT=" + folder + "/output", "MODE=", "ROW=", "WORKFLOW=my tests (nightly)",
-				"EVENT=push", "REF=refs/heads/main", "DEFAULT_REF=refs/heads/main"}, test.env...)
+				"EVENT=push", "REF=refs/heads/main", "DEFAULT_REF=refs/heads/main", "JOBS=1", "ATTEMPT=1"}, test.env...)
 			if slices.Contains(test.env, `RUNNER_TEMP=\`) {
 				step.Env = append(step.Env, "RUNNER_TEMP="+back, "GITHUB_ACTION_PATH="+back+`\action`)
 			}

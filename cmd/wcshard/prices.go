@@ -30,19 +30,38 @@ type prices struct {
 	PerMinute map[string]float64 `json:"per_minute"`
 }
 
-// readPrices reads a file like prices.json, or the one that is built in.
+// readPrices reads a file like prices.json, and lays it over the one that is built
+// in, where that has the same currency.
 func readPrices(sys *system, name string) (prices, error) {
-	text := knownPrices
-	if name != "" {
-		file, err := sys.open(name)
-		if err != nil {
-			return prices{}, advise(fmt.Errorf("reading the prices: %w", err), hintPrices)
-		}
-		defer file.Close()
-		if text, err = io.ReadAll(io.LimitReader(file, 1<<20)); err != nil {
-			return prices{}, fmt.Errorf("reading the prices: %w", err)
-		}
+	known, err := parsePrices("", knownPrices)
+	if name == "" || err != nil {
+		return known, err
 	}
+	file, err := sys.open(name)
+	if err != nil {
+		return prices{}, advise(fmt.Errorf("reading the prices: %w", err), hintPrices)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, 1<<20))
+	if err != nil {
+		return prices{}, fmt.Errorf("reading the prices: %w", err)
+	}
+	given, err := parsePrices(name, text)
+	if err != nil || given.Currency != known.Currency {
+		return given, err
+	}
+	maps.Copy(known.PerMinute, given.PerMinute)
+	given.PerMinute, given.Source = known.PerMinute, given.Source+", and for other runners of "+known.Source
+	return given, nil
+}
+
+// standard reports whether GitHub has a runner of this label.
+func standard(label string) bool {
+	known, err := parsePrices("", knownPrices)
+	return err == nil && known.PerMinute[label] > 0
+}
+
+func parsePrices(name string, text []byte) (prices, error) {
 	var p prices
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -357,9 +358,33 @@ func fromHere(sys *system, o runOptions) runOptions {
 	if sys.getenv("GITHUB_ACTIONS") != "true" || id == "" || o.from.run != "" {
 		return o
 	}
-	o.plan, o.from.run = defaultPlan, id
+	o.plan, o.timings, o.from.run = defaultPlan, defaultTimings, id
+	// A clone's origin may be a fork, which has no such run.
+	if server, repository := sys.getenv("GITHUB_SERVER_URL"), sys.getenv("GITHUB_REPOSITORY"); server != "" && repository != "" {
+		o.from.run = server + "/" + repository + "/actions/runs/" + id
+	}
+	o.from.trustFork = sys.ofFork()
 	if api := sys.getenv("GITHUB_API_URL"); api != "https://api.github.com" {
 		o.from.api = api
 	}
 	return o
+}
+
+// ofFork reports whether this is the run of a pull request from a fork.
+func (sys *system) ofFork() bool {
+	text, err := os.ReadFile(sys.getenv("GITHUB_EVENT_PATH"))
+	if err != nil {
+		return false
+	}
+	var event struct {
+		PullRequest *struct {
+			Head struct {
+				Repo struct {
+					Name string `json:"full_name"`
+				} `json:"repo"`
+			} `json:"head"`
+		} `json:"pull_request"`
+	}
+	err = json.Unmarshal(text, &event)
+	return err == nil && event.PullRequest != nil && event.PullRequest.Head.Repo.Name != sys.getenv("GITHUB_REPOSITORY")
 }

@@ -130,7 +130,14 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 		j.sys.say("%s", note)
 	}
 	j.sys.say("%s: results in %s (attempt %d)", s.name, name, attempt)
-	return j.judge(s, results, status), nil
+	if errors.Is(context.Cause(ctx), errTimeLimit) {
+		j.sys.say("hint: --test-timeout 5m stops a test that hangs, and only that; where all tests are only slow, plan more shards, or raise the job's timeout-minutes and pass a --time-limit of your own")
+	}
+	status = j.judge(s, results, status)
+	if status >= 128 && errors.Is(context.Cause(ctx), errTimeLimit) {
+		status = exitInterrupted // by us: this is no lack of memory
+	}
+	return status, nil
 }
 
 // A call is what one call of pytest is to do.
@@ -179,6 +186,8 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 		Stdin:     j.sys.stdin,
 		Stdout:    j.sys.stdout,
 		Stderr:    j.sys.stderr,
+
+		DeadlineGrace: tearDown,
 	})
 	open()
 	t.status = status
@@ -219,7 +228,11 @@ func (j *job) start(s session) (name string, attempt int, err error) {
 		Started: time.Now().UTC().Truncate(time.Millisecond),
 		CPUs:    runtime.NumCPU(),
 	}
-	header.Tests, header.Predicted = j.predicted(s)
+	if pytest.UserOptions(j.options.args).Workers {
+		header.Workers = 0 // as many as these say: nothing is learned of the number that was planned
+	} else {
+		header.Tests, header.Predicted = j.predicted(s)
+	}
 	if j.sys.getenv("GITHUB_ACTIONS") == "true" && !j.options.all {
 		header.SetUp = header.Started.Sub(jobStart(j.sys, header.Started))
 	}
@@ -345,12 +358,21 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 	} else if notFound(verdict) == verdict.Planned {
 		j.sys.say("hint: none of the planned tests is here; run this in the folder where the plan was made, with the same checkout")
 	} else if len(results.Missing)+len(results.Extra) > 0 {
-		j.sys.say("hint: the tests are not those of the plan; make a new one with wcshard matrix, or drop arguments after -- that deselect tests")
+		j.sys.say("hint: the tests are not those of the plan: %s", j.otherTests())
 	}
 	if status == exitOK || status == exitTestsFailed || status == exitNoTests {
 		return exitIncomplete
 	}
 	return status
+}
+
+// otherTests is what to do where a shard finds other tests than were planned. In CI
+// the plan is minutes old, and a new one would be no better.
+func (j *job) otherTests() string {
+	if j.sys.getenv("CI") == "" && j.sys.getenv("GITHUB_ACTIONS") != "true" {
+		return "make a new plan with wcshard matrix, or drop arguments after -- that deselect tests"
+	}
+	return "the job that makes the plan and this one must install the same, on the same system; and an ID must not hold a time, a random value or an address, which two runs of pytest --collect-only -q would show"
 }
 
 func notFound(v *shard.Verdict) int {

@@ -238,17 +238,29 @@ func readResultsFile(sys *system, name string) (*timing.Results, error) {
 	return results, nil
 }
 
+// rank puts shards in which something went wrong before those that are ok.
+func rank(s shard.ShardVerdict) int {
+	if state(s) == "ok" {
+		return 1
+	}
+	return 0
+}
+
 // printVerdict prints the verdict for people.
 func printVerdict(sys *system, plan *shard.Plan, v *shard.Verdict) {
 	table := tabwriter.NewWriter(sys.stderr, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "shard\ttests\tpredicted s\treal s\tpeak\tstate\t")
-	for i, s := range v.Shards {
-		if i == maxTableRows {
-			break
-		}
+	shards := slices.Clone(v.Shards)
+	if len(shards) > maxTableRows { // what went wrong is not to be among those left out
+		slices.SortStableFunc(shards, func(a, b shard.ShardVerdict) int { return cmp.Compare(rank(a), rank(b)) })
+	}
+	for _, s := range shards[:min(len(shards), maxTableRows)] {
 		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t\n", s.Name, s.Planned, seconds(s.Predicted), realSeconds(s), bytesOf(s.Peak), state(s))
 	}
 	table.Flush()
+	if more := len(shards) - maxTableRows; more > 0 {
+		fmt.Fprintf(sys.stderr, "  … and %s\n", count(more, "more shard"))
+	}
 	printIncomplete(sys, v)
 	listed(sys, v.Failures, func(f shard.Failure) string {
 		return fmt.Sprintf("%s in %s: %s%s", f.Outcome, f.Shard, f.ID, after(": ", f.Message))

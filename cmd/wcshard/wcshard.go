@@ -101,7 +101,12 @@ func fromEnvironment(sys *system, verb *cobra.Command) {
 				return
 			}
 			if err := setAll(flag, value); err != nil {
-				bad = usagef("unset "+name+", or give it a value that --"+flag.Name+" takes", "reading %s=%q from the environment: %w", name, value, err)
+				_, usage := pflag.UnquoteUsage(flag)
+				hint := "unset " + name + ", or give it a value that --" + flag.Name + " takes: " + usage
+				if sys.getenv("GITHUB_ACTIONS") == "true" {
+					hint = "the action's input " + flag.Name + " sets it: " + usage
+				}
+				bad = usagef(hint, "reading %s=%q from the environment: %w", name, value, err)
 			}
 		})
 		if bad != nil {
