@@ -30,16 +30,21 @@ func (b budget) String() string {
 		humanize.IBytes(uint64(b.use())), humanize.IBytes(uint64(b.memory)), b.from, humanize.IBytes(uint64(b.reserve)))
 }
 
-// parseSize reads a SIZE flag, 0 for none.
+// parseSize reads the SIZE of a flag.
 func parseSize(flag, text string) (int64, error) {
-	if text == "" {
-		return 0, nil
-	}
 	n, err := humanize.ParseBytes(text)
 	if err != nil || n < 1<<20 || n > 1<<50 {
-		return 0, usagef("pass a size such as 12GiB", "--%s is %q", flag, text)
+		return 0, usagef("pass a size such as 16GiB", "%s is %q", flag, text)
 	}
 	return int64(n), nil
+}
+
+// memorySize reads --memory, 0 for none.
+func memorySize(o runOptions) (int64, error) {
+	if o.memory == "" {
+		return 0, nil
+	}
+	return parseSize("--memory", o.memory)
 }
 
 // newBudget chooses what may be used: what --memory says, what the plan's
@@ -50,7 +55,7 @@ func newBudget(sys *system, o runOptions, plan *shard.Plan, s *shard.Shard) (bud
 		here = cgroup.Memory{}
 	}
 	b := budget{memory: here.Free, from: "can be had in " + here.From}
-	switch size, err := parseSize("memory", o.memory); {
+	switch size, err := memorySize(o); {
 	case err != nil:
 		return budget{}, err
 	case size > 0:

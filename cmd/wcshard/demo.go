@@ -217,7 +217,7 @@ func (d *demo) round(ctx context.Context, what, name string) (*shard.Verdict, er
 	if err != nil {
 		return nil, err
 	}
-	all, err := readResults(d.sys, []string{filepath.Join(d.folder, results)}, nil)
+	all, _, err := readResults(d.sys, []string{filepath.Join(d.folder, results)})
 	if err != nil {
 		return nil, err
 	}

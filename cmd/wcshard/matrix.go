@@ -251,11 +251,11 @@ func (o *matrixOptions) sizes() error {
 		if size.value == size.unset && size.flag != "--runner-memory" {
 			continue
 		}
-		n, err := humanize.ParseBytes(size.value)
-		if err != nil || n < 1<<20 || n > 1<<50 {
-			return usagef("pass a size such as 16GiB", "%s is %q", size.flag, size.value)
+		n, err := parseSize(size.flag, size.value)
+		if err != nil {
+			return err
 		}
-		*size.to = int64(n)
+		*size.to = n
 	}
 	if o.fleet.Reserve >= o.fleet.Memory {
 		return usagef("leave it out, or pass less than --runner-memory", "--memory-reserve %s leaves nothing of a runner's %s", o.reserve, o.memory)

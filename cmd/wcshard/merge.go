@@ -95,9 +95,17 @@ var importWriters = map[string]string{
 }
 
 func doMerge(ctx context.Context, sys *system, o mergeOptions) error {
-	results, err := readResults(sys, o.results, nil)
+	results, unread, err := readResults(sys, o.results)
 	if err != nil {
 		return err
+	}
+	for _, x := range unread {
+		if len(results) == 0 {
+			err := fmt.Errorf("reading results: %w", &timing.SyntaxError{File: x.File, Line: 1, Msg: x.Reason})
+			return &failure{status: exitData, err: err, hint: hintResults(x.File, err)}
+		}
+		// The others tell what they measured all the same.
+		sys.warn("%s does not count: %s", printable(x.File), x.Reason)
 	}
 	outside := new(timing.History)
 	if o.from.run != "" {

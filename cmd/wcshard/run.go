@@ -145,7 +145,7 @@ func (o *runOptions) validate(sys *system) error {
 	if !slices.Contains([]string{"auto", memorySchedule, phaseSchedule}, o.schedule) {
 		return usagef("pass auto, memory or phases", "--schedule is %q", o.schedule)
 	}
-	if _, err := parseSize("memory", o.memory); err != nil {
+	if _, err := memorySize(*o); err != nil {
 		return err
 	}
 	if o.testTimeout < 0 {
@@ -164,12 +164,8 @@ func (o *runOptions) validate(sys *system) error {
 		}
 		o.attempt = n
 	}
-	if o.workers != "auto" {
-		if n, err := strconv.Atoi(o.workers); err != nil || n < 1 {
-			return usagef("pass auto, or a number of workers from 1", "--workers is %q", o.workers)
-		}
-	}
-	return nil
+	_, err := autoWorkers("--workers", o.workers)
+	return err
 }
 
 // runsNothing reports whether a pytest argument makes it do something else than

@@ -80,8 +80,7 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 		// verdict on that is that no shard reported.
 		o.results = slices.DeleteFunc(o.results, func(name string) bool { _, err := os.Stat(name); return absent(err) })
 	}
-	var unread []shard.RefusedFile
-	results, err := readResults(sys, o.results, &unread)
+	results, unread, err := readResults(sys, o.results)
 	if err != nil {
 		return err
 	}
@@ -165,30 +164,29 @@ func current(sys *system, plan *shard.Plan, results []*timing.Results) []*timing
 	return kept
 }
 
-// readResults reads results files and all of those in folders. A file that was
-// torn at birth, in its first line, goes to unread where that is not nil: the
-// others can be judged without it.
-func readResults(sys *system, names []string, unread *[]shard.RefusedFile) ([]*timing.Results, error) {
-	var all []*timing.Results
+// readResults reads results files and all of those in folders. Those that were
+// torn at birth, in their first line, are unread: the others tell what they know
+// without them.
+func readResults(sys *system, names []string) (all []*timing.Results, unread []shard.RefusedFile, err error) {
 	for _, name := range names {
 		files, err := resultsFiles(name)
 		if err != nil {
-			return nil, &failure{err: fmt.Errorf("looking for results: %w", err), hint: "pass the folder that wcshard run --results wrote to"}
+			return nil, nil, &failure{err: fmt.Errorf("looking for results: %w", err), hint: "pass the folder that wcshard run --results wrote to"}
 		}
 		for _, file := range files {
 			results, err := readResultsFile(sys, file)
 			var syntax *timing.SyntaxError
-			if errors.As(err, &syntax) && syntax.Line <= 1 && unread != nil {
-				*unread = append(*unread, shard.RefusedFile{File: file, Reason: syntax.Msg})
+			if errors.As(err, &syntax) && syntax.Line <= 1 && isResults(filepath.Base(file)) {
+				unread = append(unread, shard.RefusedFile{File: file, Reason: syntax.Msg})
 				continue
 			}
 			if err != nil {
-				return nil, &failure{err: err, hint: hintResults(file, err)}
+				return nil, nil, &failure{err: err, hint: hintResults(file, err)}
 			}
 			all = append(all, results)
 		}
 	}
-	return all, nil
+	return all, unread, nil
 }
 
 // hintResults says what to do about a results file that is none. One by another

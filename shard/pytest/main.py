@@ -304,7 +304,9 @@ class Running(Common):
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, Any, None]:
         self.fixtures.imports.begin()
+        self.fixtures.garbage.begin()
         yield
+        self.fixtures.garbage.end()
         self.fixtures.imports.end()
 
     @pytest.hookimpl(tryfirst=True, **WRAPPER)
