@@ -299,3 +299,29 @@ func TestUnitsKeepGroups(t *testing.T) {
 		t.Errorf("makespan %v, bound %v, want the 90 s of the group: %s\n%s", p.Makespan, p.Bound, unitsOf(p), show(p))
 	}
 }
+
+// Tests of a class whose fixture costs less than one of them, but more than that for
+// all of them together, are next to each other: pytest takes it apart whenever a test
+// of another class is next.
+func TestOrderKeepsClasses(t *testing.T) {
+	var s Suite
+	for class := range 4 {
+		s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("class a.py::C%d::f", class), Cost: 20 * time.Millisecond})
+		for k := range 50 {
+			x := test(fmt.Sprintf("a.py::C%d::t%d", class, k), 5+(k*7+class*3)%36)
+			x.Order, x.Setups = len(s.Tests), []int{class}
+			s.Tests = append(s.Tests, x)
+		}
+	}
+	p := mustPack(t, s, Fleet{Shards: 1, CPUs: 2})
+	changes, last := 0, ""
+	for _, id := range p.Shards[0].IDs() {
+		if class := id.Class(); class != last {
+			changes++
+			last = class
+		}
+	}
+	if changes > 4 {
+		t.Errorf("%d times a test of another class is next, want 4", changes)
+	}
+}

@@ -66,7 +66,7 @@ func sortPieces(pieces []stretch) {
 //
 // The tests of a whole piece keep definition order, as they all run on one
 // worker. Those of a cut piece run slowest first, bound ones together; tests
-// that share a set-up which costs more than their longest test stay next to
+// that share a set-up which would cost more than that if each paid for it stay next to
 // each other, since a worker that leaves it for a moment pays for it again.
 func (r *runner) order(x *stretch) {
 	slices.Sort(x.tests)
@@ -119,7 +119,8 @@ func (r *runner) order(x *stretch) {
 }
 
 // costly returns for each test the dearest of the set-ups that some but not
-// all of the tests need and that costs more than the longest of those, or -1. Of
+// all of the tests need and that would cost more than the longest of those if each of
+// them paid for it once more, or -1. Of
 // tests that stay together it is the dearest of all of them.
 func (r *runner) costly(tests []int32) []int {
 	need, longest := map[int]int{}, map[int]int64{}
@@ -133,7 +134,7 @@ func (r *runner) costly(tests []int32) []int {
 	for i, p := range tests {
 		out[i] = -1
 		for _, s := range r.test(p).Setups {
-			if need[s] < 2 || need[s] == len(tests) || r.setup[s] <= longest[s] {
+			if need[s] < 2 || need[s] == len(tests) || r.setup[s]*int64(need[s]-1) <= longest[s] {
 				continue
 			}
 			if o := out[i]; o < 0 || r.dearer(int32(s), int32(o)) {

@@ -365,7 +365,8 @@ func fixtureName(id string) string {
 
 // Session returns what a job with so many workers pays besides its tests and
 // imports: the interpreter, plugins, conftest and collection of a worker, and
-// the session's end, but for what of that each test adds. Where no job is known
+// the session's end; of jobs that the estimator is for, but for what of that each
+// test adds. Where no job is known
 // that had several workers, or one, as this one has, it is of those that had not,
 // with or without what xdist takes. It is 0 where nothing is known.
 func (e *Estimator) Session(workers int) time.Duration {
@@ -374,7 +375,7 @@ func (e *Estimator) Session(workers int) time.Duration {
 		process := e.typicalOf(samples, func(s *sample) int64 { return s.setup })
 		start := e.typicalOf(samples, func(s *sample) int64 { return s.setup + s.call })
 		rest := e.typicalOf(samples, func(s *sample) int64 {
-			if xdist || e.end == 0 {
+			if xdist || e.byTest == 0 {
 				return s.other
 			}
 			if s.rise == 0 {

@@ -146,8 +146,14 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 	}
 	a := advice{tests: len(suite.Tests), knee: shard.Knee(all), floor: shard.Floor(all), fewest: -1, cheapest: -1, guessed: guessed, options: o.targetOptions, prices: rates, file: o.prices}
 	a.knee = min(a.knee, a.floor) // what the last per cent looks like is no knee
+	collecting := suite.Base      // and collecting imports all files
+	for _, s := range suite.Setups {
+		if s.Import {
+			collecting += s.Cost
+		}
+	}
 	for _, c := range all {
-		a.offers = append(a.offers, a.offer(c, o.fleet, suite.Base))
+		a.offers = append(a.offers, a.offer(c, o.fleet, collecting))
 	}
 	for i := range a.offers {
 		if a.offers[i].within && a.fewest < 0 {
@@ -189,7 +195,7 @@ func (o *adviseOptions) addFewest(suite shard.Suite, all []shard.Choice) ([]shar
 
 // offer prices a choice. The job that makes the matrix collects, and the gate
 // takes no more than its overhead; README's workflow has both on ubuntu-latest.
-func (a *advice) offer(c shard.Choice, fleet shard.Fleet, base time.Duration) offer {
+func (a *advice) offer(c shard.Choice, fleet shard.Fleet, collecting time.Duration) offer {
 	of := offer{Choice: c}
 	bill := func(label string, job time.Duration) {
 		n := minutes(job)
@@ -204,7 +210,7 @@ func (a *advice) offer(c shard.Choice, fleet shard.Fleet, base time.Duration) of
 	if standard(ours) {
 		ours = defaultRunner
 	}
-	bill(ours, a.options.overhead+base)
+	bill(ours, a.options.overhead+collecting)
 	bill(ours, a.options.overhead)
 	for i := range c.Plan.Shards {
 		bill(c.Plan.Shards[i].Runner, a.options.overhead+c.Plan.Shards[i].Wall)

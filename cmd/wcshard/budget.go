@@ -124,6 +124,19 @@ func (j *job) limit() int64 {
 	return here.Total
 }
 
+// room is what the sessions can have at this moment, beside what others hold on the
+// machine; 0 where unknown.
+func (j *job) room() int64 {
+	if j.group != nil {
+		return j.group.Limit
+	}
+	here, err := cgroup.Host{}.Memory()
+	if err != nil {
+		return 0
+	}
+	return here.Free
+}
+
 // kills is how many processes the kernel has killed for lack of memory so far,
 // in the sessions' cgroup and on the machine.
 func (j *job) kills() (own, machine int64) {

@@ -339,6 +339,9 @@ func (x *examination) checkNeedless() error {
 // longest one.
 func (x *examination) cost(file string) (string, error) {
 	with, err := shard.Pack(x.suite, x.o.fleet)
+	if large := (*shard.TooLargeError)(nil); errors.As(err, &large) {
+		return "its own job is not needed", nil // and what it costs only matrix could say, which has no runner for another test
+	}
 	if err != nil {
 		return "", fmt.Errorf("packing with the marks of %s: %w", file, err)
 	}
@@ -478,6 +481,7 @@ func (x *examination) writePatch(w io.Writer, registration *change) error {
 		x.sys.say("there is nothing that a patch can mend")
 		return nil
 	}
+	above := false
 	for _, c := range changes {
 		diff, err := c.diff()
 		if errors.Is(err, errOutside) {
@@ -490,6 +494,10 @@ func (x *examination) writePatch(w io.Writer, registration *change) error {
 		if _, err := w.Write(diff); err != nil {
 			return err
 		}
+		above = above || c.above()
+	}
+	if above {
+		x.sys.say("hint: it is for the repository's top: in a folder below, git apply leaves out without a word what is not there; pipe it to git -C \"$(git rev-parse --show-toplevel)\" apply")
 	}
 	return nil
 }

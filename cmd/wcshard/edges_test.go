@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -256,5 +257,22 @@ func TestAsksNobody(t *testing.T) {
 	e.call(exitOK, "", "matrix", "--ids", "ids.txt", "--timings", "github")
 	if asked == 0 {
 		t.Error("nobody asks this API at all")
+	}
+}
+
+// A part of a shard knows what its own tests need.
+func TestReduceNeeds(t *testing.T) {
+	s := shard.Shard{Name: "pool-1", Pieces: []shard.Piece{{
+		File: "a.py", Tests: []string{"::a", "::b", "::c"},
+		Needs: []shard.TestNeed{{Test: 0, Need: 1 << 30}, {Test: 2, Need: 8 << 30}},
+	}}}
+	plan := &shard.Plan{Shards: []shard.Shard{s}}
+	reduced, part, err := reduce(plan, &plan.Shards[0], map[timing.NodeID]bool{"a.py::c": true}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := reduced.Shards[1]
+	if !slices.Equal(part.Pieces[0].Needs, []shard.TestNeed{{Test: 0, Need: 8 << 30}}) || !slices.Equal(rest.Pieces[0].Needs, []shard.TestNeed{{Test: 0, Need: 1 << 30}}) {
+		t.Errorf("the part needs %v, the rest %v", part.Pieces[0].Needs, rest.Pieces[0].Needs)
 	}
 }

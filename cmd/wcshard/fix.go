@@ -42,6 +42,19 @@ func (c *change) diff() ([]byte, error) {
 	return patch.Diff(filepath.ToSlash(name), c.old, c.edits), nil
 }
 
+// above reports whether the file is not below the working directory.
+func (c *change) above() bool {
+	here, err := dir()
+	if err == nil {
+		here, err = filepath.EvalSymlinks(here)
+	}
+	if err != nil {
+		return false
+	}
+	name, err := filepath.Rel(here, c.name)
+	return err != nil || !filepath.IsLocal(name)
+}
+
 // topOf returns the top of the git repository that a folder is in, else the
 // working directory.
 func topOf(folder string) (string, error) {

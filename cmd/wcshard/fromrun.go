@@ -297,15 +297,17 @@ func reduce(plan *shard.Plan, s *shard.Shard, keep map[timing.NodeID]bool, conte
 	for _, piece := range s.Pieces {
 		mine, other := piece, piece
 		mine.Tests, other.Tests = nil, nil
+		mine.Needs, other.Needs = nil, nil
 		mine.Units, other.Units = nil, nil // what stayed together for its set-ups is not whole any more
-		for _, test := range piece.Tests {
+		for i, test := range piece.Tests {
 			id := timing.NodeID(piece.File + test)
+			to := &other
 			if keep[id] || context && n <= last {
-				mine.Tests = append(mine.Tests, test)
+				to = &mine
 				fmt.Fprintf(hash, "%q\n", id)
-			} else {
-				other.Tests = append(other.Tests, test)
 			}
+			to.Needs = append(to.Needs, needsOf(piece, i, len(to.Tests))...)
+			to.Tests = append(to.Tests, test)
 			n++
 		}
 		if len(mine.Tests) > 0 {

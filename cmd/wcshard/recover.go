@@ -119,7 +119,7 @@ func (r *recovery) blames(t try) []killed.Blame {
 	}
 	var blames []killed.Blame
 	for _, d := range deaths {
-		scene := killed.Scene{Death: d, Limit: limit, Count: t.counts, Held: r.held(t, d)}
+		scene := killed.Scene{Death: d, Limit: limit, Room: t.room, Count: t.counts, Held: r.held(t, d)}
 		scene.Sure = t.counts.Sure(d.Signal, sigkills, limit > 0 && t.peak > limit/10*8)
 		if scene.Sure == killed.No {
 			r.sys.say("%s", r.otherDeath(d, t.counts))
@@ -220,8 +220,13 @@ func (r *recovery) alone(ctx context.Context, blames []killed.Blame) error {
 		}
 		tried[k.ID]++
 		if !r.stopped.Load() && ctx.Err() == nil {
+			blames := r.blames(t)
+			if len(blames) == 0 && t.status < 128 {
+				r.sys.say("%s has no result when it runs alone: pytest ended with exit status %d", printable(string(k.ID)), t.status)
+				continue
+			}
 			message := fmt.Sprintf("killed, and again when it ran alone (exit status %d)", t.status)
-			for _, b := range r.blames(t) {
+			for _, b := range blames {
 				message = b.String()
 				lines = nil
 				for _, again := range b.Killed() {
@@ -280,6 +285,7 @@ func (r *recovery) again(ctx context.Context, tests []timing.NodeID, workers int
 		workers:   workers,
 		args:      againArgs(r.plan.Collector.Args, r.tries),
 		extra:     againArgs(r.options.args, r.tries),
+		again:     true,
 	})
 	if err != nil {
 		return t, &failure{status: exitUnavailable, err: fmt.Errorf("running %s again: %w", r.session.name, err)}
@@ -407,12 +413,7 @@ func narrow(selection pytest.Selection, tests []timing.NodeID) pytest.Selection 
 				some.Elsewhere = append(some.Elsewhere, id)
 				continue
 			}
-			for _, need := range piece.Needs {
-				if need.Test == i {
-					need.Test = len(part.Tests)
-					part.Needs = append(part.Needs, need)
-				}
-			}
+			part.Needs = append(part.Needs, needsOf(piece, i, len(part.Tests))...)
 			part.Tests = append(part.Tests, test)
 		}
 		if len(part.Tests) > 0 {
@@ -422,9 +423,20 @@ func narrow(selection pytest.Selection, tests []timing.NodeID) pytest.Selection 
 	return some
 }
 
+// needsOf are what test i of a piece needs, as test number at of another one.
+func needsOf(piece shard.Piece, i, at int) (needs []shard.TestNeed) {
+	for _, need := range piece.Needs {
+		if need.Test == i {
+			need.Test = at
+			needs = append(needs, need)
+		}
+	}
+	return needs
+}
+
 // reportOptions are the options that name a file which pytest or a plugin
 // writes at its end: another try must not write over the first one's.
-var reportOptions = []string{"--junitxml", "--junit-xml", "--html", "--report-log", "--json-report-file", "--durations-path"}
+var reportOptions = []string{"--junitxml", "--junit-xml", "--html", "--report-log", "--json-report-file", "--durations-path", "--log-file"}
 
 // againArgs are pytest's arguments for another try: reports go to files of
 // their own, and coverage adds to what there is.

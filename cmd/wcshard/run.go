@@ -172,7 +172,7 @@ func (o *runOptions) validate(sys *system) error {
 // run tests, which would look like a shard that lost all of its tests.
 func runsNothing(arg string) bool {
 	switch arg {
-	case "--collect-only", "--co", "--collectonly", "--version", "-V", "--help", "-h", "--fixtures", "--funcargs", "--fixtures-per-test", "--markers", "--setup-plan":
+	case "--collect-only", "--co", "--collectonly", "--version", "-V", "--help", "-h", "--fixtures", "--funcargs", "--fixtures-per-test", "--markers", "--setup-plan", "--setup-only", "--cache-show", "-VV":
 		return true
 	}
 	return false

@@ -146,6 +146,7 @@ type call struct {
 	selection   pytest.Selection
 	workers     int
 	args, extra []string // pytest's arguments as collected, and of this run
+	again       bool     // after a kill: with so many workers, and beside what the first try has written
 }
 
 // A try is one call of pytest, and what was seen of it from outside.
@@ -155,6 +156,7 @@ type try struct {
 	looks  []killed.Snapshot // at each kill
 	peak   int64             // most memory that all processes held at once, as sampled; bytes
 	born   map[int]string    // when each process started, by its ID
+	room   int64             // what all processes could have when it began, bytes; 0 where unknown
 }
 
 // try runs pytest once.
@@ -168,7 +170,7 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 		own, machine := j.kills()
 		return max(own, machine)
 	})
-	var t try
+	t := try{room: j.room()}
 	open := j.sys.fence(j.sys.stdout)
 	status, err := pytest.Run(ctx, command, pytest.RunOptions{
 		Dir:       j.dir,
@@ -179,6 +181,7 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 		Conftests: j.plan.Collector.Conftests,
 		Selection: c.selection,
 		Workers:   c.workers,
+		Again:     c.again,
 		Memory:    j.budget.admission(s.run),
 		Timeout:   j.options.testTimeout,
 		Seed:      j.plan.Collector.Seed,

@@ -38,6 +38,8 @@ class Common:
     def switch_off(self) -> None:
         """Switch off what would make pytest run something else than all of its tests."""
         given = self.settings["given"]
+        if self.settings["mode"] == "run" and self.option("setuponly"):
+            raise pytest.UsageError("--setup-only and --setup-plan run no test, and would call all of them passed: leave them out")
         if self.option("maxfail") and "maxfail" not in given:
             self.config.option.maxfail = 0
             self.note("-x or --maxfail is on: switched off, a shard runs all its tests")

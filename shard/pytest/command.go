@@ -148,9 +148,11 @@ func absolute(path string) string {
 func SplitWords(command string) ([]string, error) {
 	var words []string
 	var word strings.Builder
-	inWord, quote, escaped := false, rune(0), false
+	inWord, quote, escaped, begun := false, rune(0), false, false // begun: the word had, before the backslash
 	for _, r := range command {
 		switch {
+		case escaped && r == '\n' && quote != '\'':
+			escaped, inWord = false, inWord && (quote != 0 || begun) // the line goes on
 		case escaped:
 			if quote == '"' && !strings.ContainsRune("\"\\$`", r) {
 				word.WriteByte('\\')
@@ -158,7 +160,7 @@ func SplitWords(command string) ([]string, error) {
 			word.WriteRune(r)
 			escaped = false
 		case r == '\\' && quote != '\'' && runtime.GOOS != "windows":
-			inWord, escaped = true, true
+			begun, inWord, escaped = inWord, true, true
 		case quote != 0:
 			if r == quote {
 				quote = 0

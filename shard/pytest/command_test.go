@@ -103,6 +103,11 @@ func TestSplitWords(t *testing.T) {
 		`"a\"b" "\x" '\\'`:   {`a"b`, `\x`, `\\`},
 		`a\ b \'`:            {"a b", "'"},
 		`python "-m" pytest`: {"python", "-m", "pytest"},
+		"-q \\\n tests":      {"-q", "tests"},
+		"a\\\nb":             {"ab"},
+		"\"a\\\nb\"":         {"ab"},
+		"'a\\\nb'":           {"a\\\nb"},
+		"\"\"\\\n b":         {"", "b"},
 	} {
 		got, err := SplitWords(command)
 		if err != nil || !slices.Equal(got, want) {

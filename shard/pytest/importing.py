@@ -89,6 +89,10 @@ class Importing:
             # Another test file has imported it: none of its own statements ran by
             # now, and what it needs is known of its library.
             self.direct.setdefault(self.file, set()).add(library_of(module, self.before))
+        if isinstance(module, str) and self.edges is not None:
+            parts = module.split(".")
+            packages = {".".join(parts[:n]) for n in range(1, len(parts))}
+            self.direct.setdefault(self.file, set()).update(library_of(name, self.before) for name in packages)
         if builtins.__import__ is self.hook:  # else the file has put its own around it
             builtins.__import__ = self.original
         self.file = ""
@@ -132,7 +136,12 @@ class Importing:
                 found = self.edges.setdefault(library_of(str(importer.get("__name__")), self.before), set())
             else:
                 found = self.direct.setdefault(self.file, set())
-            found.update(library_of(module, self.before) for module in modules)
+            libraries = {library_of(module, self.before) for module in modules}
+            found.update(libraries)
+            if not self.stack and "__path__" in importer:
+                # Of a package that pytest imports on its way to a test file: all
+                # who need the package need this.
+                self.edges.setdefault(library_of(str(importer.get("__name__")), self.before), set()).update(libraries)
             for module in modules:
                 self.first.setdefault(module, self.file)
 

@@ -39,6 +39,10 @@ func TestImports(t *testing.T) {
 		"early/__init__.py":        "",
 		"early/part/__init__.py":   "",
 		"early/part/more/x.py":     sleep(part),
+		"pkg/__init__.py":          "",
+		"pkg/sub/__init__.py":      "import slowlib\nf = 1\n", // imported on the way to a test file
+		"pkg/sub/test_p.py":        "from pkg.sub import f" + body,
+		"pkg/sub/test_q.py":        "from pkg.sub import f" + body,
 		"test_g.py":                "from early.part.more.x import time" + body,
 		"test_h.py":                "from early import part" + body,
 		"test_i.py":                "import sys\ndel sys.modules['again']\nimport again" + body,
@@ -60,12 +64,13 @@ func TestImports(t *testing.T) {
 				"test_a.py": {"slowlib"}, "test_b.py": {"slowlib", "slowlib.part", "slowlib.quick"},
 				"test_d.py": {"slowlib", "slowlib.part", "via"}, "test_e.py": {"slowlib", "slowlib.part", "via"},
 				"test_0.py": {"slowlib", "slowlib.part", "via"}, "test_f.py": {"slowlib", "slowlib.part", "via"},
-				"test_g.py": {"early.part.more"},
+				"test_g.py":         {"early.part.more"},
+				"pkg/sub/test_p.py": {"pkg", "pkg.sub", "slowlib"}, "pkg/sub/test_q.py": {"pkg", "pkg.sub", "slowlib"},
 			}
 			for file, libraries := range c.Libraries {
 				var ours []string // Python 3.9 does not tell what is of its standard library
 				for _, name := range libraries {
-					if strings.HasPrefix(name, "slowlib") || strings.HasPrefix(name, "early") || name == "via" || name == "again" {
+					if strings.HasPrefix(name, "slowlib") || strings.HasPrefix(name, "early") || strings.HasPrefix(name, "pkg") || name == "via" || name == "again" {
 						ours = append(ours, name)
 					}
 				}

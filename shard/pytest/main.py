@@ -538,9 +538,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         use_workers(option, settings)
         if option.numprocesses and "PYTEST_XDIST_WORKER" not in os.environ:
             import wcshard_workers  # noqa: F401  # before a conftest changes how modules are found
-    if "PYTEST_XDIST_WORKER" in os.environ and hasattr(option, "cov_append"):
+    if ("PYTEST_XDIST_WORKER" in os.environ or settings.get("again")) and hasattr(option, "cov_append"):
         # Each worker begins by erasing all data of earlier runs. One that
-        # takes the place of another would erase what that has found.
+        # takes the place of another would erase what that has found, and so
+        # would a second call after a kill.
         option.cov_append = True
     if settings["mode"] == "run" and settings["partial"] and hasattr(option, "cov_fail_under") and "cov_fail_under" not in settings["given"]:
         option.cov_fail_under = 0  # not None, which stands for what coverage's own configuration says

@@ -37,6 +37,7 @@ type pluginConfig struct {
 	Elsewhere []timing.NodeID         `json:"elsewhere"`
 	Turns     map[timing.NodeID][]int `json:"turns"`
 	Partial   bool                    `json:"partial"`
+	Again     bool                    `json:"again,omitempty"`
 	Reduced   bool                    `json:"reduced"`
 	Conftests []string                `json:"conftests"`
 	Memory    *Memory                 `json:"memory,omitempty"`  // absent: no admission by memory

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/wcshard/wcshard/shard"
@@ -135,6 +136,54 @@ def test_call(subtests):
 				t.Errorf("status %d, %v\n%s", o.status, got, o.output)
 			}
 		})
+	}
+}
+
+// A group within a file that nothing cuts stays with the rest of it, as it is
+// priced: what the module sets up is set up once.
+func TestGroupInFile(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+	write(t, filepath.Join(p.dir, "test_a.py"), `
+import pytest
+
+@pytest.mark.xdist_group("g")
+@pytest.mark.parametrize("n", range(3))
+def test_group(n): pass
+
+@pytest.mark.parametrize("n", range(3))
+def test_other(n): pass
+`)
+	write(t, filepath.Join(p.dir, "test_b.py"), "import time\ndef test_long(): time.sleep(0.5)\n")
+	c := p.collect(t)
+	for _, cut := range []bool{false, true} {
+		plan, s := one(c, 2, cut)
+		o := p.shard(t, c, plan, s)
+		workers, group := map[string]bool{}, map[string]bool{}
+		for _, test := range o.results.Tests {
+			if test.ID.File() == "test_a.py" {
+				workers[test.Worker] = true
+			}
+			if strings.Contains(string(test.ID), "group") {
+				group[test.Worker] = true
+			}
+		}
+		if !cut && len(workers) != 1 || len(group) != 1 {
+			t.Errorf("cut %v: the file ran on %v, its group on %v\n%s", cut, workers, group, o.output)
+		}
+	}
+}
+
+// A run that calls no test is not one whose tests passed, wherever it is said.
+func TestSetupOnly(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+	write(t, filepath.Join(p.dir, "test_a.py"), "def test_fails(): assert 0\n")
+	c := p.collect(t)
+	write(t, filepath.Join(p.dir, "pytest.ini"), "[pytest]\naddopts = --setup-only\n")
+	plan, s := one(c, 1, false)
+	if o := p.shard(t, c, plan, s); o.status != ExitUsage || len(o.results.Tests) > 0 || !strings.Contains(o.output, "--setup-only") {
+		t.Errorf("status %d, %d results\n%s", o.status, len(o.results.Tests), o.output)
 	}
 }
 

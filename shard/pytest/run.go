@@ -34,6 +34,7 @@ type RunOptions struct {
 	Conftests []string // folders to load a conftest.py from beside those of the tests, as in node IDs
 	Selection Selection
 	Workers   int           // planned workers; 1 runs in one process
+	Again     bool          // a part of what an earlier call began: with Workers whatever Extra says, and coverage adds to what that one left
 	Memory    *Memory       // what the session may use; nil: as much as it takes
 	Timeout   time.Duration // of each test, which pytest-timeout keeps; 0 for none
 	Seed      *int64        // for random-order plugins without a seed of their own; nil for [DefaultSeed]
@@ -92,6 +93,7 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Mode:      "run",
 		Out:       results,
 		Given:     UserOptions(opts.Extra).given(),
+		Again:     opts.Again,
 		Seed:      opts.Seed,
 		Workers:   opts.Workers,
 		Pieces:    []pluginPiece{}, // never null, which Python would not take for empty
@@ -102,6 +104,9 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Conftests: append([]string{}, opts.Conftests...),
 		Memory:    opts.Memory,
 		Timeout:   opts.Timeout > 0,
+	}
+	if opts.Again {
+		config.Given = slices.DeleteFunc(config.Given, func(name string) bool { return name == "workers" || name == "dist" })
 	}
 	if config.Turns == nil {
 		config.Turns = map[timing.NodeID][]int{}

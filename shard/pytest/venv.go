@@ -45,7 +45,7 @@ func Venv(ctx context.Context, opts VenvOptions) (python string, err error) {
 	}
 	defer unlock()
 	python = venvPython(opts.Dir)
-	stamp, want := opts.Dir+".stamp", opts.stamp()
+	stamp, want := opts.Dir+".stamp", opts.stamp(ctx)
 	if have, err := os.ReadFile(stamp); err == nil && string(have) == want {
 		if _, err := os.Stat(python); err == nil {
 			return python, nil
@@ -60,8 +60,14 @@ func Venv(ctx context.Context, opts VenvOptions) (python string, err error) {
 	return python, nil
 }
 
-func (opts VenvOptions) stamp() string {
-	return opts.Python + "\n" + strings.Join(opts.Requirements, "\n") + "\n"
+// stamp says what an environment is of: with the interpreter's version, since the
+// system's may be another one tomorrow, for which there is nothing in it.
+func (opts VenvOptions) stamp(ctx context.Context) string {
+	version, err := exec.CommandContext(ctx, opts.Python, "-c", "import sys; print(*sys.version_info[:2])").Output()
+	if err != nil {
+		version = nil // what is to be made of it says so
+	}
+	return opts.Python + " " + string(version) + strings.Join(opts.Requirements, "\n") + "\n"
 }
 
 func (opts VenvOptions) create(ctx context.Context, stamp, python string) error {

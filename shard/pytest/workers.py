@@ -178,13 +178,17 @@ class Scheduler:
         turns = collections.Counter(names)
         units: dict[Any, list[int]] = {}
         numbers: dict[str, set[int]] = {}  # of each group's tests
+        files: dict[str, set[str]] = {}
         for nodeid in names:
             if group := plugin.groups.get(nodeid):
+                files.setdefault(group, set()).add(file_of(nodeid))
                 numbers.setdefault(group, set()).add(plugin.units.get(nodeid, 0))
         for index, nodeid in enumerate(names):
             file, group = file_of(nodeid), plugin.groups.get(nodeid)
             cut = ("same", nodeid) if turns[nodeid] > 1 else ("test", index)
-            scope = ("group", group) if group else cut if file in plugin.cut else ("file", file)
+            # A group within a file that nothing cuts stays with the rest of it.
+            apart = group and (file in plugin.cut or len(files[group]) > 1)
+            scope = ("group", group) if apart else cut if file in plugin.cut else ("file", file)
             unit = plugin.units.get(nodeid)
             if group and len(numbers[group]) > 1:
                 unit = None  # what the plan says parts the group

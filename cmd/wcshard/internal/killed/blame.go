@@ -80,7 +80,8 @@ func kills(n int64) string {
 type Scene struct {
 	Death timing.Death // Worker is "" where pytest itself died
 	Held  map[int]Held // what each worker held just before, by process ID, and under 0 what the others of the session did; nil where nobody looked
-	Limit int64        // bytes that all may hold together; 0 where unknown
+	Limit int64        // bytes that the kernel lets all hold together, other programs than the session's too; 0 where unknown
+	Room  int64        // bytes that the session could have; 0 where unknown
 	Sure  Sureness
 	Count Counts
 }
@@ -147,17 +148,17 @@ func Judge(s Scene) Blame {
 	return b
 }
 
-// estimate raises what the dead worker held to what all the others leave. Where
-// pytest ran the tests itself, nobody else of the session can have taken that.
+// estimate raises what the dead worker held to what all the others leave of the
+// session's room. Where pytest ran the tests itself, nobody else of the session can have taken that.
 func (b *Blame) estimate(dead func(Holding) bool) {
-	if len(b.All) == 0 || b.scene.Limit == 0 || !dead(b.All[0]) || b.scene.Sure < Certain {
+	if len(b.All) == 0 || b.scene.Room == 0 || !dead(b.All[0]) || b.scene.Sure < Certain {
 		return
 	}
 	alone := len(b.All) == 1 && b.All[0].PID != 0 && b.All[0].PID == b.scene.Death.PID && b.scene.Held != nil
 	if b.Worker == "" && !alone {
 		return
 	}
-	left := b.scene.Limit
+	left := b.scene.Room
 	if b.scene.Held != nil {
 		for pid, held := range b.scene.Held {
 			if pid != b.All[0].PID {

@@ -24,7 +24,7 @@ func TestJudge(t *testing.T) {
 	}{
 		{
 			"the killed one took it",
-			Scene{Death: timing.Death{Worker: "gw1", Running: []timing.TestStart{small, big}}, Limit: 1000 * mib, Sure: Likely, Count: Counts{Own: Unknown, Machine: 2}},
+			Scene{Death: timing.Death{Worker: "gw1", Running: []timing.TestStart{small, big}}, Limit: 1000 * mib, Room: 1000 * mib, Sure: Likely, Count: Counts{Own: Unknown, Machine: 2}},
 			"a.py::big", []timing.NodeID{"a.py::big"},
 			"killed for lack of memory: worker gw1 while running a.py::big (900 MiB of 1000 MiB); gw0 was running b.py::small (120 MiB); most was taken by a.py::big (800 MiB) [likely: the kernel counted 2 kills on this machine]",
 		},
@@ -32,7 +32,7 @@ func TestJudge(t *testing.T) {
 			"a fat worker died of another's growth",
 			Scene{
 				Death: timing.Death{Worker: "gw0", Running: []timing.TestStart{running("b.py::small", "gw0", 10, 1000, 1010), running("a.py::big", "gw1", 11, 100, 0)}},
-				Held:  map[int]Held{0: {50 * mib, 50 * mib}, 10: {1010 * mib, 1010 * mib}, 11: {900 * mib, 900 * mib}}, Limit: 2000 * mib, Sure: Certain, Count: counted,
+				Held:  map[int]Held{0: {50 * mib, 50 * mib}, 10: {1010 * mib, 1010 * mib}, 11: {900 * mib, 900 * mib}}, Limit: 2000 * mib, Room: 2000 * mib, Sure: Certain, Count: counted,
 			},
 			"a.py::big", []timing.NodeID{"b.py::small"},
 			"killed for lack of memory: worker gw0 while running b.py::small (1.0 GiB of 2.0 GiB); gw1 was running a.py::big (900 MiB); most was taken by a.py::big (800 MiB) [certain: the kernel counted 1 kill in this cgroup]",
@@ -41,14 +41,14 @@ func TestJudge(t *testing.T) {
 			"nobody saw it grow: the others leave so much",
 			Scene{
 				Death: timing.Death{Worker: "gw1", Running: []timing.TestStart{small, running("a.py::big", "gw1", 11, 100, 0)}},
-				Held:  map[int]Held{0: {50 * mib, 50 * mib}, 10: {120 * mib, 120 * mib}, 11: {110 * mib, 110 * mib}}, Limit: 1000 * mib, Sure: Certain, Count: counted,
+				Held:  map[int]Held{0: {50 * mib, 50 * mib}, 10: {120 * mib, 120 * mib}, 11: {110 * mib, 110 * mib}}, Limit: 1000 * mib, Room: 1000 * mib, Sure: Certain, Count: counted,
 			},
 			"a.py::big", []timing.NodeID{"a.py::big"},
 			"killed for lack of memory: worker gw1 while running a.py::big (830 MiB of 1000 MiB); gw0 was running b.py::small (120 MiB); most was taken by a.py::big (730 MiB) [certain: the kernel counted 1 kill in this cgroup]",
 		},
 		{
 			"pytest itself",
-			Scene{Death: timing.Death{Running: []timing.TestStart{running("a.py::big", "main", 9, 300, 600)}}, Limit: 1000 * mib, Sure: Certain, Count: counted},
+			Scene{Death: timing.Death{Running: []timing.TestStart{running("a.py::big", "main", 9, 300, 600)}}, Limit: 1000 * mib, Room: 1000 * mib, Sure: Certain, Count: counted},
 			"a.py::big", []timing.NodeID{"a.py::big"},
 			"killed for lack of memory: pytest while running a.py::big (600 MiB of 1000 MiB) [certain: the kernel counted 1 kill in this cgroup]",
 		},
@@ -56,14 +56,14 @@ func TestJudge(t *testing.T) {
 			"pytest itself, and nobody saw it grow: the others leave so much",
 			Scene{
 				Death: timing.Death{PID: 9, Running: []timing.TestStart{running("a.py::big", "main", 9, 100, 0)}},
-				Held:  map[int]Held{0: {50 * mib, 50 * mib}, 9: {110 * mib, 110 * mib}}, Limit: 1000 * mib, Sure: Certain, Count: counted,
+				Held:  map[int]Held{0: {50 * mib, 50 * mib}, 9: {110 * mib, 110 * mib}}, Limit: 1000 * mib, Room: 1000 * mib, Sure: Certain, Count: counted,
 			},
 			"a.py::big", []timing.NodeID{"a.py::big"},
 			"killed for lack of memory: pytest while running a.py::big (950 MiB of 1000 MiB) [certain: the kernel counted 1 kill in this cgroup]",
 		},
 		{
 			"nobody saw what it held",
-			Scene{Death: timing.Death{Running: []timing.TestStart{running("a.py::big", "main", 9, 0, 0)}}, Limit: 2000 * mib, Sure: Certain, Count: counted},
+			Scene{Death: timing.Death{Running: []timing.TestStart{running("a.py::big", "main", 9, 0, 0)}}, Limit: 2000 * mib, Room: 2000 * mib, Sure: Certain, Count: counted},
 			"a.py::big", []timing.NodeID{"a.py::big"},
 			"killed for lack of memory: pytest while running a.py::big (memory unknown) [certain: the kernel counted 1 kill in this cgroup]",
 		},
