@@ -307,7 +307,7 @@ func TestOrderKeepsClasses(t *testing.T) {
 	var s Suite
 	for class := range 4 {
 		s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("class a.py::C%d::f", class), Cost: 20 * time.Millisecond})
-		for k := range 50 {
+		for k := range 400 {
 			x := test(fmt.Sprintf("a.py::C%d::t%d", class, k), 5+(k*7+class*3)%36)
 			x.Order, x.Setups = len(s.Tests), []int{class}
 			s.Tests = append(s.Tests, x)
