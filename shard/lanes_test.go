@@ -325,3 +325,21 @@ func TestOrderKeepsClasses(t *testing.T) {
 		t.Errorf("%d times a test of another class is next, want 4", changes)
 	}
 }
+
+// What a session has set up stays: tests that do not need it need not wait for those
+// that do.
+func TestOrderSlowestFirst(t *testing.T) {
+	s := Suite{Setups: []Setup{{ID: "session ::f", Cost: 10 * time.Millisecond}}}
+	for k := range 400 {
+		x := test(fmt.Sprintf("a.py::t%03d", k), 20+k%4)
+		if x.Order = k; k%4 > 0 {
+			x.Setups = []int{0}
+		}
+		s.Tests = append(s.Tests, x)
+	}
+	s.Tests[8].Estimate.Wall = time.Second
+	p := mustPack(t, s, Fleet{Shards: 1, CPUs: 2})
+	if first := p.Shards[0].IDs()[0]; first != "a.py::t008" {
+		t.Errorf("%s is first, want the longest", first)
+	}
+}

@@ -3,6 +3,7 @@ package shard
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // settle orders the pieces for a crew, cuts those that are too long for one of its
@@ -66,7 +67,7 @@ func sortPieces(pieces []stretch) {
 //
 // The tests of a whole piece keep definition order, as they all run on one
 // worker. Those of a cut piece run slowest first, bound ones together; tests
-// that share a set-up which would cost more than that if each paid for it stay next to
+// that share a set-up which may cost more than the longest of them stay next to
 // each other, since a worker that leaves it for a moment pays for it again.
 func (r *runner) order(x *stretch) {
 	slices.Sort(x.tests)
@@ -118,10 +119,9 @@ func (r *runner) order(x *stretch) {
 	}
 }
 
-// costly returns for each test the dearest of the set-ups that some but not
-// all of the tests need and that would cost more than the longest of those if each of
-// them paid for it once more, or -1. Of
-// tests that stay together it is the dearest of all of them.
+// costly returns for each test the dearest of the set-ups that some but not all of
+// the tests need and that may cost more than the longest of those, or -1. Of tests
+// that stay together it is the dearest of all of them.
 func (r *runner) costly(tests []int32) []int {
 	need, longest := map[int]int{}, map[int]int64{}
 	for _, p := range tests {
@@ -134,7 +134,7 @@ func (r *runner) costly(tests []int32) []int {
 	for i, p := range tests {
 		out[i] = -1
 		for _, s := range r.test(p).Setups {
-			if need[s] < 2 || need[s] == len(tests) || r.setup[s]*int64(need[s]-1) <= longest[s] {
+			if need[s] < 2 || need[s] == len(tests) || r.repeats(s, need[s]) <= longest[s] {
 				continue
 			}
 			if o := out[i]; o < 0 || r.dearer(int32(s), int32(o)) {
@@ -152,4 +152,15 @@ func (r *runner) costly(tests []int32) []int {
 		out[i] = byRoot[r.root[p]] - 1
 	}
 	return out
+}
+
+// repeats returns what a set-up may cost where tests that need it are not next to
+// each other. pytest tears down what a class has set up when a test of another class
+// is next, and what has a parameter when one with another parameter is; everything
+// else stays.
+func (r *runner) repeats(s, tests int) int64 {
+	if id := r.suite.Setups[s].ID; strings.HasPrefix(id, "class ") || strings.HasSuffix(id, "]") {
+		return r.setup[s] * int64(tests-1)
+	}
+	return r.setup[s]
 }

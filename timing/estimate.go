@@ -365,8 +365,8 @@ func fixtureName(id string) string {
 
 // Session returns what a job with so many workers pays besides its tests and
 // imports: the interpreter, plugins, conftest and collection of a worker, and
-// the session's end; of jobs that the estimator is for, but for what of that each
-// test adds. Where no job is known
+// the session's end. What each test adds to that end is left out where the tests' own
+// times have it: for an estimator of one-worker jobs. Where no job is known
 // that had several workers, or one, as this one has, it is of those that had not,
 // with or without what xdist takes. It is 0 where nothing is known.
 func (e *Estimator) Session(workers int) time.Duration {

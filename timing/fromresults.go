@@ -99,10 +99,6 @@ func (b *builder) results(r *Results) {
 		shared := time.Duration(0)
 		ran[t.Worker]++
 		for _, f := range t.Fixtures {
-			if f.ID == garbageID {
-				shared += f.Setup
-				continue
-			}
 			if strings.HasPrefix(f.ID, LibraryPrefix) {
 				uses[usePrefix+t.ID.File()+"::"+f.ID] = true
 				shared += f.Setup

@@ -64,7 +64,7 @@ func (b *builder) job(src int32, r *Results) {
 const longWait = 100 * time.Millisecond
 
 // body returns how long the busiest worker was at its tests, without long waits,
-// and what they took themselves, in microseconds.
+// and what they took, in microseconds.
 func body(r *Results) (took, tests int64) {
 	lives := map[string][]*TestResult{}
 	for i := range r.Tests {
@@ -78,10 +78,9 @@ func body(r *Results) (took, tests int64) {
 	var longest, busiest time.Duration
 	for worker, list := range lives {
 		slices.SortStableFunc(list, func(a, b *TestResult) int { return cmp.Compare(a.Start, b.Start) })
-		var waits, busy, garbage time.Duration
+		var waits, busy time.Duration
 		for i, t := range list {
 			busy += t.Wall
-			garbage += t.garbage()
 			if i == 0 {
 				continue
 			}
@@ -90,7 +89,7 @@ func body(r *Results) (took, tests int64) {
 			}
 		}
 		longest = max(longest, busy+waits)
-		busiest = max(busiest, busy-garbage+tails[worker]*time.Duration(len(list)-1)) // the last one's tail is after its end
+		busiest = max(busiest, busy+tails[worker]*time.Duration(len(list)-1)) // the last one's tail is after its end
 	}
 	return longest.Microseconds(), busiest.Microseconds()
 }
@@ -306,8 +305,8 @@ const enoughOwn = 3
 // is first made one of this number: by the median over the tests that have both,
 // each with the weight of its time, of how many times longer it took here than
 // there. Then comes the pace, of tests and of what they set up: what a worker waits
-// between its tests, and collects garbage, as the median over jobs of wall time by the
-// tests' own. Both are shrunk by the number of runs they rest on.
+// between its tests, as the median over jobs of wall time by the tests' own. Both are
+// shrunk by the number of runs they rest on.
 //
 // Nothing is learned without a number of workers, or from results that do not
 // tell theirs.

@@ -448,28 +448,3 @@ func TestWorkersThatWereNot(t *testing.T) {
 		t.Errorf("the history is\n%s", file)
 	}
 }
-
-// Garbage that was due while a test ran is no cost of it. All tests of a job pay for it.
-func TestGarbage(t *testing.T) {
-	r := jobRun("r", 1, 1, 1300, 1200, 100)
-	r.Tests[0].Wall += 20 * time.Millisecond
-	r.Tests[0].Fixtures = []FixtureResult{{ID: garbageID, Setup: 20 * time.Millisecond}}
-	r.Tests[1].Start += 20 * time.Millisecond
-	h := FromResults(r)
-	if file := bytesOf(t, h); strings.Contains(file, garbageID) {
-		t.Errorf("the history has garbage:\n%s", file)
-	}
-	e := h.Estimator("linux")
-	for i, got := range e.Tests([]NodeID{"a.py::t0", "a.py::t1"}) {
-		if got.Wall != 100*time.Millisecond {
-			t.Errorf("test %d takes %v, want 100ms", i, got.Wall)
-		}
-	}
-	e = h.EstimatorAt(Place{Runner: "linux", Workers: 1, CPUs: 2})
-	// 220 ms for 200 ms of tests, of one run: half of that.
-	for i, got := range e.Tests([]NodeID{"a.py::t0", "a.py::t1"}) {
-		if got.Wall != 105*time.Millisecond {
-			t.Errorf("in a job test %d takes %v, want 105ms", i, got.Wall)
-		}
-	}
-}

@@ -97,21 +97,6 @@ type FixtureResult struct {
 	Teardown time.Duration
 }
 
-// garbageID stands among the fixtures of a test for full collections of garbage that
-// were due while it ran. What they take hangs on all that the process holds, and when
-// they come on all that it has done: they are no cost of that test.
-const garbageID = "garbage"
-
-// garbage returns what collections of garbage took while the test ran.
-func (t *TestResult) garbage() time.Duration {
-	for _, f := range t.Fixtures {
-		if f.ID == garbageID {
-			return f.Setup
-		}
-	}
-	return 0
-}
-
 // LibraryPrefix goes before the names of libraries where they stand beside files
 // or fixtures: "import scipy.stats".
 const LibraryPrefix = "import "

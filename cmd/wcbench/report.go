@@ -136,10 +136,10 @@ func (r suiteReport) comparisons() [][]suiteRow {
 }
 
 // chart draws a bar for each planner: its longest job over the bound, as the
-// geometric mean of all comparisons.
+// geometric mean of all comparisons that it is in.
 func (r suiteReport) chart(w io.Writer, planners []string) {
 	const width = 40
-	mean, most := map[string]float64{}, 0.0
+	mean, lines, most := map[string]float64{}, map[string]int{}, 0.0
 	for _, planner := range planners {
 		sum, n := 0.0, 0
 		for _, rows := range r.comparisons() {
@@ -150,14 +150,18 @@ func (r suiteReport) chart(w io.Writer, planners []string) {
 				}
 			}
 		}
-		if n > 0 {
+		if lines[planner] = n; n > 0 {
 			mean[planner] = math.Exp(sum / float64(n))
 			most = max(most, mean[planner])
 		}
 	}
 	fmt.Fprintf(w, "longest job over the bound, geometric mean of the %d lines above\n", len(r.comparisons()))
 	for _, planner := range planners {
-		fmt.Fprintf(w, "  %-34s %6.2f  %s\n", planner, mean[planner], strings.Repeat("#", int(math.Round(width*mean[planner]/max(most, 1)))))
+		fewer := ""
+		if n := lines[planner]; n < len(r.comparisons()) {
+			fewer = fmt.Sprintf("  (of %d)", n) // the others have no figures, or no bound
+		}
+		fmt.Fprintf(w, "  %-34s %6.2f  %s%s\n", planner, mean[planner], strings.Repeat("#", int(math.Round(width*mean[planner]/max(most, 1)))), fewer)
 	}
 }
 

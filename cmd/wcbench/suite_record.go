@@ -13,6 +13,7 @@ type suiteRecord struct {
 	Tests  map[string]int    `json:"tests"`
 	Failed map[string]string `json:"failed,omitempty"` // rival → why it recorded nothing
 	Runs   int               `json:"runs"`
+	Clock  bool              `json:"by_the_clock,omitempty"` // with --wall
 	Share  float64           `json:"share"`
 	Beat   float64           `json:"beat_cpu_seconds,omitempty"` // of the pacer, while wcshard recorded
 }
@@ -30,6 +31,9 @@ func (s *benchSuite) recordAll(ctx context.Context, runs int) error {
 		}
 		if kept.Runs = max(kept.Runs, 1); kept.Runs != runs {
 			return fmt.Errorf("%s is of %d recorded runs, not of %d: pass --recordings %d, or another folder to --keep", name, kept.Runs, runs, kept.Runs)
+		}
+		if kept.Clock != s.byClock {
+			return fmt.Errorf("%s is of a comparison with --wall=%v: pass that, or another folder to --keep", name, kept.Clock)
 		}
 		s.tests, s.share, s.beat, s.runs = kept.Tests, kept.Share, kept.Beat, runs
 		for rival, why := range kept.Failed {
@@ -58,7 +62,7 @@ func (s *benchSuite) recordAll(ctx context.Context, runs int) error {
 		kept.Failed[rival] = err.Error()
 	}
 	s.runs = runs
-	kept.Tests, kept.Share, kept.Beat = s.tests, s.share, s.beat
+	kept.Tests, kept.Share, kept.Beat, kept.Clock = s.tests, s.share, s.beat, s.byClock
 	return keepJSON(name, kept)
 }
 

@@ -33,6 +33,7 @@ type job struct {
 	group   *cgroup.Group // that holds pytest within the budget; nil without --enforce
 	counter func() (own, machine int64)
 	stopped atomic.Bool // a signal came: no further session starts
+	limited bool        // the time limit came
 }
 
 // newJob makes ready for the sessions. Release is to be called after the last
@@ -112,6 +113,12 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if errors.Is(context.Cause(ctx), errTimeLimit) {
+		j.limited = true
+		if status >= 128 {
+			status = exitInterrupted // by us: this is no lack of memory
+		}
+	}
 	if err := closeResults(name, timing.EndLine(status, time.Since(began))); err != nil {
 		return 0, advise(fmt.Errorf("closing the results of %s: %w", s.name, err), "is the disk full? Free some room, or pass --results FOLDER on another one that stays where it is")
 	}
@@ -130,14 +137,10 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 		j.sys.say("%s", note)
 	}
 	j.sys.say("%s: results in %s (attempt %d)", s.name, name, attempt)
-	if errors.Is(context.Cause(ctx), errTimeLimit) {
+	if j.limited {
 		j.sys.say("hint: --test-timeout 5m stops a test that hangs, and only that; where all tests are only slow, plan more shards, or raise the job's timeout-minutes and pass a --time-limit of your own")
 	}
-	status = j.judge(s, results, status)
-	if status >= 128 && errors.Is(context.Cause(ctx), errTimeLimit) {
-		status = exitInterrupted // by us: this is no lack of memory
-	}
-	return status, nil
+	return j.judge(s, results, status), nil
 }
 
 // A call is what one call of pytest is to do.
@@ -356,7 +359,7 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 		j.sys.say("%s: pytest was killed (exit status %d)", s.name, status)
 	}
 	printIncomplete(j.sys, verdict)
-	if status < 128 && len(results.Tests)+len(results.Running)+len(results.Missing)+len(results.Extra) == 0 {
+	if status < 128 && !j.limited && len(results.Tests)+len(results.Running)+len(results.Missing)+len(results.Extra) == 0 {
 		j.sys.say("hint: pytest came to none of the tests: see what stands above, and try %s --version", j.command)
 	} else if notFound(verdict) == verdict.Planned {
 		j.sys.say("hint: none of the planned tests is here; run this in the folder where the plan was made, with the same checkout")

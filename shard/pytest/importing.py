@@ -14,6 +14,7 @@ from typing import AbstractSet, Any, Callable, Iterable
 from wcshard_results import Real
 
 SLOW = 1e-4  # seconds: what is faster counts to who imports it
+INIT = ".__init__"  # after the name of a package: what that itself imports, which is no library
 WORTH = 1e-3  # seconds: a library that took less in all counts to the session, as Python's own do
 OURS = frozenset(["_pytest", "pluggy", "pytest"])  # there before any file
 STANDARD = getattr(sys, "stdlib_module_names", frozenset()) | OURS
@@ -91,8 +92,8 @@ class Importing:
             self.direct.setdefault(self.file, set()).add(library_of(module, self.before))
         if isinstance(module, str) and self.edges is not None:
             parts = module.split(".")
-            packages = {".".join(parts[:n]) for n in range(1, len(parts))}
-            self.direct.setdefault(self.file, set()).update(library_of(name, self.before) for name in packages)
+            packages = {".".join(parts[:n]) + INIT for n in range(1, len(parts))}
+            self.direct.setdefault(self.file, set()).update(packages & self.edges.keys())
         if builtins.__import__ is self.hook:  # else the file has put its own around it
             builtins.__import__ = self.original
         self.file = ""
@@ -141,7 +142,7 @@ class Importing:
             if not self.stack and "__path__" in importer:
                 # Of a package that pytest imports on its way to a test file: all
                 # who need the package need this.
-                self.edges.setdefault(library_of(str(importer.get("__name__")), self.before), set()).update(libraries)
+                self.edges.setdefault(str(importer.get("__name__")) + INIT, set()).update(libraries)
             for module in modules:
                 self.first.setdefault(module, self.file)
 
@@ -166,7 +167,7 @@ class Importing:
                     more |= reach[other]
                 changed = changed or more != reach[name]
                 reach[name] = more
-        paid = {name for name in names if name.partition(".")[0] in STANDARD or name in self.before}
+        paid = {name for name in names if name.partition(".")[0] in STANDARD or name in self.before or name.endswith(INIT)}
         lists: dict[int, list[str]] = {}  # files that need the same share one
         found = {}
         for file, direct in self.direct.items():

@@ -41,8 +41,10 @@ func TestImports(t *testing.T) {
 		"early/part/more/x.py":     sleep(part),
 		"pkg/__init__.py":          "",
 		"pkg/sub/__init__.py":      "import slowlib\nf = 1\n", // imported on the way to a test file
+		"pkg/sub/helper.py":        "import via\n",
+		"pkg/sub/test_o.py":        "from pkg.sub import helper" + body,
 		"pkg/sub/test_p.py":        "from pkg.sub import f" + body,
-		"pkg/sub/test_q.py":        "from pkg.sub import f" + body,
+		"pkg/sub/test_q.py":        body,
 		"test_g.py":                "from early.part.more.x import time" + body,
 		"test_h.py":                "from early import part" + body,
 		"test_i.py":                "import sys\ndel sys.modules['again']\nimport again" + body,
@@ -65,7 +67,8 @@ func TestImports(t *testing.T) {
 				"test_d.py": {"slowlib", "slowlib.part", "via"}, "test_e.py": {"slowlib", "slowlib.part", "via"},
 				"test_0.py": {"slowlib", "slowlib.part", "via"}, "test_f.py": {"slowlib", "slowlib.part", "via"},
 				"test_g.py":         {"early.part.more"},
-				"pkg/sub/test_p.py": {"pkg", "pkg.sub", "slowlib"}, "pkg/sub/test_q.py": {"pkg", "pkg.sub", "slowlib"},
+				"pkg/sub/test_o.py": {"pkg.sub", "slowlib", "slowlib.part", "via"}, "pkg/sub/test_q.py": {"slowlib"},
+				"pkg/sub/test_p.py": {"pkg.sub", "slowlib", "slowlib.part", "via"}, // modules of pkg.sub are one library
 			}
 			for file, libraries := range c.Libraries {
 				var ours []string // Python 3.9 does not tell what is of its standard library

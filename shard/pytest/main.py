@@ -256,6 +256,7 @@ class Running(Common):
     def keep_together(self, pieces: list[dict[str, Any]]) -> None:
         """Note what the plan says of tests that stay on one worker."""
         self.cut = {piece["file"] for piece in pieces if piece["cut"]}
+        self.needy = any(piece.get("needs") for piece in pieces)  # some tests may have to wait for memory
         self.units: dict[str, int] = {}  # by test, the number of its unit
         for piece in pieces:
             units = zip(piece["tests"], piece.get("units") or ())
@@ -304,9 +305,7 @@ class Running(Common):
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, Any, None]:
         self.fixtures.imports.begin()
-        self.fixtures.garbage.begin()
         yield
-        self.fixtures.garbage.end()
         self.fixtures.imports.end()
 
     @pytest.hookimpl(tryfirst=True, **WRAPPER)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import time
-from _thread import get_ident
 from importlib.machinery import BuiltinImporter, PathFinder
 from importlib.util import module_from_spec
-from typing import Any, Callable, Generator, NamedTuple
+from typing import Any, Generator, NamedTuple
 
 import pytest
 from wcshard_importing import LATE, LateImports
@@ -125,48 +123,11 @@ class Memory:
         return int(text[start : text.index(b"kB", start)]) << 10
 
 
-GARBAGE = "garbage"  # stands among fixtures for what Garbage watches
-
-
-class Garbage:
-    """Watches the full collections of garbage that Python begins by itself while tests
-    run. They look at all that is there, which may take half a second, and are due
-    whenever all tests so far have made enough: the one that happens to run then has
-    done no more for it than the others."""
-
-    def __init__(self, enter: Callable[[], float], leave: Callable[[str, int, float], float]) -> None:
-        self.enter = enter
-        self.leave = leave
-        self.since = 0.0
-        self.own = 0
-
-    def begin(self) -> None:
-        """Tests run from now on, on this thread."""
-        self.own = get_ident()
-        gc.callbacks.append(self.watch)
-
-    def end(self) -> None:
-        if self.watch in gc.callbacks:
-            gc.callbacks.remove(self.watch)
-
-    def watch(self, phase: str, info: dict[str, int]) -> None:
-        if info["generation"] < 2:
-            return
-        if phase != "start":
-            if self.since:
-                self.leave(GARBAGE, 0, self.since)
-            self.since = 0.0
-        elif gc.get_count()[0] > gc.get_threshold()[0] and get_ident() == self.own:  # else somebody has asked for it
-            self.since = self.enter()
-
-
 class Fixtures:
-    """Self times of what tests share: fixtures of a scope above function, what is
-    imported while tests run, and collections of garbage. What one takes inside another
-    is not the other's."""
+    """Self times of what tests share: fixtures of a scope above function, and what
+    is imported while tests run. What one takes inside another is not the other's."""
 
     def __init__(self) -> None:
-        self.garbage = Garbage(self.enter, self.leave)
         self.imports = LateImports(self.enter, self.leave_import)
         self.times: dict[str, list[int]] = {}  # by ID: set-up and teardown, of the current test
         self.total = 0.0  # seconds, of the current test

@@ -232,6 +232,23 @@ func TestRunMemoryConfig(t *testing.T) {
 	}
 }
 
+// A deadlined context has its deadline when done is closed.
+type deadlined struct {
+	context.Context
+	done chan struct{}
+}
+
+func (d deadlined) Done() <-chan struct{} { return d.done }
+
+func (d deadlined) Err() error {
+	select {
+	case <-d.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 // A pytest that does not stop is killed after the grace.
 func TestRunGrace(t *testing.T) {
 	dir := t.TempDir()
@@ -252,13 +269,19 @@ func TestRunGrace(t *testing.T) {
 		t.Errorf("Run = %d, %v, want 137", status, err)
 	}
 	// It has longer where it is a deadline that has come.
-	const deadline = 3 * time.Second // until when it has long been ready
-	began := time.Now()
-	ctx, cancel = context.WithTimeoutCause(t.Context(), deadline, errors.New("a limit"))
-	defer cancel()
-	status, err = Run(ctx, Command{Argv: []string{script}}, RunOptions{
+	if err := os.Remove(filepath.Join(dir, "ready")); err != nil {
+		t.Fatal(err)
+	}
+	limit := deadlined{t.Context(), make(chan struct{})}
+	var began time.Time
+	go func() {
+		waitFor(filepath.Join(dir, "ready"))
+		began = time.Now()
+		close(limit.done)
+	}()
+	status, err = Run(limit, Command{Argv: []string{script}}, RunOptions{
 		Results: newResults(t, "x"), Grace: time.Millisecond, DeadlineGrace: time.Second})
-	if took := time.Since(began) - deadline; status != 137 || err != nil || took < time.Second {
+	if took := time.Since(began); status != 137 || err != nil || took < time.Second {
 		t.Errorf("Run = %d, %v %v after the deadline, want 137 after a second", status, err, took)
 	}
 }

@@ -186,8 +186,9 @@ class Scheduler:
         for index, nodeid in enumerate(names):
             file, group = file_of(nodeid), plugin.groups.get(nodeid)
             cut = ("same", nodeid) if turns[nodeid] > 1 else ("test", index)
-            # A group within a file that nothing cuts stays with the rest of it.
-            apart = group and (file in plugin.cut or len(files[group]) > 1)
+            # A group within a file that nothing cuts stays with the rest of it, but
+            # where tests that need much may have to be taken out of that.
+            apart = group and (file in plugin.cut or len(files[group]) > 1 or plugin.needy)
             scope = ("group", group) if apart else cut if file in plugin.cut else ("file", file)
             unit = plugin.units.get(nodeid)
             if group and len(numbers[group]) > 1:

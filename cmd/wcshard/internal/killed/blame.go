@@ -110,7 +110,7 @@ type Blame struct {
 // The kernel kills whoever holds most, which is nearly always who took it. It
 // is not where a worker is fat from earlier tests and another one grows. What a
 // worker holds is what was last seen of it; of the one that died it is at least
-// what the others leave of the limit, since a test may take a gigabyte between
+// what the others leave of the session's room, since a test may take a gigabyte between
 // two looks.
 func Judge(s Scene) Blame {
 	b := Blame{Worker: s.Death.Worker, scene: s}
@@ -149,7 +149,8 @@ func Judge(s Scene) Blame {
 }
 
 // estimate raises what the dead worker held to what all the others leave of the
-// session's room. Where pytest ran the tests itself, nobody else of the session can have taken that.
+// session's room. Where pytest ran the tests itself, nobody else of the session can
+// have taken that.
 func (b *Blame) estimate(dead func(Holding) bool) {
 	if len(b.All) == 0 || b.scene.Room == 0 || !dead(b.All[0]) || b.scene.Sure < Certain {
 		return

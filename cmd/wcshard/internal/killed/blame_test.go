@@ -62,6 +62,15 @@ func TestJudge(t *testing.T) {
 			"killed for lack of memory: pytest while running a.py::big (950 MiB of 1000 MiB) [certain: the kernel counted 1 kill in this cgroup]",
 		},
 		{
+			"other programs hold most of the machine",
+			Scene{
+				Death: timing.Death{PID: 9, Running: []timing.TestStart{running("a.py::big", "main", 9, 100, 0)}},
+				Held:  map[int]Held{0: {50 * mib, 50 * mib}, 9: {110 * mib, 110 * mib}}, Limit: 16000 * mib, Room: 1000 * mib, Sure: Certain, Count: counted,
+			},
+			"a.py::big", []timing.NodeID{"a.py::big"},
+			"killed for lack of memory: pytest while running a.py::big (950 MiB of 16 GiB) [certain: the kernel counted 1 kill in this cgroup]",
+		},
+		{
 			"nobody saw what it held",
 			Scene{Death: timing.Death{Running: []timing.TestStart{running("a.py::big", "main", 9, 0, 0)}}, Limit: 2000 * mib, Room: 2000 * mib, Sure: Certain, Count: counted},
 			"a.py::big", []timing.NodeID{"a.py::big"},
