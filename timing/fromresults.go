@@ -92,9 +92,13 @@ func (b *builder) results(r *Results) {
 		killed[k.ID] = true
 		b.add(testKind, string(k.ID), killedSample(src, k, floors[k.Worker]))
 	}
-	for _, t := range r.Tests {
+	paused := garbage(r)
+	for i, t := range r.Tests {
 		if t.Outcome == Crashed && killed[t.ID] {
 			continue // the killed try says more
+		}
+		if paused != nil {
+			t = t.without(paused[i])
 		}
 		shared := time.Duration(0)
 		ran[t.Worker]++
@@ -151,7 +155,7 @@ func (b *builder) results(r *Results) {
 		b.add(fixtureKind, use, sample{source: src})
 	}
 	b.workers(src, r)
-	b.job(src, r)
+	b.job(src, r, paused)
 	b.overhead(src, r)
 }
 

@@ -38,8 +38,9 @@ func parseJobID(id string) (p Place, ok bool) {
 	return p, ok && both && err1 == nil && err2 == nil && w > 0 && jobID(p) == id
 }
 
-// job adds what a session as a whole tells.
-func (b *builder) job(src int32, r *Results) {
+// job adds what a session as a whole tells. paused is by how much tests took longer for
+// garbage.
+func (b *builder) job(src int32, r *Results, paused []time.Duration) {
 	h := &r.Header
 	if h.CPUs < 1 || h.Workers < 1 {
 		return
@@ -50,7 +51,7 @@ func (b *builder) job(src int32, r *Results) {
 	s := sample{source: src}
 	whole := r.Ended && (r.Exit == 0 || r.Exit == 1) && len(r.Killed)+len(r.Deaths)+len(r.Running)+len(r.Missing) == 0
 	if whole {
-		s.call, s.teardown = body(r)
+		s.call, s.teardown = body(r, paused)
 	}
 	if whole && h.Predicted > 0 && h.Tests > 0 && len(r.Tests) >= h.Tests {
 		s.setup, s.other = r.Elapsed.Microseconds(), h.Predicted.Microseconds()
@@ -64,12 +65,15 @@ func (b *builder) job(src int32, r *Results) {
 const longWait = 100 * time.Millisecond
 
 // body returns how long the busiest worker was at its tests, without long waits,
-// and what they took, in microseconds.
-func body(r *Results) (took, tests int64) {
-	lives := map[string][]*TestResult{}
+// and what they took without garbage, in microseconds.
+func body(r *Results, paused []time.Duration) (took, tests int64) {
+	lives, garbage := map[string][]*TestResult{}, map[string]time.Duration{}
 	for i := range r.Tests {
 		t := &r.Tests[i]
 		lives[t.Worker] = append(lives[t.Worker], t)
+		if paused != nil {
+			garbage[t.Worker] += paused[i]
+		}
 	}
 	tails := map[string]time.Duration{}
 	for _, w := range r.Workers {
@@ -89,7 +93,7 @@ func body(r *Results) (took, tests int64) {
 			}
 		}
 		longest = max(longest, busy+waits)
-		busiest = max(busiest, busy+tails[worker]*time.Duration(len(list)-1)) // the last one's tail is after its end
+		busiest = max(busiest, busy-garbage[worker]+tails[worker]*time.Duration(len(list)-1)) // the last one's tail is after its end
 	}
 	return longest.Microseconds(), busiest.Microseconds()
 }
@@ -305,8 +309,8 @@ const enoughOwn = 3
 // is first made one of this number: by the median over the tests that have both,
 // each with the weight of its time, of how many times longer it took here than
 // there. Then comes the pace, of tests and of what they set up: what a worker waits
-// between its tests, as the median over jobs of wall time by the tests' own. Both are
-// shrunk by the number of runs they rest on.
+// between its tests, and for garbage, as the median over jobs of wall time by the
+// tests' own. Both are shrunk by the number of runs they rest on.
 //
 // Nothing is learned without a number of workers, or from results that do not
 // tell theirs.

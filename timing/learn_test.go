@@ -448,3 +448,43 @@ func TestWorkersThatWereNot(t *testing.T) {
 		t.Errorf("the history is\n%s", file)
 	}
 }
+
+// A full collection of garbage is no cost of the test that it falls on, as far as that
+// is longer than others of its file for it. All tests of a job pay for it.
+func TestGarbage(t *testing.T) {
+	r := &Results{Header: ResultsHeader{Run: "r", Runner: "linux", Started: time.UnixMilli(1).UTC(), Workers: 1, CPUs: 1}, Ended: true}
+	at := time.Second
+	add := func(id NodeID, ms int, collections int) {
+		took := time.Duration(ms) * time.Millisecond
+		r.Tests = append(r.Tests, TestResult{ID: id, Worker: "main", Outcome: Passed, Start: at, Call: took, Wall: took, Garbage: collections})
+		at += took
+	}
+	for k := range 10 {
+		add(NodeID(fmt.Sprintf("a.py::t%d", k)), 10, 0)
+		add(NodeID(fmt.Sprintf("b.py::t%d", k)), 1000, 0)
+	}
+	add("a.py::long", 310, 1)
+	add("a.py::twice", 610, 2)
+	add("a.py::quick", 11, 1)   // it cannot have taken so long here
+	add("b.py::slow", 1310, 1)  // of 1310 ms 300 are garbage
+	add("b.py::slower", 990, 1) // and here none, for all we know
+	add("c.py::asks", 400, 1)   // nothing else in its file
+	r.Workers = []WorkerResult{{Worker: "main", Startup: 400 * time.Millisecond, Collect: 500 * time.Millisecond}}
+	r.Elapsed = at
+	h := FromResults(r)
+	for id, want := range map[NodeID]int{
+		"a.py::t0": 10, "a.py::long": 10, "a.py::twice": 10, "a.py::quick": 10, "b.py::slow": 1010, "b.py::slower": 990, "c.py::asks": 400,
+	} {
+		if got := h.Estimator("linux").Tests([]NodeID{id})[0].Wall; got != time.Duration(want)*time.Millisecond {
+			t.Errorf("%s takes %v, want %d ms", id, got, want)
+		}
+	}
+	// 13.731 s are 12.53 s of tests; of one run half of the difference counts.
+	got := h.EstimatorAt(Place{Runner: "linux", Workers: 1, CPUs: 1}).Tests([]NodeID{"b.py::t0"})[0].Wall
+	if got < 1040*time.Millisecond || got > 1055*time.Millisecond {
+		t.Errorf("in a job b.py::t0 takes %v, want 1000 ms and its share of the garbage", got)
+	}
+	if garbage(jobRun("r", 1, 1, 1300, 1200, 100)) != nil {
+		t.Error("there is garbage where there was none")
+	}
+}

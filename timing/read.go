@@ -322,7 +322,7 @@ func (p *resultsReader) start() {
 }
 
 var testKeys = []string{"id", "worker", "outcome", "start_us", "setup_us", "call_us", "teardown_us", "wall_us",
-	"fixtures", "before", "peak", "after", "children", "reruns", "message", "path", "line"}
+	"fixtures", "before", "peak", "after", "children", "reruns", "message", "path", "line", "garbage"}
 
 func (p *resultsReader) test() {
 	d := &p.d
@@ -366,6 +366,8 @@ func (p *resultsReader) test() {
 			t.Path = p.intern()
 		case 16:
 			t.Line = int(d.number())
+		case 17:
+			t.Garbage = int(d.number())
 		}
 	})
 	if d.msg != "" {

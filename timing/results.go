@@ -62,6 +62,7 @@ type TestResult struct {
 	After    int64
 	Children int64  // peak of its child processes above those that it found, bytes; 0 where none was seen
 	Sampled  bool   // memory was looked at now and then, and Peak may have been higher in between
+	Garbage  int    // full collections of garbage while it ran
 	Reruns   int    // earlier tries by a rerun plugin; the last try counts
 	Message  string // first line of the failure, or the reason of a skip
 	Path     string // where it failed, as pytest shows it; "" where unknown

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Generator
 import pytest
 from wcshard_collecting import Collecting, Common, Inspecting
 from wcshard_groups import groups_of
-from wcshard_measuring import Fixtures, Measured, Memory
+from wcshard_measuring import Fixtures, Measured, Memory, collections_of_garbage
 from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
 from wcshard_xdist import ended_by, use_workers
 
@@ -66,6 +66,7 @@ class Running(Common):
         self.started = 0.0
         self.ended = 0.0
         self.shared_before = self.shared_setup = self.shared_call = 0.0
+        self.garbage = 0  # full collections before the current test
         self.tail = 0.0
         self.tests = 0
         self.measured = NOTHING
@@ -315,6 +316,7 @@ class Running(Common):
         self.ended = 0.0
         self.measured = NOTHING
         self.fixtures.begin()
+        self.garbage = collections_of_garbage()
         self.shared_before = 0.0
         result = yield
         if self.ended:
@@ -352,6 +354,7 @@ class Running(Common):
                 peak,
                 resident,
                 self.memory.child(peak),
+                collections_of_garbage() - self.garbage,
                 self.fixtures.wire(item),
             )
             self.memory.reset()
@@ -487,6 +490,8 @@ class Running(Common):
         more: dict[str, Any] = {}
         if measured.children:
             more["children"] = measured.children
+        if measured.garbage:
+            more["garbage"] = measured.garbage
         if done.reruns:
             more["reruns"] = done.reruns
         if done.message:

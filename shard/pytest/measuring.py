@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
@@ -121,6 +122,18 @@ class Memory:
             return 0
         start += len(name)
         return int(text[start : text.index(b"kB", start)]) << 10
+
+
+def collections_of_garbage() -> int:
+    """Return how many full collections of garbage there have been. What they take only
+    a callback could tell, and that would lose what a signal raises meanwhile."""
+    try:
+        return STATS()[2]["collections"]
+    except (TypeError, IndexError, KeyError):  # not CPython
+        return 0
+
+
+STATS: Any = getattr(gc, "get_stats", None)
 
 
 class Fixtures:
@@ -270,14 +283,15 @@ class Measured(NamedTuple):
     peak: int = 0
     after: int = 0
     children: int = 0
+    garbage: int = 0  # full collections
     fixtures: Any = ()  # [[id, set-up, teardown], …]
 
     def pack(self) -> str:
         """Return it as one string: execnet takes values apart one by one."""
-        numbers = "%d %d %d %d %d %d %d %d %d" % self[:-1]
+        numbers = "%d %d %d %d %d %d %d %d %d %d" % self[:-1]
         return f"{numbers} {encode(self.fixtures)}" if self.fixtures else numbers
 
     @classmethod
     def unpack(cls, text: str) -> Measured:
-        parts = text.split(" ", 9)
-        return cls(*map(int, parts[:9]), json.loads(parts[9]) if len(parts) > 9 else ())
+        parts = text.split(" ", 10)
+        return cls(*map(int, parts[:10]), json.loads(parts[10]) if len(parts) > 10 else ())
