@@ -5,59 +5,68 @@ import (
 	"time"
 )
 
-// fewRelatives is how many tests of a file without a full collection of garbage it
-// takes to say how long they usually are.
-const fewRelatives = 3
+// What it takes to say what a full collection of garbage takes: so many tests that one
+// fell on, and of each so many others of its file.
+const (
+	enoughPauses    = 5
+	enoughRelatives = 5
+)
 
 // garbage returns for each test by how much longer it took for a full collection of
-// garbage that was due while it ran; nil where there was none.
+// garbage that was due while it ran; nil where that is not known.
 //
 // Such a collection looks at all that the process holds, 0.3 s and more with 15,000
 // tests, and when it comes hangs on all tests before: it is no cost of the one that it
-// falls on, though it does in each run of the same order. The plugin counts them. What
-// one takes is the median of by how much tests with one were longer than those of their
-// files without; that is taken from them, as far as they were longer at all. Where a
-// whole file collects by itself, nothing is known, and it is its own.
+// falls on, though it does in each run of the same order. The plugin counts them. Most
+// of the tests with one are longer than nine of ten of their files without, else it is
+// no matter; by how much, in the median, is what one takes, and no more than what the
+// quickest quarter of these tests took in all. That is taken from them, as far as they
+// are longer than those nine of ten.
 func garbage(r *Results) []time.Duration {
-	own := func(t *TestResult) time.Duration { return t.Setup + t.Call + t.Teardown }
-	usual := map[string]time.Duration{}
-	for i := range r.Tests {
-		if t := &r.Tests[i]; t.Garbage > 0 {
-			usual[t.ID.File()] = -1
-		}
-	}
-	if len(usual) == 0 {
+	if !r.Ended {
 		return nil
 	}
-	others := map[string][]time.Duration{}
+	own := func(t *TestResult) time.Duration { return t.Setup + t.Call + t.Teardown }
+	relatives := map[string][]time.Duration{} // own times of tests without, by file
 	for i := range r.Tests {
-		t := &r.Tests[i]
-		if _, ok := usual[t.ID.File()]; ok && t.Garbage == 0 {
-			others[t.ID.File()] = append(others[t.ID.File()], own(t))
+		if t := &r.Tests[i]; t.Garbage > 0 && t.Outcome == Passed {
+			relatives[t.ID.File()] = nil
 		}
 	}
-	for file, list := range others {
-		if len(list) >= fewRelatives {
-			usual[file] = median(list)
+	for i := range r.Tests {
+		t := &r.Tests[i]
+		if list, ok := relatives[t.ID.File()]; ok && t.Garbage == 0 && t.Outcome == Passed {
+			relatives[t.ID.File()] = append(list, own(t))
 		}
+	}
+	for _, list := range relatives {
+		slices.Sort(list)
 	}
 	longer := make([]time.Duration, len(r.Tests))
-	var all []time.Duration
+	var pauses, whole []time.Duration // of one collection: by how much a test was longer, and what it took
 	for i := range r.Tests {
 		t := &r.Tests[i]
-		if file := t.ID.File(); t.Garbage > 0 && usual[file] >= 0 {
-			d := (own(t) - usual[file]) / time.Duration(t.Garbage)
-			all = append(all, d)
-			longer[i] = max(0, own(t)-usual[file])
+		if list := relatives[t.ID.File()]; t.Garbage > 0 && t.Outcome == Passed && len(list) >= enoughRelatives {
+			longer[i] = own(t) - list[len(list)*9/10]
+			pauses = append(pauses, longer[i]/time.Duration(t.Garbage))
+			whole = append(whole, own(t)/time.Duration(t.Garbage))
 		}
 	}
-	if len(all) == 0 {
+	if len(pauses) < enoughPauses {
 		return nil
 	}
-	slices.Sort(all)
-	one := max(0, all[(len(all)-1)/2])
+	slices.Sort(pauses)
+	slices.Sort(whole)
+	one := min(pauses[(len(pauses)-1)/2], whole[len(whole)/4])
+	if one <= 0 {
+		return nil
+	}
 	for i := range longer {
-		longer[i] = min(longer[i], one*time.Duration(r.Tests[i].Garbage))
+		if longer[i] <= 0 {
+			longer[i] = 0
+		} else if n := time.Duration(r.Tests[i].Garbage); longer[i]/n > one {
+			longer[i] = one * n
+		}
 	}
 	return longer
 }

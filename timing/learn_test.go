@@ -464,25 +464,35 @@ func TestGarbage(t *testing.T) {
 		add(NodeID(fmt.Sprintf("b.py::t%d", k)), 1000, 0)
 	}
 	add("a.py::long", 310, 1)
+	add("a.py::longer", 330, 1)
 	add("a.py::twice", 610, 2)
-	add("a.py::quick", 11, 1)   // it cannot have taken so long here
-	add("b.py::slow", 1310, 1)  // of 1310 ms 300 are garbage
-	add("b.py::slower", 990, 1) // and here none, for all we know
-	add("c.py::asks", 400, 1)   // nothing else in its file
+	add("a.py::heavy", 30_010, 40) // most of which is its own
+	add("b.py::slow", 1310, 1)     // of 1310 ms 300 are garbage
+	add("b.py::slower", 990, 1)    // and here none, for all we know
+	add("c.py::asks", 400, 1)      // nothing else in its file
+	for k := range 6 {
+		add(NodeID(fmt.Sprintf("d.py::skip%d", k)), 0, 0)
+		r.Tests[len(r.Tests)-1].Outcome = Skipped
+	}
+	add("d.py::own", 1300, 1)
 	r.Workers = []WorkerResult{{Worker: "main", Startup: 400 * time.Millisecond, Collect: 500 * time.Millisecond}}
 	r.Elapsed = at
 	h := FromResults(r)
 	for id, want := range map[NodeID]int{
-		"a.py::t0": 10, "a.py::long": 10, "a.py::twice": 10, "a.py::quick": 10, "b.py::slow": 1010, "b.py::slower": 990, "c.py::asks": 400,
+		"a.py::t0": 10, "a.py::long": 10, "a.py::longer": 30, "a.py::twice": 10, "a.py::heavy": 30_010 - 40*300,
+		"b.py::slow": 1010, "b.py::slower": 990, "c.py::asks": 400, "d.py::own": 1300,
 	} {
 		if got := h.Estimator("linux").Tests([]NodeID{id})[0].Wall; got != time.Duration(want)*time.Millisecond {
 			t.Errorf("%s takes %v, want %d ms", id, got, want)
 		}
 	}
-	// 13.731 s are 12.53 s of tests; of one run half of the difference counts.
-	got := h.EstimatorAt(Place{Runner: "linux", Workers: 1, CPUs: 1}).Tests([]NodeID{"b.py::t0"})[0].Wall
-	if got < 1040*time.Millisecond || got > 1055*time.Millisecond {
-		t.Errorf("in a job b.py::t0 takes %v, want 1000 ms and its share of the garbage", got)
+	if got := h.EstimatorAt(Place{Runner: "linux", Workers: 1, CPUs: 1}).Tests([]NodeID{"b.py::t0"})[0].Wall; got <= 1000*time.Millisecond {
+		t.Errorf("in a job b.py::t0 takes %v, want its share of the garbage as well", got)
+	}
+	few := *r
+	few.Tests = r.Tests[:22]
+	if garbage(&few) != nil {
+		t.Error("two tests tell what a collection takes")
 	}
 	if garbage(jobRun("r", 1, 1, 1300, 1200, 100)) != nil {
 		t.Error("there is garbage where there was none")

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Full collections of garbage are counted for the test that they fall on.
+// Full collections of garbage that are due are counted for the test that they fall on,
+// and not those that a test asks for.
 func TestGarbage(t *testing.T) {
 	for _, env := range []string{"old", "new"} {
 		for _, workers := range []int{1, 2} {
@@ -17,11 +18,10 @@ import gc
 
 def test_makes():
     kept, before = [], gc.get_stats()[2]["collections"]
-    while gc.get_stats()[2]["collections"] == before:
+    while gc.get_stats()[2]["collections"] == before and len(kept) < 5_000_000:
         kept.extend([kept] for _ in range(1000))
 
-def test_asks():
-    gc.collect()
+def test_asks():  # after one, none is due for long
     gc.collect()
 
 def test_quiet():
@@ -34,7 +34,7 @@ def test_quiet():
 				for _, test := range o.results.Tests {
 					got[test.ID.Rest()] = test.Garbage
 				}
-				if o.status != ExitOK || got["::test_makes"] < 1 || got["::test_asks"] < 2 || got["::test_quiet"] != 0 {
+				if o.status != ExitOK || got["::test_makes"] < 1 || got["::test_asks"] != 0 || got["::test_quiet"] != 0 {
 					t.Errorf("status %d, collections %v\n%s", o.status, got, o.output)
 				}
 			})

@@ -14,7 +14,7 @@ from typing import AbstractSet, Any, Callable, Iterable
 from wcshard_results import Real
 
 SLOW = 1e-4  # seconds: what is faster counts to who imports it
-INIT = ".__init__"  # after the name of a package: what that itself imports, which is no library
+INIT = ".<init>"  # after the name of a package: what that itself imports, which is no library
 WORTH = 1e-3  # seconds: a library that took less in all counts to the session, as Python's own do
 OURS = frozenset(["_pytest", "pluggy", "pytest"])  # there before any file
 STANDARD = getattr(sys, "stdlib_module_names", frozenset()) | OURS
@@ -139,10 +139,12 @@ class Importing:
                 found = self.direct.setdefault(self.file, set())
             libraries = {library_of(module, self.before) for module in modules}
             found.update(libraries)
-            if not self.stack and "__path__" in importer:
-                # Of a package that pytest imports on its way to a test file: all
-                # who need the package need this.
-                self.edges.setdefault(str(importer.get("__name__")) + INIT, set()).update(libraries)
+            if "__path__" in importer and getattr(importer.get("__spec__"), "_initializing", False):
+                # What a package imports itself, whoever imports that: all test files
+                # inside need it, as pytest imports it on its way to them.
+                package = str(importer.get("__name__"))
+                self.edges.setdefault(package + INIT, set()).update(libraries)
+                self.edges.setdefault(library_of(package, self.before), set()).add(package + INIT)
             for module in modules:
                 self.first.setdefault(module, self.file)
 

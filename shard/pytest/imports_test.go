@@ -45,6 +45,9 @@ func TestImports(t *testing.T) {
 		"pkg/sub/test_o.py":        "from pkg.sub import helper" + body,
 		"pkg/sub/test_p.py":        "from pkg.sub import f" + body,
 		"pkg/sub/test_q.py":        body,
+		"other/__init__.py":        "import slowlib\n", // by test_1.py before its own test file
+		"other/test_r.py":          body,
+		"test_1.py":                "import other" + body,
 		"test_g.py":                "from early.part.more.x import time" + body,
 		"test_h.py":                "from early import part" + body,
 		"test_i.py":                "import sys\ndel sys.modules['again']\nimport again" + body,
@@ -68,12 +71,13 @@ func TestImports(t *testing.T) {
 				"test_0.py": {"slowlib", "slowlib.part", "via"}, "test_f.py": {"slowlib", "slowlib.part", "via"},
 				"test_g.py":         {"early.part.more"},
 				"pkg/sub/test_o.py": {"pkg.sub", "slowlib", "slowlib.part", "via"}, "pkg/sub/test_q.py": {"slowlib"},
+				"other/test_r.py": {"other", "slowlib"}, "test_1.py": {"other", "slowlib"},
 				"pkg/sub/test_p.py": {"pkg.sub", "slowlib", "slowlib.part", "via"}, // modules of pkg.sub are one library
 			}
 			for file, libraries := range c.Libraries {
 				var ours []string // Python 3.9 does not tell what is of its standard library
 				for _, name := range libraries {
-					if strings.HasPrefix(name, "slowlib") || strings.HasPrefix(name, "early") || strings.HasPrefix(name, "pkg") || name == "via" || name == "again" {
+					if strings.HasPrefix(name, "slowlib") || strings.HasPrefix(name, "early") || strings.HasPrefix(name, "pkg") || name == "other" || name == "via" || name == "again" {
 						ours = append(ours, name)
 					}
 				}

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Generator
 import pytest
 from wcshard_collecting import Collecting, Common, Inspecting
 from wcshard_groups import groups_of
-from wcshard_measuring import Fixtures, Measured, Memory, collections_of_garbage
+from wcshard_measuring import Fixtures, Garbage, Measured, Memory
 from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
 from wcshard_xdist import ended_by, use_workers
 
@@ -66,7 +66,7 @@ class Running(Common):
         self.started = 0.0
         self.ended = 0.0
         self.shared_before = self.shared_setup = self.shared_call = 0.0
-        self.garbage = 0  # full collections before the current test
+        self.garbage = Garbage()
         self.tail = 0.0
         self.tests = 0
         self.measured = NOTHING
@@ -257,7 +257,8 @@ class Running(Common):
     def keep_together(self, pieces: list[dict[str, Any]]) -> None:
         """Note what the plan says of tests that stay on one worker."""
         self.cut = {piece["file"] for piece in pieces if piece["cut"]}
-        self.needy = any(piece.get("needs") for piece in pieces)  # some tests may have to wait for memory
+        # files with tests that may have to wait for memory
+        self.needy = {piece["file"] for piece in pieces if piece.get("needs")} if self.settings.get("memory") else set()
         self.units: dict[str, int] = {}  # by test, the number of its unit
         for piece in pieces:
             units = zip(piece["tests"], piece.get("units") or ())
@@ -316,7 +317,7 @@ class Running(Common):
         self.ended = 0.0
         self.measured = NOTHING
         self.fixtures.begin()
-        self.garbage = collections_of_garbage()
+        self.garbage.begin()
         self.shared_before = 0.0
         result = yield
         if self.ended:
@@ -354,7 +355,7 @@ class Running(Common):
                 peak,
                 resident,
                 self.memory.child(peak),
-                collections_of_garbage() - self.garbage,
+                self.garbage.due(),
                 self.fixtures.wire(item),
             )
             self.memory.reset()

@@ -188,7 +188,7 @@ class Scheduler:
             cut = ("same", nodeid) if turns[nodeid] > 1 else ("test", index)
             # A group within a file that nothing cuts stays with the rest of it, but
             # where tests that need much may have to be taken out of that.
-            apart = group and (file in plugin.cut or len(files[group]) > 1 or plugin.needy)
+            apart = group and (file in plugin.cut or len(files[group]) > 1 or file in plugin.needy)
             scope = ("group", group) if apart else cut if file in plugin.cut else ("file", file)
             unit = plugin.units.get(nodeid)
             if group and len(numbers[group]) > 1:

@@ -17,6 +17,7 @@ schedule, plugin, workers = loading.load(sys.argv[1], "schedule", "main", "worke
 def units_of(case):
     """Divide the tests as the plugin does, with what it keeps of its pieces."""
     running = plugin.Running.__new__(plugin.Running)
+    running.settings = {}
     running.keep_together(case["pieces"])
     running.groups = {}
     running.plain = str

@@ -7,7 +7,7 @@ import types
 import loading
 
 (workers,) = loading.load(sys.argv[1], "workers")
-running = types.SimpleNamespace(plain=str, groups={"a.py::g": "g", "b.py::g": "g"}, cut={"a.py"}, needy=False, units={})
+running = types.SimpleNamespace(plain=str, groups={"a.py::g": "g", "b.py::g": "g"}, cut={"a.py"}, needy=set(), units={})
 scheduler = workers.Scheduler.__new__(workers.Scheduler)
 scheduler.plugin = running
 scheduler.collection = ["a.py::x", "a.py::same", "a.py::g", "a.py::same", "a.py::y", "b.py::z", "b.py::g", "c.py::same", "c.py::z", "c.py::same"]
