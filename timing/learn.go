@@ -24,8 +24,8 @@ type Place struct {
 // prediction did not rest on measurements or the job did not run its tests.
 // Call is how long the busiest worker was at its tests, without long waits, and
 // Teardown what these took themselves: what is between is the time that workers
-// wait for work. Where one of these is known, so is the
-// other. A sample without any of them says only how many workers the job had.
+// wait for work, and garbage. Where one of these is known, so is the other. A sample
+// without any of them says only how many workers the job had.
 func jobID(p Place) string { return fmt.Sprintf("%d/%d %s", p.Workers, p.CPUs, p.Runner) }
 
 // parseJobID is the inverse of jobID; ok is false for what is none.
