@@ -63,7 +63,7 @@ func TestMarkdown(t *testing.T) {
 		"| suite | N | bound | wcshard | peer | predicted off by |\n|---|---|---|---|---|---|\n",
 		"| quick, 9 tests | 2 | 1.6 | 2.0 / 3 | 4.0 / 6, 1 lost, 1 wrong exit | 20 %, at most 30 % |\n",
 		"| quick, 9 tests, from 3 recorded runs, median of 2 runs | 4 | 1.0 | 1.0 / 3 |  |  |\n",
-		"mean of the 2 lines above\n  wcshard                              1.12  ##################\n  peer                                 2.50  ########################################\n",
+		"mean of the 2 lines above\n  wcshard                              1.12  ########################################\n  peer                                    -\n",
 		"`\n\n* other: no figures: it knows no files\n* quick: ",
 		": `a/tests a==1`\n\n2026-11-23, a core, pytest==9.2.0\n",
 	} {
