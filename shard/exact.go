@@ -7,11 +7,13 @@ import (
 )
 
 // Suites of so few blocks are small enough to try every division of them, but
-// for a limit on the steps.
+// for a limit on the steps. So many steps are taken for one look at a block, in a
+// balance's work: that is no measurement, only so little that a search leaves work
+// for the divisions after it.
 const (
 	exactBlocks  = 12
 	exactSteps   = 1_000_000
-	stepsOfALook = 16 // of the search cost what a look at a block does, in a balance's work
+	stepsOfALook = 16
 )
 
 // An exact search divides blocks over bins in all ways that could be better

@@ -112,29 +112,17 @@ func (j *job) enforce() (release func()) {
 	}
 }
 
-// limit is what the kernel lets the sessions have, 0 where unknown.
-func (j *job) limit() int64 {
+// memory is what the kernel lets the sessions have with all others on the machine, and
+// what of it they can have at this moment; 0 where unknown.
+func (j *job) memory() (limit, room int64) {
 	if j.group != nil {
-		return j.group.Limit
+		return j.group.Limit, j.group.Limit
 	}
 	here, err := cgroup.Host{}.Memory()
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return here.Total
-}
-
-// room is what the sessions can have at this moment, beside what others hold on the
-// machine; 0 where unknown.
-func (j *job) room() int64 {
-	if j.group != nil {
-		return j.group.Limit
-	}
-	here, err := cgroup.Host{}.Memory()
-	if err != nil {
-		return 0
-	}
-	return here.Free
+	return here.Total, here.Free
 }
 
 // kills is how many processes the kernel has killed for lack of memory so far,

@@ -111,7 +111,7 @@ func (r *recovery) blames(t try) []killed.Blame {
 			sigkills++
 		}
 	}
-	limit := r.limit()
+	limit, _ := r.memory()
 	if t.peak == 0 { // the watch knows only Linux
 		for _, m := range r.results.Memory {
 			t.peak += m.Resident + m.Children

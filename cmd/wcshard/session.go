@@ -169,11 +169,12 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 		command.Argv = j.group.Command(command.Argv)
 	}
 	own, machine := j.kills()
-	watch := killed.Start(os.Getpid(), j.limit(), func() int64 {
+	limit, room := j.memory()
+	watch := killed.Start(os.Getpid(), limit, func() int64 {
 		own, machine := j.kills()
 		return max(own, machine)
 	})
-	t := try{room: j.room()}
+	t := try{room: room}
 	open := j.sys.fence(j.sys.stdout)
 	status, err := pytest.Run(ctx, command, pytest.RunOptions{
 		Dir:       j.dir,

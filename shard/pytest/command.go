@@ -148,19 +148,20 @@ func absolute(path string) string {
 func SplitWords(command string) ([]string, error) {
 	var words []string
 	var word strings.Builder
-	inWord, quote, escaped, begun := false, rune(0), false, false // begun: the word had, before the backslash
+	inWord, quote, escaped := false, rune(0), false
 	for _, r := range command {
 		switch {
-		case escaped && r == '\n' && quote != '\'':
-			escaped, inWord = false, inWord && (quote != 0 || begun) // the line goes on
+		case escaped && r == '\n':
+			escaped = false // the line goes on, and what stands before it, if anything
 		case escaped:
+			inWord = true
 			if quote == '"' && !strings.ContainsRune("\"\\$`", r) {
 				word.WriteByte('\\')
 			}
 			word.WriteRune(r)
 			escaped = false
 		case r == '\\' && quote != '\'' && runtime.GOOS != "windows":
-			begun, inWord, escaped = inWord, true, true
+			escaped = true
 		case quote != 0:
 			if r == quote {
 				quote = 0
