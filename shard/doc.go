@@ -6,10 +6,13 @@
 //	collect ──tests──▶ estimate ──▶ [items ──▶ pack ──plan──▶ matrix, plan file]
 //	run ──▶ results ──▶ [verify: every test exactly once?] ──▶ verdict
 //
-// Vocabulary: a test is a collected pytest item, named by its node ID; an item
-// is a set of tests that must share a job; a shard is one job's tests; its
-// load is the time they take, its wall that time spread over its workers; the
-// makespan is the longest wall, and the lower bound what no plan can beat.
+// Vocabulary: a test is a collected pytest item, named by its node ID; a block is
+// tests that nothing may part (one test, or those of a group); an item is the blocks
+// of one file, which packing keeps together unless parting them pays; a shard is one
+// job's tests, a piece what it has of one file, a unit what one of its workers runs
+// in one go. A shard's load is the time that its tests take, its wall that time
+// spread over its workers; the makespan is the longest wall, and the lower bound what
+// no plan can beat.
 //
 // Of memory: a worker's floor is what it holds before its first test; a test's
 // need is what it takes on top of that, and kept what it leaves behind; a job's

@@ -25,6 +25,29 @@ func unitsOf(p *Plan) string {
 	return strings.Join(out, "; ")
 }
 
+// A worker has one instance of a session's fixture with parameters at a time: tests
+// that need the same one follow each other, whichever their files are.
+func TestParameters(t *testing.T) {
+	for workers, want := range map[int]time.Duration{
+		1: 2400*time.Millisecond + 2*500*time.Millisecond,
+		2: 1200*time.Millisecond + 500*time.Millisecond, // each takes one of them
+		3: 800*time.Millisecond + 2*500*time.Millisecond,
+	} {
+		s := Suite{Setups: []Setup{{ID: "session ::db[0]", Cost: 500 * time.Millisecond}, {ID: "session ::db[1]", Cost: 500 * time.Millisecond}}}
+		for p := range 2 { // pytest's order
+			for f := range 12 {
+				x := test(fmt.Sprintf("test_%02d.py::t[%d]", f, p), 100)
+				x.Order, x.Setups = len(s.Tests), []int{p}
+				s.Tests = append(s.Tests, x)
+			}
+		}
+		plan := mustPack(t, s, Fleet{Shards: 1, CPUs: workers})
+		if plan.Makespan > want {
+			t.Errorf("%d workers take %v, want at most %v\n%s", workers, plan.Makespan, want, show(plan))
+		}
+	}
+}
+
 // Which tests meet on a worker is the plan's to say where set-ups are dear, and
 // the session's where that costs next to nothing.
 func TestUnits(t *testing.T) {
@@ -169,8 +192,13 @@ func TestBoundWithWorkers(t *testing.T) {
 // What stays together is whole: bound tests have the same unit, and a job's
 // units are numbered from 1.
 func TestUnitsAreWhole(t *testing.T) {
+	divided := 0
 	rapid.Check(t, func(t *rapid.T) {
 		s, f := drawSuite(t), drawFleet(t)
+		for i := range s.Tests { // otherwise no job is divided
+			s.Tests[i].Estimate.Rung = timing.Measured
+		}
+		f.Memory, f.Workers, f.CPUs = 0, 0, max(2, f.CPUs)
 		p, err := Pack(s, f)
 		if err != nil {
 			return
@@ -203,8 +231,14 @@ func TestUnitsAreWhole(t *testing.T) {
 					t.Errorf("the units of %s are numbered %v", p.Shards[i].Name, numbers)
 				}
 			}
+			if len(numbers) > 1 {
+				divided++
+			}
 		}
 	})
+	if divided == 0 {
+		t.Error("no job was divided")
+	}
 }
 
 // Each worker imports the files of its job before the first test, whichever it

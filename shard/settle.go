@@ -50,6 +50,12 @@ func (r *runner) settle(pieces []stretch, c crew) outlook {
 	if c.limit != unlimited {
 		return best
 	}
+	for _, trial := range r.byParameter(pieces, c.workers) {
+		if now := r.plain(trial, c.workers); best.wall-now.wall > best.wall/1000*lanePays {
+			copy(pieces, trial)
+			best = now
+		}
+	}
 	if bundled, wall := r.divideLanes(whole, c.workers, best.wall); bundled != nil {
 		copy(pieces, bundled)
 		best.wall = wall

@@ -24,6 +24,10 @@ type runner struct {
 	seen    []uint32 // by worker and set-up: the last run that had it there
 	epoch   uint32
 
+	family   []int32 // by set-up, from 1: of its instances a worker has one at a time; 0 is none
+	families int
+	holds    []int32 // by worker and family: the set-up that it has, if it has seen that
+
 	work     int // looks at workers and units that schedules within memory may still take
 	laneWork int // and what may still go into dividing jobs over their workers
 }
@@ -56,7 +60,9 @@ func newRunner(q *sequence) *runner {
 			imports[s], own.setup[s] = q.setup[s], 0
 		}
 	}
-	return &runner{sequence: &own, imports: imports, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
+	r := &runner{sequence: &own, imports: imports, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
+	r.family, r.families = families(q.suite.Setups)
+	return r
 }
 
 // A stretch is a piece in the making.
@@ -148,6 +154,9 @@ func (r *runner) forget(workers int) {
 		r.seen = make([]uint32, n)
 		r.epoch = 0
 	}
+	if n := workers * r.families; len(r.holds) < n {
+		r.holds = make([]int32, n)
+	}
 	r.epoch++
 }
 
@@ -156,7 +165,13 @@ func (r *runner) forget(workers int) {
 func (r *runner) alone(worker int, p int32) int64 {
 	sum := r.cost[p]
 	for _, s := range r.test(p).Setups {
-		if at := &r.seen[worker*len(r.setup)+s]; *at != r.epoch {
+		at := &r.seen[worker*len(r.setup)+s]
+		if f := r.family[s]; f > 0 {
+			if held := &r.holds[worker*r.families+int(f)-1]; *held != int32(s) {
+				*held, *at = int32(s), 0
+			}
+		}
+		if *at != r.epoch {
 			*at = r.epoch
 			sum += r.setup[s]
 		}

@@ -35,10 +35,16 @@ def schema():
     yield
     time.sleep(0.1)
 
+@pytest.fixture(scope="session", params=[0.6, 0.8])
+def backend(request):
+    time.sleep(request.param)
+
 @pytest.fixture
 def rows(request):
     request.getfixturevalue("schema")
 `,
+	"test_backend_a.py":   backendTests,
+	"test_backend_b.py":   backendTests,
 	"test_first_user.py":  "import time\n\ndef test_rows(rows):\n    time.sleep(0.1)\n",
 	"test_second_user.py": "import time\n\ndef test_rows(rows):\n    time.sleep(0.2)\n",
 	"test_session.py": `import time
@@ -126,17 +132,21 @@ class Unit(unittest.TestCase):
 `,
 }
 
+const backendTests = "import time\n\ndef test_read(backend):\n    time.sleep(0.3)\n\ndef test_write(backend):\n    time.sleep(0.3)\n"
+
 // What each file costs by itself, in milliseconds: what the plan is to say of it
 // and what it takes.
 var sharedCosts = map[string]int{
 	"test_session.py": 500 + 300 + 200 + 12*600, "test_dynamic.py": 800 + 3*100, "test_parameters.py": 400 + 600 + 4*100,
 	"test_first_user.py": 400 + 100 + 100, "test_second_user.py": 400 + 100 + 200,
 	"test_auto.py": 600 + 400 + 2*100, "package": 600, "test_unit.py": 500 + 400 + 100,
+	"test_backend_a.py": 600 + 800 + 4*300, "test_backend_b.py": 600 + 800 + 4*300,
 }
 
 // Predictions are compared with what really happens: parametrized and autouse
 // fixtures, those built by others, those asked for at run time, of packages, of
-// unittest; and a session's fixture that two workers set up each for itself.
+// unittest; and a session's fixture that two workers set up each for itself, or with
+// parameters, of which each worker takes one.
 func TestPredicted(t *testing.T) {
 	venv := testVenv(t)
 	t.Parallel() // it sleeps most of its time
@@ -227,10 +237,10 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 	// With two workers only what leaves nothing to chance: on a busy machine tests
 	// are not done in the order in which they are expected to be; and what takes so
 	// long that one worker, whose start is shorter, is not done sooner.
-	for _, c := range []struct {
+	for k, c := range []struct {
 		shards, workers int
 		files           []string
-	}{{3, 1, nil}, {1, 2, []string{"test_session.py"}}} {
+	}{{3, 1, nil}, {1, 2, []string{"test_session.py"}}, {1, 2, []string{"test_backend_a.py", "test_backend_b.py"}}} {
 		plan := plan(c.shards, c.workers, c.files...)
 		session := known(timing.Place{Runner: "local", Workers: c.workers, CPUs: 2}).Session(c.workers)
 		for i := range plan.Shards {
@@ -238,7 +248,7 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 			if s.Workers != c.workers {
 				t.Errorf("%s has %d workers, want %d", s.Name, s.Workers, c.workers)
 			}
-			folder := results(fmt.Sprintf("%d-%d", c.shards, i))
+			folder := results(fmt.Sprintf("%d-%d-%d", k, c.shards, i))
 			call("run", "--shard", s.Name, "--results", folder)
 			r := resultsIn(t, filepath.Join(dir, folder), s.Name)
 			if h := r.Header; h.CPUs < 1 || h.Tests != s.Len() || h.Predicted != s.Wall {

@@ -101,11 +101,13 @@ class Backlog:
 
     # How it is divided.
 
-    def divide(self, share: int) -> None:
+    def divide(self, share: int, all_meet: bool) -> None:
         """Tell heavy units, which need more than each worker's share, from light
         ones: all workers may run a light one at once, so those can keep their
-        order."""
-        self.share = share
+        order. Where all tests may meet, none is heavy."""
+        self.share = max([need.need for need in self.needs.values()], default=0) if all_meet else share
+        if all_meet:
+            return
         units, self.light = self.light, collections.deque()
         self.plain = self.spare = 0
         for unit in (part for unit in units for part in self.part(unit)):

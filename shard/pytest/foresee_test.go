@@ -16,10 +16,11 @@ import (
 
 // A foreseen session is what testdata/model/foresee.py reads.
 type foreseen struct {
-	Workers int               `json:"workers"`
-	Pieces  []pluginPiece     `json:"pieces"`
-	Tests   map[string][2]any `json:"tests"`
-	Setups  []int64           `json:"setups"`
+	Workers  int               `json:"workers"`
+	Pieces   []pluginPiece     `json:"pieces"`
+	Tests    map[string][2]any `json:"tests"`
+	Setups   []int64           `json:"setups"`
+	Fixtures []string          `json:"fixtures"` // by set-up
 
 	wall int64 // as planned
 }
@@ -70,17 +71,27 @@ func TestForesight(t *testing.T) {
 // ahead, and returns its jobs.
 func foresee(t *testing.T, r *rand.Rand) []foreseen {
 	suite := shard.Suite{Base: time.Second}
-	c := foreseen{Tests: map[string][2]any{}, Setups: []int64{}}
+	c := foreseen{Tests: map[string][2]any{}, Setups: []int64{}, Fixtures: []string{}}
 	files, setups := 1+r.IntN(8), r.IntN(12)
+	parameters := min(setups, r.IntN(4)*r.IntN(2)) // of a fixture, of which each test needs at most one
 	for s := range setups {
 		c.Setups = append(c.Setups, 1000*r.Int64N(1+int64(r.IntN(3000))))
-		suite.Setups = append(suite.Setups, shard.Setup{ID: fmt.Sprintf("s%d", s), Cost: time.Duration(c.Setups[s]) * time.Microsecond})
+		id, fixture := fmt.Sprintf("s%d", s), fmt.Sprintf("s%d", s)
+		if s < parameters {
+			fixture = "session ::p"
+			id = fmt.Sprintf("%s[%d]", fixture, s)
+		}
+		c.Fixtures = append(c.Fixtures, fixture)
+		suite.Setups = append(suite.Setups, shard.Setup{ID: id, Cost: time.Duration(c.Setups[s]) * time.Microsecond})
 	}
 	for k := range 1 + r.IntN(60) {
 		id := fmt.Sprintf("f%d.py::t%d", r.IntN(files), k)
 		cost := 100_000 + r.Int64N(1+r.Int64N(2_000_000))
 		needs := []int{}
-		for s := range setups {
+		if parameters > 0 && r.IntN(2) == 0 {
+			needs = append(needs, r.IntN(parameters))
+		}
+		for s := parameters; s < setups; s++ {
 			if r.IntN(4) == 0 {
 				needs = append(needs, s)
 			}

@@ -26,6 +26,7 @@ though they run nothing are too many: those without work are closed.
 from __future__ import annotations
 
 import collections
+import heapq
 from typing import Any, Callable, Container, Deque, Iterable, Mapping, NamedTuple, Sequence
 
 from wcshard_backlog import LOOK, Backlog, Unit
@@ -40,6 +41,11 @@ QUICK = 0.25  # seconds: for so long memory may be kept free for the test behind
 PATIENCE = 2
 HELD = 64 << 20  # bytes that earlier tests left on a worker and that are worth a new process
 NO_TURN = 1 << 60
+
+
+def smooth(mean: float, value: float) -> float:
+    """Return the mean of some values, of which the last ones count most."""
+    return 0.8 * mean + 0.2 * value if mean else value
 
 
 class Mean:
@@ -78,6 +84,9 @@ class Worker:
         self.own: list[Unit] = []  # begun here, the current one first
         self.base = floor  # bytes that it held when it last ran nothing
         self.pace = 0.0  # seconds a test, lately
+        self.unit = -1  # whose tests it has run last
+        self.spent = 0.0  # seconds on them
+        self.unit_pace = 0.0  # seconds a unit, lately
         self.turn = NO_TURN  # among those that wait for memory
         self.passed = 0  # tests with needs that were let pass since
         self.renewing = False  # closed, and a new one will take its place
@@ -100,6 +109,15 @@ class Worker:
     def staying(self) -> int:
         """Bytes that it will hold when it runs nothing."""
         return 0 if self.leaving else self.floor if self.renewing else self.base
+
+    def note(self, unit: int, seconds: float) -> None:
+        """Count what a test of a unit took."""
+        self.pace = smooth(self.pace, seconds)
+        if unit != self.unit:
+            if self.spent:
+                self.unit_pace = smooth(self.unit_pace, self.spent)
+            self.unit, self.spent = unit, 0.0
+        self.spent += seconds
 
     @property
     def started(self) -> int:
@@ -179,7 +197,7 @@ class Schedule:
         if test in self.backlog.needs:
             self.needy_seconds.add(seconds)
         seconds = max(seconds, 1e-4)
-        worker.pace = 0.8 * worker.pace + 0.2 * seconds if worker.pace else seconds
+        worker.note(self.backlog.unit_of[test], seconds)
         return self.waiting or (len(worker.sent) < 2 and not worker.closed)
 
     def remove(self, name: Any, running: bool) -> int | None:
@@ -225,7 +243,7 @@ class Schedule:
             return []
         orders = self.close_surplus(lambda worker: worker.floor if self.may_renew else worker.staying)
         if self.budget and self.backlog.share < 0:
-            self.backlog.divide(self.share())
+            self.backlog.divide(self.share(), self.all_meet())
         self.waiting = False
         orders += self.feed_all()
         if self.waiting and not any(worker.started for worker in self.workers.values()):
@@ -284,8 +302,10 @@ class Schedule:
             return 2
         if worker.own:
             return max(2, min(int(OWN_AHEAD / worker.pace), MOST_OWN_AHEAD))
+        # Slow units come first, so the next one may take as long as the last one,
+        # in a single test.
         part = len(self.backlog) // (4 * len(self.workers))
-        return max(2, min(int(AHEAD / worker.pace), part, MOST_AHEAD))
+        return max(2, min(int(AHEAD / max(worker.unit_pace, worker.spent)), part, MOST_AHEAD))
 
     def feed(self, worker: Worker, wanted: int) -> list[Order]:
         """See that a worker that runs nothing has the wanted number of tests,
@@ -568,9 +588,18 @@ class Schedule:
         when each holds the most that a test leaves behind. A parked test that
         does not fit any more keeps its worker idle for as long as the others run."""
         staying = [worker for worker in self.workers.values() if not worker.leaving]
-        fixed = self.memory.others + sum(worker.base for worker in staying)
         kept = max((need.kept for need in self.backlog.needs.values()), default=0)
-        return max(0, (self.budget - fixed) // max(1, len(staying)) - kept)
+        return max(0, self.free() // max(1, len(staying)) - kept)
+
+    def free(self) -> int:
+        """Return what all workers together may take over what they hold."""
+        return self.budget - self.memory.others - sum(w.base for w in self.workers.values() if not w.leaving)
+
+    def all_meet(self) -> bool:
+        """Report whether no order of the tests can take more than there is."""
+        needs = self.backlog.needs.values()
+        most = heapq.nlargest(len(self.workers), (need.need for need in needs))
+        return sum(most) + sum(need.kept for need in needs) <= self.free()
 
     def limit(self) -> int:
         """Return what a test may need that runs while all workers hold

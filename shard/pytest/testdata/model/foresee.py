@@ -1,7 +1,8 @@
 """What sessions take: the plugin's units and its schedule, driven without
 xdist. Usage: foresee.py DIRECTORY-OF-loading.py < CASES, a JSON list of
-{"workers", "pieces", "tests": {name: [cost, [set-up, ...]]}, "setups": [cost]}
-in microseconds; prints a list of walls."""
+{"workers", "pieces", "tests": {name: [cost, [set-up, ...]]}, "setups": [cost],
+"fixtures": [name]} in microseconds; prints a list of walls. Of the set-ups whose
+fixture has the same name, one is there at a time."""
 
 import collections
 import heapq
@@ -32,8 +33,11 @@ class Session:
         names, units = units_of(case)
         self.tests = [case["tests"][name] for name in names]
         self.setups = case["setups"]
+        self.fixtures = case["fixtures"]
+        if case["workers"] == 1:  # pytest sorts the tests itself
+            self.fixtures = list(range(len(self.setups)))
         self.plan = schedule.Schedule(units)
-        self.workers = [types.SimpleNamespace(queue=collections.deque(), closed=False, running=None, seen=set()) for _ in range(case["workers"])]
+        self.workers = [types.SimpleNamespace(queue=collections.deque(), closed=False, running=None, has={}) for _ in range(case["workers"])]
         self.now = 0
         self.events = []
 
@@ -64,8 +68,10 @@ class Session:
         if worker.running is None and worker.queue and (worker.closed or len(worker.queue) > 1):
             worker.running = worker.queue.popleft()
             cost, needs = self.tests[worker.running]
-            cost += sum(self.setups[s] for s in needs if s not in worker.seen)
-            worker.seen.update(needs)
+            for s in needs:
+                if worker.has.get(self.fixtures[s]) != s:
+                    cost += self.setups[s]
+                    worker.has[self.fixtures[s]] = s
             heapq.heappush(self.events, (self.now + cost, -name))  # of several at once, the last worker is the first
 
 

@@ -1,0 +1,212 @@
+package shard
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// pytest has one instance of a fixture with parameters at a time: when a test needs
+// another one, it tears down the one that is there (FixtureDef.execute). In one
+// process it sorts the tests of all files by such a parameter, so that there is one
+// change for each (reorder_items). Workers take file after file, where each may have
+// tests for all parameters.
+
+// family returns what the IDs of all instances of a fixture have in common, where it
+// has parameters and tests of several files may need it; else "".
+func family(id string) string {
+	if !strings.HasSuffix(id, "]") || !strings.HasPrefix(id, "session ") && !strings.HasPrefix(id, "package ") {
+		return ""
+	}
+	return id[:max(0, strings.LastIndexByte(id, '['))]
+}
+
+// families numbers the families from 1, and returns that of each set-up: 0 is none.
+func families(setups []Setup) (of []int32, count int) {
+	of = make([]int32, len(setups))
+	numbers := map[string]int32{}
+	for s := range setups {
+		name := family(setups[s].ID)
+		if name == "" {
+			continue
+		}
+		if numbers[name] == 0 {
+			numbers[name] = int32(len(numbers) + 1)
+		}
+		of[s] = numbers[name]
+	}
+	return of, len(numbers)
+}
+
+// A company is tests of one file that need the same instance of a fixture, or none.
+type company struct {
+	instance int32 // set-up, from 1; 0: none
+	tests    []int32
+	load     int64
+}
+
+// byParameter offers orders in which all tests that need one instance of a fixture
+// come before those that need the next one, whichever their files are; or each worker
+// has one instance. It goes by the fixture whose instances cost most.
+func (r *runner) byParameter(pieces []stretch, workers int) [][]stretch {
+	if r.families == 0 || r.laneWork <= 0 {
+		return nil
+	}
+	tests := testsOf(pieces)
+	r.laneWork -= len(tests)
+	instance := r.instances(tests)
+	if instance == nil {
+		return nil
+	}
+	order := r.companiesBy(pieces, instance)
+	number := func(units [][]company) []stretch {
+		numbers := make([]int32, len(tests))
+		for n, list := range units {
+			for _, c := range list {
+				for _, p := range c.tests {
+					at, _ := slices.BinarySearch(tests, p)
+					numbers[at] = int32(n + 1)
+				}
+			}
+		}
+		return r.bundle(pieces, tests, numbers)
+	}
+	var some, none [][]company
+	for _, c := range order {
+		if c.instance > 0 {
+			some = append(some, []company{c})
+		} else {
+			none = append(none, []company{c})
+		}
+	}
+	out := [][]stretch{number(slices.Concat(some, none))}
+	if len(none) > 0 {
+		out = append(out, number(slices.Concat(none, some)))
+	}
+	if lanes := r.specialize(order, workers); lanes != nil {
+		out = append(out, number(slices.Concat(lanes, none)))
+	}
+	return out
+}
+
+// companiesBy divides pieces by what is needed of an instance for each root: those of
+// the instance whose tests take longest first, and of each the longest first.
+func (r *runner) companiesBy(pieces []stretch, instance map[int32]int32) []company {
+	type key struct{ instance, part int32 }
+	index := map[key]int{}
+	var order []company
+	loads, first := map[int32]int64{}, map[int32]int32{} // of all tests of an instance, and the first of them
+	for i := range pieces {
+		x := &pieces[i]
+		for _, p := range x.tests {
+			k := key{instance[r.root[p]], -1 - x.file}
+			if x.cut || r.spans[r.root[p]] {
+				k.part = r.root[p]
+			}
+			at, ok := index[k]
+			if !ok {
+				at = len(order)
+				index[k] = at
+				order = append(order, company{instance: k.instance})
+			}
+			order[at].tests = append(order[at].tests, p)
+			order[at].load += r.cost[p]
+			loads[k.instance] += r.cost[p]
+			if other, ok := first[k.instance]; !ok || p < other {
+				first[k.instance] = p
+			}
+		}
+	}
+	slices.SortFunc(order, func(a, b company) int {
+		return cmp.Or(
+			cmp.Compare(loads[b.instance], loads[a.instance]), cmp.Compare(first[a.instance], first[b.instance]),
+			cmp.Compare(b.load, a.load), cmp.Compare(a.tests[0], b.tests[0]))
+	})
+	return order
+}
+
+// specialize gives each worker one instance: as many workers to each as its tests
+// take. It is nil where there are fewer workers than instances.
+func (r *runner) specialize(order []company, workers int) [][]company {
+	var groups [][]company
+	var loads []int64
+	for i, c := range order {
+		if c.instance == 0 {
+			continue
+		}
+		if len(groups) == 0 || c.instance != order[i-1].instance {
+			groups, loads = append(groups, nil), append(loads, 0)
+		}
+		groups[len(groups)-1] = append(groups[len(groups)-1], c)
+		loads[len(loads)-1] += c.load
+	}
+	if len(groups) > workers {
+		return nil
+	}
+	staff := slices.Repeat([]int{1}, len(groups))
+	for range workers - len(groups) {
+		slowest, most := 0, int64(-1)
+		for g := range groups {
+			if w := r.setup[groups[g][0].instance-1] + loads[g]/int64(staff[g]); w > most && staff[g] < len(groups[g]) {
+				slowest, most = g, w
+			}
+		}
+		if most < 0 {
+			break
+		}
+		staff[slowest]++
+	}
+	var lanes [][]company
+	for g, list := range groups { // the longest first, to whoever has least
+		own, took := make([][]company, staff[g]), make([]int64, staff[g])
+		for _, c := range list {
+			w := 0
+			for k := range took {
+				if took[k] < took[w] {
+					w = k
+				}
+			}
+			own[w] = append(own[w], c)
+			took[w] += c.load
+		}
+		lanes = append(lanes, own...)
+	}
+	return lanes
+}
+
+// instances returns which instance of the dearest family the tests of each root need:
+// set-ups from 1; 0 is none. It is nil where there is no choice.
+func (r *runner) instances(tests []int32) map[int32]int32 {
+	count, cost := make([]int, r.families+1), make([]int64, r.families+1)
+	seen := map[int]bool{}
+	var order []int32 // families, as they are needed: of those that cost the same, the first
+	for _, p := range tests {
+		for _, s := range r.test(p).Setups {
+			if f := r.family[s]; f > 0 && !seen[s] {
+				seen[s] = true
+				if count[f]++; count[f] == 1 {
+					order = append(order, f)
+				}
+				cost[f] += r.setup[s]
+			}
+		}
+	}
+	dearest := int32(0)
+	for _, f := range order {
+		if count[f] > 1 && cost[f] > cost[dearest] {
+			dearest = f
+		}
+	}
+	if dearest == 0 {
+		return nil
+	}
+	of := map[int32]int32{}
+	for _, p := range tests {
+		for _, s := range r.test(p).Setups {
+			if r.family[s] == dearest && of[r.root[p]] == 0 {
+				of[r.root[p]] = int32(s) + 1
+			}
+		}
+	}
+	return of
+}
