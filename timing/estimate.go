@@ -44,6 +44,7 @@ type Estimator struct {
 	places  map[string]time.Duration // of shared fixtures: what all of them take together; nil: not worked out
 	medians [kinds]map[string]int64  // of files and fixtures by what relatives share; nil: not worked out
 	scratch []int64
+	newest  map[string]string // run that ran a file's tests last; nil: not worked out
 
 	place    Place
 	workers  []int     // by source: of the job, 0 where unknown; nil: nothing is learned
@@ -121,6 +122,20 @@ func (e *Estimator) preferred(samples []sample) []sample {
 	return own
 }
 
+// recent returns the samples of the estimator's runner class that are of the newest
+// runs which have any: as many as samples are kept of a test.
+func (e *Estimator) recent(samples []sample) []sample {
+	samples = e.preferred(samples)
+	runs := map[string]bool{}
+	for i := range samples {
+		runs[e.h.sources[samples[i].source].run] = true
+		if len(runs) > DefaultKeep {
+			return samples[:i]
+		}
+	}
+	return samples
+}
+
 // shared returns what is typical of the samples of a file, fixture or session, 0
 // where there are none. Zeros are left out: a session that was killed has no
 // end, an instance of a fixture that outlived its worker no teardown.
@@ -134,12 +149,16 @@ func (e *Estimator) shared(k kind, id string, value func(*sample) int64) int64 {
 
 func (e *Estimator) sharedAt(k kind, i int, value func(*sample) int64) int64 {
 	e.scratch = e.scratch[:0]
-	if k == sessionKind {
-		return e.typicalOf(e.preferred(e.h.series[k][i].samples), value)
-	}
 	series := &e.h.series[k][i]
+	if k == sessionKind {
+		return e.typicalOf(e.recent(series.samples), value)
+	}
 	library := k == fixtureKind && strings.HasPrefix(series.id, LibraryPrefix)
-	samples := e.timed(series.samples)
+	samples := series.samples
+	if perJob(k, series.id) {
+		samples = e.recent(samples)
+	}
+	samples = e.timed(samples)
 	for i := range samples {
 		s := &samples[i]
 		if v := value(s); v > 0 {
@@ -176,12 +195,16 @@ func (e *Estimator) wall(i int) int64 {
 // measure judges the samples of one test. Skips do not count as fast unless
 // the newest three are all skips: then the test is skipped for good. Failures
 // do not count where there is a success, since a failing test ends early or
-// waits for a timeout; a crash never does.
+// waits for a timeout, unless the newest three all failed: then it will fail once
+// more. A crash never counts.
 func (e *Estimator) measure(samples []sample) int64 {
 	own := e.timed(samples)
 	newest := own[:min(3, len(own))]
 	if !slices.ContainsFunc(newest, func(s sample) bool { return outcomes[s.outcome] != Skipped }) {
 		return e.robust(newest, Skipped)
+	}
+	if len(newest) == 3 && !slices.ContainsFunc(newest, func(s sample) bool { return !slices.Contains(bad[:], outcomes[s.outcome]) }) {
+		return e.robust(newest, bad[:]...)
 	}
 	for _, try := range []struct {
 		samples []sample
@@ -296,7 +319,22 @@ func (e *Estimator) Tests(ids []NodeID) []Estimate {
 // File returns the time that the import of a file takes. For an unknown file
 // it is the median over the known ones.
 func (e *Estimator) File(file string) time.Duration {
-	return e.orRelatives(fileKind, file, func(string) string { return "" }, func(s *sample) int64 { return s.setup })
+	return e.orRelatives(fileKind, file, folderOrFile, func(s *sample) int64 { return s.setup })
+}
+
+// Folder returns the time that the conftest.py of a folder takes, which pytest loads
+// with the first file of it, by itself; 0 where that is not known. Its name ends with a
+// slash.
+func (e *Estimator) Folder(name string) time.Duration {
+	return time.Duration(e.shared(fileKind, name, func(s *sample) int64 { return s.setup })) * time.Microsecond
+}
+
+// folderOrFile says what a name in a list of imports is of.
+func folderOrFile(name string) string {
+	if strings.HasSuffix(name, "/") {
+		return "folder"
+	}
+	return "file"
 }
 
 // Library returns the time that the import of a library takes, without other
@@ -418,7 +456,7 @@ func (e *Estimator) sessions(id string, workers int) []sample {
 	if !ok {
 		return nil
 	}
-	all := e.preferred(e.h.series[sessionKind][i].samples)
+	all := e.recent(e.h.series[sessionKind][i].samples)
 	if e.workers == nil {
 		return all
 	}

@@ -43,7 +43,9 @@ func TestEstimateMeasured(t *testing.T) {
 		{"skips don't count as fast", []TestResult{took(Passed, 90), took(Skipped, 1), took(Skipped, 1)}, 90},
 		{"skipped for good", []TestResult{took(Passed, 90), took(Skipped, 1), took(Skipped, 2), took(Skipped, 2)}, 2},
 		{"always skipped", []TestResult{took(Skipped, 3)}, 3},
-		{"failed early", []TestResult{took(Passed, 90), took(Failed, 1), took(Error, 1), took(Failed, 1)}, 90},
+		{"failed early", []TestResult{took(Passed, 90), took(Failed, 1), took(Error, 1)}, 90},
+		{"fails in each run", []TestResult{took(Passed, 90), took(Passed, 90), took(Failed, 6000), took(Error, 6000), took(Failed, 6000)}, 6000},
+		{"failed until lately", []TestResult{took(Passed, 90), took(Failed, 6000), took(Failed, 6000), took(Failed, 6000), took(Passed, 90)}, 90},
 		{"only failed", []TestResult{took(Failed, 7), took(Error, 8), took(Failed, 9)}, 8},
 		{"failed and skipped", []TestResult{took(Failed, 7), took(Skipped, 1), took(Skipped, 1)}, 7},
 		{"xfailed and xpassed count", []TestResult{took(XFailed, 7), took(XPassed, 8), took(XFailed, 9)}, 8},
@@ -56,6 +58,28 @@ func TestEstimateMeasured(t *testing.T) {
 				t.Errorf("Tests() = %v, want %v", got, want)
 			}
 		})
+	}
+}
+
+// What each job of a run has a sample of is known of several runs: one in which all
+// took long moves nothing.
+func TestEstimateRecent(t *testing.T) {
+	var all []*Results
+	for k := range 5 * 16 {
+		took := time.Second
+		if k >= 4*16 { // the last run
+			took = 9 * time.Second
+		}
+		r := run(fmt.Sprintf("r%d", k/16), int64(1000+k), passed(NodeID(fmt.Sprintf("a%d.py::t", k%16)), 10))
+		r.Tests[0].Fixtures = []FixtureResult{{ID: "session ::db", Setup: took}}
+		r.Workers = []WorkerResult{{Worker: "main", Startup: took, Collect: took, Imports: map[string]time.Duration{"import numpy": took}}}
+		all = append(all, r)
+	}
+	h := FromResults(all...)
+	h.Prune(Limits{})
+	e := h.Estimator("linux")
+	if a, b, c := e.Fixture("session ::db"), e.Library("numpy"), e.Session(1); a != time.Second || b != time.Second || c != time.Second {
+		t.Errorf("a fixture takes %v, a library %v, a session %v, want 1s of each", a, b, c)
 	}
 }
 

@@ -296,6 +296,21 @@ const (
 	DefaultMaxAge = 50
 )
 
+// sharedKept is how many times as many samples are kept of what each job of a run has
+// one of, as of a test: 16 jobs of ten runs are to be there still, or the newest run
+// alone would decide.
+const sharedKept = 16
+
+// perJob reports whether each job of a run may have a sample of a series: of sessions,
+// and of fixtures and libraries that tests of many files need.
+func perJob(k kind, id string) bool {
+	if k != fixtureKind {
+		return k == sessionKind
+	}
+	scope, _, _ := strings.Cut(id, " ")
+	return scope == "session" || scope == "package" || scope+" " == LibraryPrefix
+}
+
 // jobsKept is how many times as many samples are kept of jobs as of a test: each
 // job of a run has one, of its overhead two, and 256 jobs of 20 runs are to be there
 // still.
@@ -323,8 +338,11 @@ func (h *History) Prune(l Limits) {
 		for _, s := range list {
 			n := sort.Search(len(s.samples), func(i int) bool { return s.samples[i].source < oldest })
 			most := keep
-			if kind(k) >= jobKind {
+			switch {
+			case kind(k) >= jobKind:
 				most = jobsKept * min(keep, 1<<20)
+			case perJob(kind(k), s.id):
+				most = sharedKept * min(keep, 1<<20)
 			}
 			s.samples = s.samples[:min(n, most)]
 			for i := range s.samples {

@@ -144,7 +144,7 @@ const FewJobs = 3
 
 // Overhead returns what a job on this class of runner takes outside pytest; the
 // zero Overhead where no job was measured. Where nobody looked at a job from
-// outside, what it took before pytest stands in. One job counts half beside what
+// outside, it is what it took before pytest, and what others took after it. One job counts half beside what
 // is usual, two count two thirds, as in shrink.
 func (e *Estimator) Overhead(usual time.Duration) Overhead {
 	i, ok := slices.BinarySearchFunc(e.h.series[overheadKind], e.place.Runner, compareID)
@@ -161,30 +161,38 @@ func (e *Estimator) Overhead(usual time.Duration) Overhead {
 		whole.setup, whole.call, whole.teardown = max(whole.setup, s.setup), max(whole.call, s.call), max(whole.teardown, s.teardown)
 		known[s.source] = whole
 	}
+	var after []int64 // pytest, where both are known
+	for _, source := range sources {
+		if s := known[source]; s.setup > 0 && s.call > s.setup {
+			after = append(after, s.call-s.setup)
+		}
+	}
+	rest := median(after)
+	took := func(s sample) int64 { return cmp.Or(s.call, s.setup+rest) }
 	var all, queued []int64
 	for _, source := range sources[:min(len(sources), learnedJobs)] {
 		s := known[source]
-		all = append(all, cmp.Or(s.call, s.setup))
-		if s.teardown > 0 {
+		all = append(all, took(s))
+		if s.call > 0 { // seen from outside: most do not wait at all
 			queued = append(queued, s.teardown)
 		}
 	}
-	n, took := int64(len(all)), median(all)
+	n, typical := int64(len(all)), median(all)
 	if n < FewJobs {
-		took = (n*took + usual.Microseconds()) / (n + 1)
+		typical = (n*typical + usual.Microseconds()) / (n + 1)
 	}
-	late := took
+	late := typical
 	slowest := map[string]int64{} // of each run
 	for _, source := range sources {
 		if run := e.h.sources[source].run; len(slowest) < learnedRuns || slowest[run] > 0 {
-			slowest[run] = max(slowest[run], cmp.Or(known[source].call, known[source].setup))
+			slowest[run] = max(slowest[run], took(known[source]))
 		}
 	}
 	if len(slowest) >= leastRuns {
-		late = max(took, ninth(slices.Collect(maps.Values(slowest))))
+		late = max(typical, ninth(slices.Collect(maps.Values(slowest))))
 	}
 	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
-	return Overhead{Jobs: len(all), Took: us(took), Late: us(late), Queued: us(median(queued))}
+	return Overhead{Jobs: len(all), Took: us(typical), Late: us(late), Queued: us(median(queued))}
 }
 
 // KnowsJobs reports whether jobs of a run were seen from outside.
@@ -211,15 +219,16 @@ func (a Accuracy) Known() bool { return a.Jobs >= leastJobs }
 func (a Accuracy) KnowsRuns() bool { return a.Runs >= leastRuns }
 
 // Margin returns by how much the longest job may take longer than predicted, in
-// per cent, if nine of ten runs are to keep a target: Over, drawn towards the given
-// margin as if that had been seen in five runs (Bühlmann's credibility, as in
-// shrink).
+// per cent, if nine of ten runs are to keep a target: Over, where that is less than
+// the given margin drawn towards it as if it had been seen in five runs (Bühlmann's
+// credibility, as in shrink).
 func (a Accuracy) Margin(usual int) int {
 	const weight = 5
 	if !a.KnowsRuns() {
 		return usual
 	}
-	mille := (a.Runs*min(a.Over, 10_000) + weight*10*usual) / (a.Runs + weight)
+	over := min(a.Over, 10_000)
+	mille := max(over, (a.Runs*over+weight*10*usual)/(a.Runs+weight))
 	return max(1, (mille+9)/10)
 }
 
@@ -469,14 +478,24 @@ func (e *Estimator) Uses() map[string][]string {
 	return uses
 }
 
-// ofNewestRun reports whether the newest run of a file has a sample of a series.
+// ofNewestRun reports whether the run that ran tests of a file last has a sample of a
+// series. A job that was stopped may have imported the file, and run none of them.
 func (e *Estimator) ofNewestRun(file string, s series) bool {
-	i, ok := slices.BinarySearchFunc(e.h.series[fileKind], file, compareID)
-	if !ok {
-		return false
+	if e.newest == nil {
+		e.newest = map[string]string{}
+		sources := map[string]int32{}
+		for _, t := range e.h.series[testKind] {
+			f := NodeID(t.id).File()
+			if of, ok := sources[f]; !ok || t.samples[0].source > of {
+				sources[f] = t.samples[0].source
+			}
+		}
+		for f, source := range sources {
+			e.newest[f] = e.h.sources[source].run
+		}
 	}
-	newest := e.h.series[fileKind][i].samples[0].source
-	return e.h.sources[newest].run == e.h.sources[s.samples[0].source].run
+	run, ok := e.newest[file]
+	return ok && run == e.h.sources[s.samples[0].source].run
 }
 
 // Uncollected returns the fixtures of modules and classes that the newest run of

@@ -130,6 +130,9 @@ func TestAccuracy(t *testing.T) {
 	if got := a.Margin(12); got != 11 { // ten runs with 10 %, as if five more with 12 %
 		t.Errorf("Margin(12) = %d", got)
 	}
+	if got := (Accuracy{Runs: 3, Over: 300}).Margin(12); got != 30 { // which all of them exceed, or nearly
+		t.Errorf("Margin(12) of runs that took 30 %% longer = %d", got)
+	}
 	if got := (Accuracy{}).Margin(12); got != 12 {
 		t.Errorf("Margin(12) of nothing = %d", got)
 	}
@@ -325,7 +328,9 @@ func TestUncollected(t *testing.T) {
 	old.Workers = imports
 	newer := run("r2", 2000, fixtures("module a.py::late", "class a.py::TestC::late", "module a.py::known", "session ::late"))
 	newer.Workers = imports
-	got := FromResults(old, newer).Estimator("linux").Uncollected(func(id string) bool { return id == "module a.py::known" })
+	stopped := run("r3", 3000, passed("b.py::t", 1)) // it came to none of the file's tests
+	stopped.Workers = imports
+	got := FromResults(old, newer, stopped).Estimator("linux").Uncollected(func(id string) bool { return id == "module a.py::known" })
 	if want := []string{"class a.py::TestC::late", "module a.py::late"}; !slices.Equal(got, want) {
 		t.Errorf("Uncollected() = %q, want %q", got, want)
 	}

@@ -78,7 +78,7 @@ func (e *Estimator) Floor() int64 {
 	if e.floor == notYet {
 		e.floor = 0
 		for _, s := range e.h.series[sessionKind] {
-			for _, sample := range e.preferred(s.samples) {
+			for _, sample := range e.recent(s.samples) {
 				e.floor = max(e.floor, sample.floor)
 			}
 		}
@@ -97,7 +97,7 @@ func (e *Estimator) Floor() int64 {
 func (e *Estimator) Controller() int64 {
 	most := int64(0)
 	for _, s := range e.h.series[sessionKind] {
-		for _, sample := range e.preferred(s.samples) {
+		for _, sample := range e.recent(s.samples) {
 			most = max(most, sample.peak)
 		}
 	}

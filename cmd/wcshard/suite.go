@@ -256,6 +256,11 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 	if !ok {
 		s.files[file] = true
 		list = s.add(list, shard.Setup{ID: file, Import: true}, s.known.File)
+		for i, c := range file {
+			if c == '/' { // whose conftest.py is imported with its first file
+				list = s.add(list, shard.Setup{ID: file[:i+1], Import: true}, s.known.Folder)
+			}
+		}
 		for _, library := range s.libraries[file] {
 			list = s.add(list, library, func(string) time.Duration { return library.Cost })
 		}

@@ -8,7 +8,7 @@ from typing import Any, Generator
 
 import pytest
 from wcshard_groups import groups_of
-from wcshard_importing import Importing
+from wcshard_importing import WORTH, Importing
 from wcshard_measuring import Fixtures, is_parameter, process_start
 from wcshard_results import IDS_A_LINE, Real, Stream, clean, encode, file_of, microseconds, relative
 from wcshard_xdist import xdist_version
@@ -100,20 +100,30 @@ class Common:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:
-        # A file's own collector and those of its classes. None of them
-        # collects inside another, so these are self times.
+        # A file's own collector and those of its classes, and a folder that is to
+        # load its conftest.py. None of them collects inside another, so these are
+        # self times.
+        folder = has_conftest(collector)
         own = "::" in collector.nodeid or (
             isinstance(collector, pytest.File) and not isinstance(collector, pytest.Package)
         )
-        if not own:
+        if not own and not folder:
             yield
             return
-        name = clean(file_of(collector.nodeid))
+        name = clean(collector.nodeid) + "/" if folder else clean(file_of(collector.nodeid))
         start = Real.clock()
         self.importing.begin(name)
         yield
         took = Real.clock() - start - self.importing.end(getattr(getattr(collector, "_obj", None), "__name__", ""))
-        self.imports[name] = self.imports.get(name, 0.0) + took
+        if not folder or took >= WORTH:  # those of initial conftests load nothing any more
+            self.imports[name] = self.imports.get(name, 0.0) + took
+
+
+def has_conftest(collector: pytest.Collector) -> bool:
+    """Report whether a collector is of a folder with a conftest.py. Before pytest 8,
+    it was the session that loaded them all."""
+    kind = getattr(pytest, "Directory", ())
+    return isinstance(collector, kind) and collector.nodeid not in ("", ".") and os.path.exists(os.path.join(str(collector.path), "conftest.py"))
 
 
 class Collecting(Common):
@@ -153,6 +163,8 @@ class Collecting(Common):
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:
         yield from super().pytest_make_collect_report(collector)
+        if has_conftest(collector):
+            self.imports.pop(clean(collector.nodeid) + "/", None)
         if isinstance(collector, pytest.File):
             # A file's classes are collected after it: its time is complete
             # when the next file's turn comes.

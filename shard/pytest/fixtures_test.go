@@ -220,6 +220,58 @@ def test_more(rows):
 	}
 }
 
+// What the set-up of a fixture took that failed, or skipped, says nothing of the next
+// one: it is its test's. What that had set up by then counts.
+func TestFixtureFails(t *testing.T) {
+	for _, env := range []string{"old", "between", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir()}
+			writeAll(t, p.dir, map[string]string{
+				"conftest.py": `import time
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def server():
+    time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def fails(server):
+    time.sleep(0.1)
+    raise OSError("no route to host")
+
+
+@pytest.fixture(scope="module")
+def skips():
+    time.sleep(0.1)
+    pytest.skip("no database")
+`,
+				"test_a.py": "def test_fails(fails):\n    pass\n\n\ndef test_skips(skips):\n    pass\n",
+			})
+			c := p.collect(t)
+			plan, s := one(c, 1, false)
+			r := p.shard(t, c, plan, s).results
+			var fixtures []string
+			for _, test := range r.Tests {
+				if test.Setup < 100*time.Millisecond {
+					t.Errorf("the set-up of %s took %v, want at least 100ms", test.ID, test.Setup)
+				}
+				for _, f := range test.Fixtures {
+					if f.Setup > 0 {
+						fixtures = append(fixtures, f.ID)
+					}
+				}
+			}
+			if want := []string{"session ::server"}; len(r.Tests) != 2 || !reflect.DeepEqual(fixtures, want) {
+				t.Errorf("%d tests set up %q, want 2 and %q", len(r.Tests), fixtures, want)
+			}
+		})
+	}
+}
+
 // What a fixture raises is shown as without wcshard.
 func TestFixtureBlame(t *testing.T) {
 	for _, env := range []string{"old", "between", "new"} {

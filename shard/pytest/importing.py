@@ -74,8 +74,10 @@ class Importing:
         self.before = frozenset(sys.modules)
 
     def begin(self, file: str) -> None:
-        """A file is being collected from now on."""
+        """A file is being collected from now on, or a folder: its name ends with a slash."""
         self.file = file
+        if self.edges is not None:
+            self.direct.setdefault(file, set())
         self.spent = 0.0
         self.stack.clear()
         self.original = builtins.__import__
@@ -154,7 +156,8 @@ class Importing:
 
     def needed(self) -> dict[str, list[str]]:
         """Return the libraries that each file imports, itself or by way of
-        others, and that were not there before any file, sorted."""
+        others and of its folders' conftest.py, and that were not there before any
+        file, sorted."""
         assert self.edges is not None
         names = sorted({*self.edges, *(name for found in [*self.edges.values(), *self.direct.values()] for name in found)})
         bit = {name: 1 << i for i, name in enumerate(names)}
@@ -173,8 +176,10 @@ class Importing:
         lists: dict[int, list[str]] = {}  # files that need the same share one
         found = {}
         for file, direct in self.direct.items():
+            if file.endswith("/"):
+                continue
             bits = 0
-            for name in direct:
+            for name in direct.union(*(self.direct.get(folder, ()) for folder in folders_of(file))):
                 bits |= reach[name]
             if bits not in lists:
                 lists[bits] = [name for name in names if bits & bit[name] and name not in paid]
@@ -270,6 +275,12 @@ def library_of(module: str, before: AbstractSet[str]) -> str:
     while size < len(parts) and ".".join(parts[:size]) in before and module not in before:
         size += 1
     return ".".join(parts[:size])
+
+
+def folders_of(file: str) -> list[str]:
+    """Return the folders that a file is in, the outermost first, with a slash at the end."""
+    parts = file.split("/")
+    return ["/".join(parts[:n]) + "/" for n in range(1, len(parts))]
 
 
 def absolute(name: str, importer: dict[str, Any], level: int) -> str:

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,48 @@ func TestImports(t *testing.T) {
 					if round == 4 {
 						t.Error(strings.Join(faults, "\n"))
 					}
+				}
+			}
+		})
+	}
+}
+
+// The conftest.py of a folder that no argument names is loaded with the folder's first
+// file: jobs without one of these do not pay for it. Before pytest 8 it is the session's.
+func TestFolderImports(t *testing.T) {
+	const slow, own = 150 * time.Millisecond, 50 * time.Millisecond
+	const body = "def test_x():\n    pass\n"
+	sleep := func(d time.Duration) string { return fmt.Sprintf("import time\ntime.sleep(%v)\n", d.Seconds()) }
+	for env, tells := range map[string]bool{"old": false, "new": true} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir()}
+			writeAll(t, p.dir, map[string]string{
+				"lib/slowlib.py": sleep(slow), "pytest.ini": "[pytest]\npythonpath = lib\n",
+				"a/b/conftest.py": sleep(own) + "import slowlib\n",
+				"a/test_a.py":     body, "a/b/test_b.py": body, "a/b/c/test_c.py": body,
+			})
+			c := p.collect(t)
+			for file, inside := range map[string]bool{"a/test_a.py": false, "a/b/test_b.py": true, "a/b/c/test_c.py": true} {
+				if got := slices.Contains(c.Libraries[file], "slowlib"); got != (inside && tells) {
+					t.Errorf("%s needs slowlib: %v", file, got)
+				}
+			}
+			for _, test := range c.Tests {
+				alone := &Collection{Collector: c.Collector, Tests: []CollectedTest{test}}
+				plan, s := one(alone, 1, false)
+				w := p.shard(t, c, plan, s).results.Workers[0]
+				want := map[string]bool{"a/b/": true, "import slowlib": true}
+				if !tells || test.ID.File() == "a/test_a.py" {
+					want = map[string]bool{}
+				}
+				for _, name := range []string{"a/", "a/b/", "a/b/c/", "import slowlib"} {
+					if took, known := w.Imports[name]; known != want[name] || known && took < own {
+						t.Errorf("of %s, %s took %v: known %v, want %v", test.ID, name, took, known, want[name])
+					}
+				}
+				if took := w.Imports["a/b/"]; took > own+slow-10*time.Millisecond {
+					t.Errorf("of %s, a/b/ took %v, what it imports included", test.ID, took)
 				}
 			}
 		})

@@ -16,7 +16,6 @@ without it.
 from __future__ import annotations
 
 import collections
-import inspect
 import json
 import os
 from typing import TYPE_CHECKING, Any, Generator
@@ -24,18 +23,12 @@ from typing import TYPE_CHECKING, Any, Generator
 import pytest
 from wcshard_collecting import Collecting, Common, Inspecting
 from wcshard_groups import groups_of
-from wcshard_measuring import Fixtures, Garbage, Measured, Memory
+from wcshard_measuring import WRAPPER, Fixtures, Garbage, Measured, Memory
 from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
 from wcshard_xdist import ended_by, use_workers
 
 if TYPE_CHECKING:
     from wcshard_workers import Scheduler
-
-# Of what is called for each test and fixture: where pluggy knows wrappers of the
-# new kind, it calls those of the old kind by way of two more generators. Of the
-# old kind, what is returned does not count.
-WRAPPER = {"wrapper": True} if "wrapper" in inspect.signature(type(pytest.hookimpl).__call__).parameters else {"hookwrapper": True}
-
 
 NOTHING = Measured()
 
