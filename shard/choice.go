@@ -9,6 +9,18 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
+// Overhead is what a job takes beside pytest: checkout, installation, upload. Memory
+// jobs may have another runner.
+type Overhead struct{ Pool, Memory time.Duration }
+
+// Of returns the overhead of a job.
+func (o Overhead) Of(kind Kind) time.Duration {
+	if kind == Memory {
+		return o.Memory
+	}
+	return o.Pool
+}
+
 // Choice is what one number of pool jobs comes to.
 type Choice struct {
 	Shards  int           // pool jobs asked for
@@ -16,19 +28,35 @@ type Choice struct {
 	Longest time.Duration // the longest job, its overhead included
 	Sum     time.Duration // of all jobs, each with its overhead
 	Plan    *Plan
+
+	overhead Overhead
 }
 
-// choose packs a suite for n pool jobs. overhead is what each job takes beside
-// pytest: checkout, installation, upload.
-func choose(suite Suite, fleet Fleet, n int, overhead time.Duration) (Choice, error) {
+// Worst is what the longest job comes to where pytest takes so many per cent longer
+// in each.
+func (c *Choice) Worst(margin int) time.Duration {
+	longest := time.Duration(0)
+	for i := range c.Plan.Shards {
+		x := &c.Plan.Shards[i]
+		longest = max(longest, worst(x.Wall, c.overhead.Of(x.Kind), margin))
+	}
+	return longest
+}
+
+func worst(wall, overhead time.Duration, margin int) time.Duration {
+	return overhead + wall*time.Duration(100+margin)/100
+}
+
+// choose packs a suite for n pool jobs.
+func choose(suite Suite, fleet Fleet, n int, overhead Overhead) (Choice, error) {
 	fleet.Shards = n
 	plan, err := Pack(suite, fleet)
 	if err != nil {
 		return Choice{}, err
 	}
-	c := Choice{Shards: n, Jobs: len(plan.Shards), Plan: plan}
+	c := Choice{Shards: n, Jobs: len(plan.Shards), Plan: plan, overhead: overhead}
 	for i := range plan.Shards {
-		job := overhead + plan.Shards[i].Wall
+		job := overhead.Of(plan.Shards[i].Kind) + plan.Shards[i].Wall
 		c.Longest = max(c.Longest, job)
 		c.Sum += job
 	}
@@ -40,7 +68,7 @@ func choose(suite Suite, fleet Fleet, n int, overhead time.Duration) (Choice, er
 // more tests to part or no more rows in a matrix.
 //
 // Errors: those of Pack for the first number.
-func Choices(suite Suite, fleet Fleet, least, most int, overhead time.Duration) ([]Choice, error) {
+func Choices(suite Suite, fleet Fleet, least, most int, overhead Overhead) ([]Choice, error) {
 	var all []Choice
 	for n := least; ; n = min(n+max(1, n/8), most) {
 		c, err := choose(suite, fleet, n, overhead)
@@ -67,18 +95,6 @@ func Choices(suite Suite, fleet Fleet, least, most int, overhead time.Duration) 
 // nine of ten predictions of measured jobs are to be closer than that.
 const TargetMargin = 12
 
-// Within reports whether a job of so much wall time keeps a target where it takes
-// so many per cent longer.
-func Within(wall, overhead, target time.Duration, margin int) bool {
-	return Worst(wall, overhead, margin) <= target
-}
-
-// Worst is what a job of so much wall time comes to where that takes so many per
-// cent longer.
-func Worst(wall, overhead time.Duration, margin int) time.Duration {
-	return overhead + wall*time.Duration(100+margin)/100
-}
-
 // FewestWithin returns the choice with the fewest pool jobs, from least to most,
 // whose longest job is within the target with the suite's margin added; where there
 // is none, the Floor of those that were tried and of Choices, and false.
@@ -88,13 +104,12 @@ func Worst(wall, overhead time.Duration, margin int) time.Duration {
 // a test that takes longer than the target alone.
 //
 // Errors: those of Pack.
-func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target time.Duration) (Choice, bool, error) {
-	meets := func(wall time.Duration) bool {
-		return Within(wall, overhead, target, cmp.Or(suite.Margin, TargetMargin))
-	}
+func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead Overhead, target time.Duration) (Choice, bool, error) {
+	margin := cmp.Or(suite.Margin, TargetMargin)
+	meets := func(wall, overhead time.Duration) bool { return worst(wall, overhead, margin) <= target }
 	var tried []Choice
 	work := time.Duration(0)
-	for n := least; n <= most && meets(0); n++ {
+	for n := least; n <= most && meets(0, overhead.Pool); n++ {
 		c, err := choose(suite, fleet, n, overhead)
 		var rows *TooManyRowsError
 		if len(tried) > 0 && errors.As(err, &rows) {
@@ -103,7 +118,7 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target ti
 		if err != nil {
 			return Choice{}, false, err
 		}
-		if meets(c.Longest - overhead) {
+		if c.Worst(margin) <= target {
 			return c, true, nil
 		}
 		if len(tried) > 0 && c.Jobs == tried[len(tried)-1].Jobs {
@@ -111,12 +126,12 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead, target ti
 		}
 		if tried = append(tried, c); len(tried) == 1 {
 			work = poolWork(suite, c.Plan)
-			if c, err := choose(suite, fleet, most, overhead); err == nil && !meets(c.Plan.Bound) {
+			if c, err := choose(suite, fleet, most, overhead); err == nil && !meets(c.Plan.Bound, min(overhead.Pool, overhead.Memory)) {
 				tried = append(tried, c)
 				break
 			}
 		}
-		for n+1 < most && !meets(suite.LeastBase(workers(fleet))+work/time.Duration((n+1)*workers(fleet))) {
+		for n+1 < most && !meets(suite.LeastBase(workers(fleet))+work/time.Duration((n+1)*workers(fleet)), overhead.Pool) {
 			n++
 		}
 	}

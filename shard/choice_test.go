@@ -23,8 +23,10 @@ func timed(seconds ...int) Suite {
 	return suite
 }
 
+func everywhere(d time.Duration) Overhead { return Overhead{Pool: d, Memory: d} }
+
 func TestChoices(t *testing.T) {
-	all, err := Choices(timed(60, 30, 30, 30, 30), Fleet{Workers: 1}, 1, 64, 20*time.Second)
+	all, err := Choices(timed(60, 30, 30, 30, 30), Fleet{Workers: 1}, 1, 64, everywhere(20*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +49,7 @@ func TestChoices(t *testing.T) {
 	if f := all[Floor(all)].Shards; f != 3 {
 		t.Errorf("the floor is at %d jobs, want 3", f)
 	}
-	if _, err := Choices(Suite{}, Fleet{}, 1, 4, 0); err != ErrNoTests {
+	if _, err := Choices(Suite{}, Fleet{}, 1, 4, Overhead{}); err != ErrNoTests {
 		t.Errorf("an empty suite: %v, want ErrNoTests", err)
 	}
 }
@@ -84,7 +86,7 @@ func TestFewer(t *testing.T) {
 }
 
 func TestChoicesEnds(t *testing.T) {
-	one, err := Choices(timed(5), Fleet{Workers: 1}, 1, 1, 0)
+	one, err := Choices(timed(5), Fleet{Workers: 1}, 1, 1, Overhead{})
 	if err != nil || len(one) != 1 || Knee(one) != 0 || Floor(one) != 0 {
 		t.Errorf("one choice: %+v, %v", one, err)
 	}
@@ -92,7 +94,7 @@ func TestChoicesEnds(t *testing.T) {
 	for i := range many {
 		many[i] = 1
 	}
-	all, err := Choices(timed(many...), Fleet{Workers: 1}, 1, 400, 0)
+	all, err := Choices(timed(many...), Fleet{Workers: 1}, 1, 400, Overhead{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,13 +116,28 @@ func TestFewestWithin(t *testing.T) {
 		{89 * time.Second, 3, true},  // 20 s + 61 s · 1.12 = 88.3 s
 		{88 * time.Second, 3, false}, // the best there is
 	} {
-		c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 64, 20*time.Second, test.target)
+		c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 64, everywhere(20*time.Second), test.target)
 		if err != nil || ok != test.ok || c.Shards != test.jobs {
 			t.Errorf("within %v: %d jobs, %v, %v; want %d, %v", test.target, c.Shards, ok, err, test.jobs, test.ok)
 		}
 	}
-	if c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 64, 20*time.Second, 15*time.Second); ok || err != nil || c.Shards != 3 {
+	if c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 64, everywhere(20*time.Second), 15*time.Second); ok || err != nil || c.Shards != 3 {
 		t.Errorf("below the overhead: %d jobs, %v, %v; want the best there is", c.Shards, ok, err)
+	}
+}
+
+// What a memory job takes outside pytest is its own runner's.
+func TestChoiceOfOverheads(t *testing.T) {
+	suite := timed(60, 30, 30)
+	suite.Tests[1].Memory = true
+	for target, want := range map[time.Duration]bool{240 * time.Second: true, 230 * time.Second: false} { // 200 s + 31 s · 1.12 = 234.7 s
+		c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 4, Overhead{Pool: 20 * time.Second, Memory: 200 * time.Second}, target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok != want || c.Longest != 231*time.Second || c.Worst(12) != 234720*time.Millisecond {
+			t.Errorf("within %v: %v, the longest takes %v and at worst %v, want %v, 3m51s and 3m54.72s", target, ok, c.Longest, c.Worst(12), want)
+		}
 	}
 }
 
@@ -132,11 +149,11 @@ func TestChoicesToTheLast(t *testing.T) {
 		seconds[i] = 10
 	}
 	suite := timed(seconds...)
-	all, err := Choices(suite, Fleet{Workers: 1}, 17, 60, 0)
+	all, err := Choices(suite, Fleet{Workers: 1}, 17, 60, Overhead{})
 	if err != nil || all[len(all)-1].Shards != 60 {
 		t.Errorf("the last choice is %d jobs, %v; want 60", all[len(all)-1].Shards, err)
 	}
-	if c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 60, 0, 12*time.Second); ok || err != nil || c.Shards != 60 {
+	if c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 60, Overhead{}, 12*time.Second); ok || err != nil || c.Shards != 60 {
 		t.Errorf("FewestWithin() = %d jobs, %v, %v; want 60, false", c.Shards, ok, err)
 	}
 }
@@ -149,12 +166,12 @@ func TestFewestWithinProperty(t *testing.T) {
 		target := overhead + time.Duration(rapid.IntRange(1, 900).Draw(t, "target"))*time.Second
 		fleet := Fleet{Workers: rapid.IntRange(1, 4).Draw(t, "workers")}
 		const most = 12
-		got, ok, err := FewestWithin(suite, fleet, 1, most, overhead, target)
+		got, ok, err := FewestWithin(suite, fleet, 1, most, everywhere(overhead), target)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for n := 1; n <= most; n++ {
-			c, err := choose(suite, fleet, n, overhead)
+			c, err := choose(suite, fleet, n, everywhere(overhead))
 			if err != nil {
 				t.Fatal(err)
 			}

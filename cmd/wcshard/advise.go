@@ -102,7 +102,7 @@ func (a *advice) cheaper(o, other offer) bool {
 
 // advice is what doAdvise prints.
 type advice struct {
-	tests    int
+	suite    shard.Suite
 	offers   []offer
 	knee     int // indexes into offers
 	floor    int
@@ -136,7 +136,7 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 		o.target = 0
 	}
 	stop := sys.progress("planning for each number of jobs")
-	all, err := shard.Choices(suite, o.fleet, o.least, o.most, o.overhead)
+	all, err := shard.Choices(suite, o.fleet, o.least, o.most, o.overheads())
 	if err == nil {
 		all, err = o.addFewest(suite, all)
 	}
@@ -144,7 +144,7 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 	if err != nil {
 		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
 	}
-	a := advice{tests: len(suite.Tests), knee: shard.Knee(all), floor: shard.Floor(all), fewest: -1, cheapest: -1, guessed: guessed, options: o.targetOptions, prices: rates, file: o.prices}
+	a := advice{suite: suite, knee: shard.Knee(all), floor: shard.Floor(all), fewest: -1, cheapest: -1, guessed: guessed, options: o.targetOptions, prices: rates, file: o.prices}
 	a.knee = min(a.knee, a.floor) // what the last per cent looks like is no knee
 	collecting := suite.Base      // and collecting imports all files
 	for _, s := range suite.Setups {
@@ -179,14 +179,11 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 // addFewest adds the fewest jobs that keep the target, where they are not among
 // the choices: beyond some not every number is.
 func (o *adviseOptions) addFewest(suite shard.Suite, all []shard.Choice) ([]shard.Choice, error) {
-	meets := func(c shard.Choice) bool {
-		return shard.Within(c.Longest-o.overhead, o.overhead, o.room(), o.margin)
-	}
-	i := slices.IndexFunc(all, meets)
+	i := slices.IndexFunc(all, func(c shard.Choice) bool { return o.worst(c) <= o.target })
 	if o.target == 0 || i < 1 || all[i].Shards == all[i-1].Shards+1 {
 		return all, nil
 	}
-	c, ok, err := shard.FewestWithin(suite, o.fleet, all[i-1].Shards+1, all[i].Shards, o.overhead, o.room())
+	c, ok, err := shard.FewestWithin(suite, o.fleet, all[i-1].Shards+1, all[i].Shards, o.overheads(), o.room())
 	if err != nil || !ok || c.Shards == all[i].Shards {
 		return all, err
 	}
@@ -213,9 +210,10 @@ func (a *advice) offer(c shard.Choice, fleet shard.Fleet, collecting time.Durati
 	bill(ours, a.options.overhead+collecting)
 	bill(ours, a.options.overhead)
 	for i := range c.Plan.Shards {
-		bill(c.Plan.Shards[i].Runner, a.options.overhead+c.Plan.Shards[i].Wall)
+		x := &c.Plan.Shards[i]
+		bill(x.Runner, a.options.overheads().Of(x.Kind)+x.Wall)
 	}
-	of.within = a.options.target > 0 && shard.Within(c.Longest-a.options.overhead, a.options.overhead, a.options.room(), a.options.margin)
+	of.within = a.options.target > 0 && a.options.worst(c) <= a.options.target
 	return of
 }
 
@@ -247,7 +245,7 @@ func (a *advice) print(sys *system) {
 	if rest := a.offers[shown:]; len(rest) > 0 {
 		sys.say("up to %s it gets no faster (--json has all)", count(rest[len(rest)-1].Shards, "pool job"))
 	}
-	sys.say("%s; each job takes %s s outside pytest (%s)", count(a.tests, "test"), seconds(a.options.overhead), a.options.from)
+	sys.say("%s; each job takes %s s outside pytest (%s)", count(len(a.suite.Tests), "test"), seconds(a.options.overhead), a.options.from)
 	if text := a.options.expected(); text != "" {
 		sys.say("%s", text)
 	}
@@ -275,10 +273,10 @@ func (a *advice) printTarget(sys *system) {
 		sys.say("%s", a.options.missed(best))
 		sys.say("hint: %s", a.options.reachable(best))
 	case a.fewest == a.cheapest:
-		sys.say("%s for --target %s: %s", count(a.offers[a.fewest].Shards, "pool job"), target, a.options.kept())
+		sys.say("%s for --target %s: %s", count(a.offers[a.fewest].Shards, "pool job"), target, a.options.kept(a.suite))
 	default:
 		cheapest := a.offers[a.cheapest].Shards
-		sys.say("%s are the fewest for --target %s, which wcshard matrix takes, and %d the cheapest: %s", count(a.offers[a.fewest].Shards, "pool job"), target, cheapest, a.options.kept())
+		sys.say("%s are the fewest for --target %s, which wcshard matrix takes, and %d the cheapest: %s", count(a.offers[a.fewest].Shards, "pool job"), target, cheapest, a.options.kept(a.suite))
 		sys.say("hint: for the cheapest, wcshard matrix --shards %d", cheapest)
 	}
 }
@@ -320,6 +318,7 @@ func (a *advice) writeJSON(sys *system) error {
 		Sum     float64  `json:"sum_seconds"`
 		Billed  int      `json:"billed_minutes"`
 		Cost    *float64 `json:"cost"`
+		Worst   *float64 `json:"worst_seconds"` // of the longest, which the target has to allow for
 		Within  *bool    `json:"within_target"`
 	}
 	shards := func(i int) *int {
@@ -341,6 +340,8 @@ func (a *advice) writeJSON(sys *system) error {
 		Target   *float64 `json:"target_seconds"`
 		Overhead float64  `json:"overhead_seconds"`
 		From     string   `json:"overhead_from"`
+		Memory   float64  `json:"memory_overhead_seconds"`
+		Late     float64  `json:"late_seconds"` // that a job may take longer than its overhead
 		Error    *errors  `json:"expected_error"`
 		Margin   int      `json:"target_margin_percent"`
 		Choices  []row    `json:"choices"`
@@ -350,8 +351,8 @@ func (a *advice) writeJSON(sys *system) error {
 		Cheapest *int     `json:"cheapest_within_target_shards"`
 		Reason   string   `json:"floor_reason"`
 		Cuts     []string `json:"cuts"`
-	}{Tests: a.tests, Currency: a.prices.Currency, Knee: shards(a.knee), Floor: shards(a.floor), Fewest: shards(a.fewest), Cheapest: shards(a.cheapest), Reason: a.why.reason, Cuts: append([]string{}, a.why.cuts...),
-		Overhead: a.options.overhead.Seconds(), From: a.options.from, Margin: a.options.margin}
+	}{Tests: len(a.suite.Tests), Currency: a.prices.Currency, Knee: shards(a.knee), Floor: shards(a.floor), Fewest: shards(a.fewest), Cheapest: shards(a.cheapest), Reason: a.why.reason, Cuts: append([]string{}, a.why.cuts...),
+		Overhead: a.options.overhead.Seconds(), Memory: a.options.memory.Seconds(), Late: a.options.late.Seconds(), From: a.options.from, Margin: a.options.margin}
 	out.Prices, out.Unpriced = a.prices.Source, append([]string{}, a.unpriced...)
 	if a.options.target > 0 {
 		seconds := a.options.target.Seconds()
@@ -361,13 +362,14 @@ func (a *advice) writeJSON(sys *system) error {
 		out.Error = &errors{known.Jobs, known.Median, known.Ninth}
 	}
 	for _, of := range a.offers {
-		r := row{of.Shards, of.Jobs, of.Longest.Seconds(), of.Sum.Seconds(), of.billed, nil, nil}
+		r := row{of.Shards, of.Jobs, of.Longest.Seconds(), of.Sum.Seconds(), of.billed, nil, nil, nil}
 		if len(a.unpriced) == 0 {
 			cost := math.Round(of.cost*1e6) / 1e6 // sums of prices have digits that nobody asked for
 			r.Cost = &cost
 		}
 		if a.options.target > 0 {
-			r.Within = &of.within
+			worst := a.options.worst(of.Choice).Seconds()
+			r.Worst, r.Within = &worst, &of.within
 		}
 		out.Choices = append(out.Choices, r)
 	}

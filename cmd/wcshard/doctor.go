@@ -102,7 +102,7 @@ func doDoctor(ctx context.Context, sys *system, o doctorOptions) error {
 	if err := x.collect(ctx, history); err != nil {
 		return fmt.Errorf("collecting tests: %w", err)
 	}
-	if err := x.o.targetOptions.learn(history, o.fleet.Runner); err != nil {
+	if err := x.o.targetOptions.learn(history, o.fleet); err != nil {
 		return err
 	}
 	x.suite = makeSuite(x.tests, history, o.fleet, o.markers)

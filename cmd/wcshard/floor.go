@@ -22,7 +22,8 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 	}
 	suite = suite.Foresee(c.Plan.Fleet)
 	longest, block, paid := suite.Heaviest(c.Plan)
-	alone := 10*block.Whole >= 9*(longest.Wall-suite.BaseOf(longest.Workers)) // most of the job
+	// Most of the job, and of what it takes with its start.
+	alone := len(block.Tests) > 0 && 10*block.Whole >= 9*(longest.Wall-suite.BaseOf(longest.Workers)) && 2*block.Whole >= longest.Wall
 	what := "one test"
 	if len(block.Tests) > 0 {
 		what = printable(string(block.Tests[0]))
@@ -36,7 +37,7 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 	case alone:
 		f.reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", what, seconds(block.Whole))
 	case longest.Kind == shard.Memory:
-		f.reason = memoryFloor(longest, c.Plan)
+		f.reason, f.limit = memoryFloor(longest, c.Plan, c.Shards == most)
 	case c.Shards == most || 2*block.Took >= longest.Wall-paid && suite.Blocks() > most:
 		// The job has no more than two such blocks, and they could part.
 		f.reason = fmt.Sprintf("--max-shards %d sets the floor: more jobs may be faster", most)
@@ -62,8 +63,9 @@ func (f floor) print(sys *system) {
 	}
 }
 
-// memoryFloor says why a memory job is as long as it is.
-func memoryFloor(longest *shard.Shard, plan *shard.Plan) string {
+// memoryFloor says why a memory job is as long as it is, where the plan has as many pool
+// jobs as there may be, or not. limit says that it is --max-shards.
+func memoryFloor(longest *shard.Shard, plan *shard.Plan, last bool) (reason string, limit bool) {
 	fleet, jobs := plan.Fleet, 0 // jobs of its module
 	for i := range plan.Shards {
 		if x := &plan.Shards[i]; x.Kind == shard.Memory && x.Pieces[0].File == longest.Pieces[0].File {
@@ -76,10 +78,12 @@ func memoryFloor(longest *shard.Shard, plan *shard.Plan) string {
 		why = fmt.Sprintf("--memory-jobs %d is what its memory module may have", fleet.MemoryJobs)
 	case fleet.MemoryJobs != 0:
 		why = "more jobs for its memory module do not pay"
+	case len(longest.Pieces) > 1 && longest.Why == shard.MeasuredNeed && fleet.MaxMemoryJobs == 0:
+		return fmt.Sprintf("%s sets the floor: files whose tests may need much memory have no more jobs than the pool, %s s: more pool jobs may be faster", longest.Name, seconds(longest.Wall)), last
 	case fleet.MaxMemoryJobs > 0 && len(longest.Pieces) > 1:
 		why = fmt.Sprintf("--max-memory-jobs %d joins the memory tests of %s", fleet.MaxMemoryJobs, count(len(longest.Pieces), "file"))
 	}
-	return fmt.Sprintf("%s sets the floor: %s, %s s whatever the number of pool jobs", longest.Name, why, seconds(longest.Wall))
+	return fmt.Sprintf("%s sets the floor: %s, %s s whatever the number of pool jobs", longest.Name, why, seconds(longest.Wall)), false
 }
 
 // cutsOf says what would make tests shorter that stay together.

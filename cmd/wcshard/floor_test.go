@@ -36,13 +36,14 @@ func TestFindFloor(t *testing.T) {
 		cuts  int
 	}{
 		{"start-up", shard.Suite{Base: 10 * time.Second, Tests: tests(300, 100*time.Millisecond)}, shard.Fleet{CPUs: 1}, "what jobs pay beside their tests sets the floor: start-up, imports and fixtures are 10.0 of the", 0},
+		{"start-up, and one test of each job", shard.Suite{Base: 30 * time.Second, Tests: tests(12, 3*time.Second)}, shard.Fleet{CPUs: 1}, "what jobs pay beside their tests sets the floor: start-up, imports and fixtures are 30.0 of the 33.0 s", 0},
 		{"one test", shard.Suite{Base: 10 * time.Second, Tests: giant}, shard.Fleet{CPUs: 1}, "test_7.py::test alone sets the floor: 60.0 s", 1},
 		{"one test, where jobs import much", shard.Suite{Base: time.Second, Tests: late, Setups: []shard.Setup{{ID: "import much", Cost: 10 * time.Second}}, Late: []shard.Late{{Every: 2}}}, shard.Fleet{CPUs: 1}, "test_7.py::test alone sets the floor: 60.0 s", 1},
 		{"one test of a memory job", shard.Suite{Tests: heavy}, shard.Fleet{CPUs: 1, MemoryJobs: 4}, "test_memory.py::test_0 alone sets the floor: 60.0 s", 1},
 		{"a memory job", shard.Suite{Tests: heavy[1:]}, shard.Fleet{CPUs: 1}, "mem-test_memory sets the floor: the memory tests of a file are one job, 3.0 s", 0},
 		{"a memory job of as many as may be", shard.Suite{Tests: heavy[1:]}, shard.Fleet{CPUs: 1, MemoryJobs: 2}, "sets the floor: --memory-jobs 2 is what its memory module may have", 0},
 	} {
-		all, err := shard.Choices(c.suite, c.fleet, 1, 64, 0)
+		all, err := shard.Choices(c.suite, c.fleet, 1, 64, shard.Overhead{})
 		if err != nil {
 			t.Fatal(err)
 		}

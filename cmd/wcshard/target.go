@@ -17,10 +17,11 @@ type targetOptions struct {
 	target   time.Duration
 	least    int
 	most     int
-	overhead time.Duration
+	overhead time.Duration // of a pool job
+	memory   time.Duration // the same of a memory job
 	given    bool          // --job-overhead
 	from     string        // where overhead comes from
-	late     time.Duration // in nine of ten runs no job took more than this above overhead
+	late     time.Duration // in nine of ten runs no job took more than this above its overhead
 	bounded  []string      // of --min-shards and --max-shards those that were given
 	margin   int           // how much longer than predicted the longest job may take within the target, per cent
 	accuracy timing.Accuracy
@@ -39,12 +40,24 @@ func (o *targetOptions) more() string {
 	return text
 }
 
-// kept says that more would still keep the target.
-func (o *targetOptions) kept() string {
-	if !o.accuracy.KnowsRuns() {
-		return o.more() + " would still keep it; how far predictions are off is not known yet"
+// kept says that more would still keep the target, and what that rests on.
+func (o *targetOptions) kept(suite shard.Suite) string {
+	text := o.more() + " would still keep it"
+	known, runs := measured(suite), o.accuracy.Runs
+	switch {
+	case 2*known < len(suite.Tests):
+		return text + fmt.Sprintf("; only %d of %s were measured, so that it may take far longer", known, count(len(suite.Tests), "test"))
+	case !o.accuracy.KnowsRuns():
+		return text + "; how far predictions are off is not known yet"
+	case runs < 10:
+		return text + fmt.Sprintf(", as all %d earlier runs would have", runs)
 	}
-	return o.more() + " would still keep it, as nine of ten earlier runs did"
+	return text + fmt.Sprintf(", as nine of ten of %d earlier runs would have", runs)
+}
+
+// overheads is what jobs of each kind take outside pytest.
+func (o *targetOptions) overheads() shard.Overhead {
+	return shard.Overhead{Pool: o.overhead, Memory: o.memory}
 }
 
 // mostShards is how many pool jobs there may be where nobody says.
@@ -54,7 +67,7 @@ func (o *targetOptions) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.target, "target", 0, "keep the longest job, overhead included, within a `DURATION` such as 5m: matrix takes the fewest pool jobs that do, advise marks the cheapest number; 0 is no target")
 	f.IntVar(&o.least, "min-shards", 1, "at least `N` pool jobs, with --target and in advise")
 	f.IntVar(&o.most, "max-shards", mostShards, "at most `N` pool jobs, with --target and in advise")
-	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes outside pytest (checkout, installation, upload), a `DURATION`; without it counts what earlier runs measured, if they did; a long one widens the time limits")
+	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes outside pytest (checkout, installation, upload), a `DURATION`; where it is not given, what earlier runs measured counts, if they did; time limits grow with it")
 }
 
 func (o *targetOptions) validate() error {
@@ -75,20 +88,22 @@ func (o *targetOptions) validate() error {
 
 // learn takes from the history what a job takes outside pytest, where the user
 // does not say, and how far predictions were off.
-func (o *targetOptions) learn(history *timing.History, runner string) error {
-	known := history.Estimator(runner)
+func (o *targetOptions) learn(history *timing.History, fleet shard.Fleet) error {
+	known := history.Estimator(fleet.Runner)
 	o.accuracy = known.Accuracy()
 	o.margin = o.accuracy.Margin(shard.TargetMargin)
 	measured := known.Overhead(o.overhead)
+	usual := o.overhead
 	switch {
 	case o.given:
-		o.from = "--job-overhead"
+		o.from, o.memory = "--job-overhead", o.overhead
 		if o.target > 0 && o.target <= o.overhead {
 			return usagef("pass a longer --target", "--target is %s, and --job-overhead alone %s", short(o.target), short(o.overhead))
 		}
+		return nil
 	case measured.Jobs > 0:
 		o.from = "measured: the median of " + count(measured.Jobs, "job")
-		if usual := o.overhead; measured.Jobs < timing.FewJobs {
+		if measured.Jobs < timing.FewJobs {
 			o.from = fmt.Sprintf("measured on %s, with the usual %s s as one more", count(measured.Jobs, "job"), seconds(usual))
 		}
 		o.overhead, o.late = measured.Took, measured.Late-measured.Took
@@ -97,6 +112,13 @@ func (o *targetOptions) learn(history *timing.History, runner string) error {
 		}
 	default:
 		o.from = "assumed; --job-overhead says otherwise"
+	}
+	o.memory = o.overhead
+	if of := fleet.MemoryRunner; of != "" && of != fleet.Runner {
+		if measured := history.Estimator(of).Overhead(usual); measured.Jobs > 0 {
+			o.memory, o.late = measured.Took, max(o.late, measured.Late-measured.Took)
+			o.from += fmt.Sprintf("; on %s %s s, of %s", of, seconds(o.memory), count(measured.Jobs, "job"))
+		}
 	}
 	return nil
 }
@@ -125,7 +147,7 @@ func (o *targetOptions) missed(best shard.Choice) string {
 // worst is what the longest job of a choice takes if it is as much worse than
 // predicted as the target has to allow for.
 func (o *targetOptions) worst(c shard.Choice) time.Duration {
-	return shard.Worst(c.Longest-o.overhead, o.overhead, o.margin) + o.late
+	return c.Worst(o.margin) + o.late
 }
 
 // reachable is the next step after missed: a target that the best choice keeps.
@@ -143,16 +165,17 @@ func (o *matrixOptions) reach(sys *system, suite shard.Suite) error {
 		return nil
 	}
 	if measured(suite) == 0 {
+		o.fleet.Shards = min(max(o.fleet.Shards, o.least), o.most)
 		sys.warn("--target %s cannot be judged, since no test has been measured: %s", short(o.target), count(o.fleet.Shards, "pool job"))
 		return nil
 	}
-	c, ok, err := shard.FewestWithin(suite, o.fleet, o.least, o.most, o.overhead, o.room())
+	c, ok, err := shard.FewestWithin(suite, o.fleet, o.least, o.most, o.overheads(), o.room())
 	if err != nil {
 		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
 	}
 	o.fleet.Shards = c.Shards
 	if ok {
-		sys.say("%s for --target %s: the longest takes %s s, %s s of it outside pytest; %s", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.overhead), o.kept())
+		sys.say("%s for --target %s: the longest takes %s s, %s s of it outside pytest; %s", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.overhead), o.kept(suite))
 		return nil
 	}
 	sys.warn("%s", o.missed(c))
