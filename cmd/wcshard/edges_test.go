@@ -165,6 +165,7 @@ esac`)
 		{nil, "Bearer secret-of-gh"},
 		{[]string{"GH_TOKEN= secret-2\n"}, "Bearer secret-2"},
 		{[]string{"GH_TOKEN=secret-2", "GITHUB_TOKEN=secret-3"}, "Bearer secret-3"},
+		{[]string{"WCSHARD_TOKEN=secret-4", "GITHUB_TOKEN=secret-3"}, "Bearer secret-4"},
 	} {
 		e.environ = append([]string{"PATH=" + os.Getenv("PATH"), "GITHUB_API_URL=" + e.server.URL, "ORIGIN=http://" + host + "/acme/weather.git"}, c.environ...)
 		authorized = ""

@@ -344,8 +344,8 @@ type fromRunOptions struct {
 func (o *fromRunOptions) flags(f *pflag.FlagSet) {
 	o.remoteOptions.flags(f, "run what ran in")
 	f.BoolVar(&o.failed, "failed", false, "with --from-run: only the tests that failed there")
-	f.BoolVar(&o.context, "with-context", false, "with --failed: and the tests before them, in the shard's order")
-	f.BoolVar(&o.trustFork, "trust-fork", false, "with --from-run: take the plan of a fork's commit, with the pytest arguments in it")
+	f.BoolVar(&o.context, "with-context", false, "with --failed: also run the tests before them, in the shard's order")
+	f.BoolVar(&o.trustFork, "trust-fork", false, "with --from-run: accept the plan of a fork's commit, with the pytest arguments in it")
 }
 
 func (o *runOptions) validateFrom() error {

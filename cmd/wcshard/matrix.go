@@ -94,11 +94,11 @@ timeout is in whole minutes: ` + timeoutRule() + `.`,
 	o.targetOptions.flags(f)
 	f.StringVar(&o.saveTimings, "save-timings", "", "write the history that the plan rests on to a `FILE`; .gz compresses")
 	f.StringVar(&o.plan, "plan", defaultPlan, "plan `FILE` to write; .gz compresses")
-	f.StringVar(&o.lastPlan, "last-plan", "", "earlier plan `FILE`: as few tests as can be go to other jobs than there")
+	f.StringVar(&o.lastPlan, "last-plan", "", "earlier plan `FILE` to stay close to: few tests change jobs")
 	f.StringVar(&o.output, "output", "json", "`json|github|gitlab`: github also appends matrix, count, plan-digest and max-parallel to $GITHUB_OUTPUT, gitlab writes --pipeline")
 	f.StringVar(&o.pipeline, "pipeline", defaultPipeline, "with --output gitlab: child pipeline to write, a `FILE`")
-	f.IntVar(&o.maxParallel, "max-parallel", 0, "with --output github: at most `N` jobs at a time, for strategy: max-parallel; 0 is all of them")
-	f.BoolVar(&o.noTests, "allow-empty", false, "no tests are no error: count is 0")
+	f.IntVar(&o.maxParallel, "max-parallel", 0, "with --output github: at most `N` jobs at a time, for strategy: max-parallel; 0 is no limit")
+	f.BoolVar(&o.noTests, "allow-empty", false, "accept a suite without tests: count is 0")
 	return verb
 }
 
@@ -125,7 +125,7 @@ func (o *matrixOptions) prepare(cmd *cobra.Command, args []string) error {
 
 // sourceFlags are the flags about the tests and what is known of them.
 func (o *matrixOptions) sourceFlags(f *pflag.FlagSet) {
-	f.StringArrayVar((*[]string)(&o.timings), "timings", []string{defaultTimings}, "history of durations, a `FILE`; github is the newest good run's of the default branch, cache:FILE what a CI restored; repeatable, the first that has any; without any the split is even by test count")
+	f.StringArrayVar((*[]string)(&o.timings), "timings", []string{defaultTimings}, "history of durations: a `FILE`, github (of the newest good run of the default branch) or cache:FILE (what a CI restored, if it did); repeatable, the first that has any counts; without one, tests are divided by their number")
 	o.remote.where(f, "--timings github")
 	f.StringVar(&o.ids, "ids", "", "plan the node IDs in `FILE`, one a line, instead of collecting (- is standard input)")
 	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
@@ -139,19 +139,19 @@ func (o *matrixOptions) fleetFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.markers, "memory-marker", []string{defaultMarker}, "`MARKER` of memory tests; repeatable; none ignores markers")
 	f.Float64Var(&o.fleet.MemoryShare, "memory-share", 0.35, "a test that needs more than this `SHARE` of the runner's memory is a memory test; 0 goes by markers alone")
 	f.StringVar(&o.memWorkers, "memory-workers", "auto", "xdist workers of a memory job, `auto|N`; auto is as many as memory and cores have room for, 1 where a test was never measured")
-	f.StringVar(&o.memJobs, "memory-jobs", moduleJobs, "jobs of a memory module, `module|auto|K`: one, as many as pay, or at most K of those")
+	f.StringVar(&o.memJobs, "memory-jobs", moduleJobs, "jobs of a memory module, `module|auto|K`: one; as many as pay; as many as pay, but at most K")
 	f.IntVar(&o.fleet.MaxMemoryJobs, "max-memory-jobs", 0, "at most `N` memory jobs, the lightest modules together; 0 is one for each module")
 	f.StringVar(&o.fleet.Runner, "runner", defaultRunner, "`LABEL` of the runner; for GitLab its tags, with commas between them")
 	f.StringVar(&o.fleet.MemoryRunner, "memory-runner", "", "`LABEL` of the memory jobs' runner (default: --runner)")
 	f.IntVar(&o.fleet.CPUs, "runner-cpus", 4, "`N` cores of the runner")
 	f.StringVar(&o.memory, "runner-memory", "16GiB", "memory of the runner, a `SIZE`")
 	f.StringVar(&o.memoryMemory, "memory-runner-memory", "", "memory of the memory jobs' runner, a `SIZE` (default: --runner-memory)")
-	f.StringVar(&o.reserve, "memory-reserve", "auto", "memory of a runner that pytest is not to use, a `SIZE`; auto is a sixteenth, at most 2 GiB")
+	f.StringVar(&o.reserve, "memory-reserve", "auto", "memory of a runner to keep free, a `SIZE`; auto is a sixteenth of it, from 64 MiB to 2 GiB")
 }
 
 // timeoutRule says how a job's time limit follows from its estimate.
 func timeoutRule() string {
-	return fmt.Sprintf("%d times the estimate and %.0f minutes, at least %.0f, and at least\n%.0f where nothing is measured",
+	return fmt.Sprintf("%d times the estimate and %.0f minutes, or as many times its overhead where that\nis more; at least %.0f minutes, and the nearer to %.0f the less is measured",
 		shard.TimeoutFactor, shard.TimeoutMargin.Minutes(), shard.TimeoutFloor.Minutes(), shard.TimeoutUnknown.Minutes())
 }
 
@@ -369,7 +369,7 @@ func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error
 		return nil, err
 	}
 	suite := makeSuite(tests, history, o.fleet, o.markers)
-	if err := o.targetOptions.learn(history, o.fleet.Runner); err != nil {
+	if err := o.targetOptions.learn(history, o.fleet); err != nil {
 		return nil, err
 	}
 	suite.Overhead, suite.Margin = o.overhead, o.margin

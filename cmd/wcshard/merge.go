@@ -27,7 +27,7 @@ type mergeOptions struct {
 func newMerge(sys *system) *cobra.Command {
 	var o mergeOptions
 	verb := &cobra.Command{
-		Use:   "merge [flags] RESULTS…",
+		Use:   "merge [flags] [RESULTS…]",
 		Short: "Fold results into the history that plans are made from",
 		Long: `Fold results (files, or folders that hold them) into the history. The order does
 not matter, and merging the same results twice changes nothing. Of two merges at
@@ -167,22 +167,34 @@ func (o *mergeOptions) read(sys *system, text string, history *timing.History) (
 	if err != nil {
 		return nil, err
 	}
-	sys.say("%s: %s mapped to node IDs, %d not", name, count(report.Mapped, "test"), len(report.Unmapped))
-	for i, unmapped := range report.Unmapped {
-		if i == maxListed {
-			sys.say("… and %d more", len(report.Unmapped)-i)
-			break
-		}
-		sys.say("not mapped: %s", printable(unmapped))
-	}
-	if report.Mapped == 0 && len(report.Unmapped) > 0 {
-		return nil, &failure{status: exitData, err: fmt.Errorf("%s: none of its %s is known", name, count(len(report.Unmapped), "test")),
+	sys.say("%s: %s mapped to node IDs, %d not", name, count(report.Mapped, "test"), len(report.Unmapped)+len(report.Ambiguous))
+	listNames(sys, "not mapped", report.Unmapped)
+	listNames(sys, "not mapped, as several tests are called so", report.Ambiguous)
+	const withFiles = "record with pytest -o junit_family=xunit1 --junit-xml FILE, which writes each test's file as well"
+	switch {
+	case report.Mapped == 0 && len(report.Unmapped) > 0:
+		return nil, &failure{status: exitData, err: fmt.Errorf("%s: none of its %s is known", name, count(len(report.Unmapped)+len(report.Ambiguous), "test")),
 			hint: "pass the node IDs with --ids FILE (pytest --collect-only -q | grep ::), or a plan with --plan FILE"}
+	case report.Mapped == 0 && len(report.Ambiguous) > 0:
+		return nil, &failure{status: exitData, err: fmt.Errorf("%s: none of its %s can be told from others of that name", name, count(len(report.Ambiguous), "test")), hint: withFiles}
+	case len(report.Ambiguous) > 0:
+		sys.say("hint: %s", withFiles)
 	}
 	if report.Mapped == 0 {
 		sys.warn("%s holds no tests", name)
 	}
 	return imported, nil
+}
+
+// listNames says what some names are, a line each, and how many more there are.
+func listNames(sys *system, what string, names []string) {
+	for i, name := range names {
+		if i == maxListed {
+			sys.say("… and %d more", len(names)-i)
+			break
+		}
+		sys.say("%s: %s", what, printable(name))
+	}
 }
 
 // known returns all node IDs there are to map JUnit's names to.

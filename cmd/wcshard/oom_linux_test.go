@@ -172,7 +172,10 @@ func TestCulprit(t *testing.T) {
 	if long() {
 		runs = 20
 	}
-	seed := uint64(time.Now().UnixNano())
+	seed := uint64(1)
+	if long() {
+		seed = uint64(time.Now().UnixNano())
+	}
 	random := rand.New(rand.NewPCG(seed, 1))
 	t.Log("seed", seed)
 	for i := range runs {
@@ -182,7 +185,7 @@ func TestCulprit(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d kills are blamed on another test", wrong, runs)
-	if wrong > 1 {
+	if 20*wrong > runs {
 		t.Error("more than one in 20")
 	}
 }

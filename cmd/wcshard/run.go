@@ -115,9 +115,9 @@ own variable, and counts as the CI counts:
 	f.StringVar(&o.timings, "timings", defaultTimings, "with --all: history that says what tests take, a `FILE`")
 	f.StringVar(&o.schedule, "schedule", "auto", "with --all: `auto|memory|phases`; memory is one session in which tests wait for memory")
 	f.StringVar(&o.memory, "memory", "", "`SIZE` that pytest and the system's reserve may take together (default: what can be had here)")
-	f.BoolVar(&o.enforce, "enforce", false, "hold pytest within --memory, or the memory of the plan's runner, by a cgroup of Linux")
-	f.BoolVar(&o.noRecover, "no-recover", false, "do not run again what the kernel killed for lack of memory")
-	f.DurationVar(&o.testTimeout, "test-timeout", 0, "fail a test that takes longer than a `DURATION` such as 5m, by pytest-timeout; 0 is no limit")
+	f.BoolVar(&o.enforce, "enforce", false, "limit pytest to --memory, or to the memory of the plan's runner, with a cgroup (Linux)")
+	f.BoolVar(&o.noRecover, "no-recover", false, "do not rerun tests that were killed for lack of memory")
+	f.DurationVar(&o.testTimeout, "test-timeout", 0, "fail a test that takes longer than a `DURATION` such as 5m (needs pytest-timeout); 0 is no limit")
 	f.StringVar(&o.timeLimit, "time-limit", "", "stop pytest after a `DURATION` such as 55m, and say what was running; \"plan\" is a minute before the shard's timeout, from the start of the CI's job")
 	o.from.flags(f)
 	return verb

@@ -37,7 +37,7 @@ type verifyOptions struct {
 func newVerify(sys *system) *cobra.Command {
 	var o verifyOptions
 	verb := &cobra.Command{
-		Use:   "verify [flags] RESULTS…",
+		Use:   "verify [flags] [RESULTS…]",
 		Short: "Check that each planned test ran exactly once, and how it went",
 		Long: `Compare the results of all shards (files, or folders that hold them) with the
 plan: which tests are missing, ran twice or were not planned, which shards never
@@ -104,7 +104,7 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 	case !verdict.Green():
 		return &failure{status: exitTestsFailed}
 	case len(bad) > 0:
-		return &failure{status: exitTestsFailed, err: fmt.Errorf("all tests passed, and yet: %s", strings.Join(bad, ", ")),
+		return &failure{status: exitTestsFailed, err: fmt.Errorf("all tests passed, but: %s", strings.Join(bad, ", ")),
 			hint: "look at that job's log: a step beside wcshard's failed, or the job ran out of time"}
 	}
 	return nil
