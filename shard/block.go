@@ -15,12 +15,12 @@ type Block struct {
 	Whole  time.Duration   // Took, and each of Setups once
 }
 
-// Heaviest finds, among the shards of a plan that are within a hundredth of the
-// longest, the one with the block that takes longest with what it sets up. It
-// returns that block, and what each worker of the shard pays beside its tests: the
+// Heaviest finds, among the shards of a plan that are of the kind of one and take as
+// long but for a hundredth, the one with the block that takes longest with what it sets
+// up. It returns that block, and what each worker of the shard pays beside its tests: the
 // base, all imports, and its share of the other set-ups, each taken once.
-func (s *Suite) Heaviest(plan *Plan) (shard *Shard, block Block, paid time.Duration) {
-	shard = &plan.Shards[0]
+func (s *Suite) Heaviest(plan *Plan, like *Shard) (shard *Shard, block Block, paid time.Duration) {
+	shard = like
 	in := map[timing.NodeID]int{} // test → its shard, of those that are as long
 	for i := range plan.Shards {
 		if x := &plan.Shards[i]; x.Wall >= shard.Wall-shard.Wall/100 && x.Kind == shard.Kind {

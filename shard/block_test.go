@@ -14,7 +14,7 @@ func TestHeaviest(t *testing.T) {
 	suite.Tests[0].Setups = []int{0, 1}
 	suite.Tests[1].Setups = []int{0}
 	all := mustPack(t, suite, Fleet{Shards: 1, Workers: 1})
-	shard, block, paid := suite.Heaviest(all)
+	shard, block, paid := suite.Heaviest(all, &all.Shards[0])
 	if shard != &all.Shards[0] || len(block.Tests) != 1 || block.Tests[0] != "test_004.py::test" || block.Whole != 40*time.Second || paid != 6*time.Second {
 		t.Errorf("of all the heaviest is %+v of %s, paid %v, want the last test and 6s", block, shard.Name, paid)
 	}
@@ -22,16 +22,16 @@ func TestHeaviest(t *testing.T) {
 		t.Errorf("there are %d blocks, want 3", n)
 	}
 	suite.Tests[4].Estimate.Wall = 20 * time.Second
-	if _, b, _ := suite.Heaviest(all); len(b.Tests) != 3 || b.Took != 30*time.Second || b.Whole != 35*time.Second || len(b.Setups) != 2 {
+	if _, b, _ := suite.Heaviest(all, &all.Shards[0]); len(b.Tests) != 3 || b.Took != 30*time.Second || b.Whole != 35*time.Second || len(b.Setups) != 2 {
 		t.Errorf("the heaviest is %+v, want the group with its set-ups", b)
 	}
 	// One of two jobs that are as long has the test that cannot be parted.
 	suite = timed(10, 10, 20)
 	plan := mustPack(t, suite, Fleet{Shards: 2, Workers: 1})
-	if shard, b, _ := suite.Heaviest(plan); b.Whole != 20*time.Second || shard.Len() != 1 {
+	if shard, b, _ := suite.Heaviest(plan, &plan.Shards[0]); b.Whole != 20*time.Second || shard.Len() != 1 {
 		t.Errorf("the heaviest is %+v of a job of %d tests", b, shard.Len())
 	}
-	if _, b, paid := (&Suite{}).Heaviest(plan); b.Whole != 0 || paid != 0 {
+	if _, b, paid := (&Suite{}).Heaviest(plan, &plan.Shards[0]); b.Whole != 0 || paid != 0 {
 		t.Errorf("of no test: %+v, %v", b, paid)
 	}
 }

@@ -9,16 +9,28 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
-// Overhead is what a job takes beside pytest: checkout, installation, upload. Memory
-// jobs may have another runner.
-type Overhead struct{ Pool, Memory time.Duration }
+// Outside is what a job takes outside pytest: checkout, installation, upload.
+type Outside struct {
+	Took time.Duration // typically
+	Late time.Duration // in nine of ten runs no job took more than this above it
+}
 
-// Of returns the overhead of a job.
-func (o Overhead) Of(kind Kind) time.Duration {
+// Overhead is what jobs of each kind take outside pytest: memory jobs may have a
+// runner of their own.
+type Overhead struct{ Pool, Memory Outside }
+
+// Of returns what a job takes outside pytest.
+func (o Overhead) Of(kind Kind) Outside {
 	if kind == Memory {
 		return o.Memory
 	}
 	return o.Pool
+}
+
+// worst is what a job comes to where pytest takes so many per cent longer, and the
+// rest as long as in nine of ten runs.
+func (o Outside) worst(wall time.Duration, margin int) time.Duration {
+	return o.Took + o.Late + wall*time.Duration(100+margin)/100
 }
 
 // Choice is what one number of pool jobs comes to.
@@ -26,6 +38,7 @@ type Choice struct {
 	Shards  int           // pool jobs asked for
 	Jobs    int           // jobs of the plan, memory jobs included
 	Longest time.Duration // the longest job, its overhead included
+	Last    *Shard        // that job's
 	Sum     time.Duration // of all jobs, each with its overhead
 	Plan    *Plan
 
@@ -33,18 +46,30 @@ type Choice struct {
 }
 
 // Worst is what the longest job comes to where pytest takes so many per cent longer
-// in each.
+// in each job, and the rest as long as in nine of ten runs.
 func (c *Choice) Worst(margin int) time.Duration {
 	longest := time.Duration(0)
 	for i := range c.Plan.Shards {
 		x := &c.Plan.Shards[i]
-		longest = max(longest, worst(x.Wall, c.overhead.Of(x.Kind), margin))
+		longest = max(longest, c.overhead.Of(x.Kind).worst(x.Wall, margin))
 	}
 	return longest
 }
 
-func worst(wall, overhead time.Duration, margin int) time.Duration {
-	return overhead + wall*time.Duration(100+margin)/100
+// Outside returns the kind of the jobs that take most outside pytest, as in nine of
+// ten runs, and of those that take least.
+func (c *Choice) Outside() (most, least Kind) {
+	took := func(k Kind) time.Duration { return c.overhead.Of(k).worst(0, 0) }
+	for i := range c.Plan.Shards {
+		k := c.Plan.Shards[i].Kind
+		if i == 0 || took(k) > took(most) {
+			most = k
+		}
+		if i == 0 || took(k) < took(least) {
+			least = k
+		}
+	}
+	return most, least
 }
 
 // choose packs a suite for n pool jobs.
@@ -56,8 +81,11 @@ func choose(suite Suite, fleet Fleet, n int, overhead Overhead) (Choice, error) 
 	}
 	c := Choice{Shards: n, Jobs: len(plan.Shards), Plan: plan, overhead: overhead}
 	for i := range plan.Shards {
-		job := overhead.Of(plan.Shards[i].Kind) + plan.Shards[i].Wall
-		c.Longest = max(c.Longest, job)
+		x := &plan.Shards[i]
+		job := overhead.Of(x.Kind).Took + x.Wall
+		if job > c.Longest || c.Last == nil {
+			c.Longest, c.Last = job, x
+		}
 		c.Sum += job
 	}
 	return c, nil
@@ -106,10 +134,10 @@ const TargetMargin = 12
 // Errors: those of Pack.
 func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead Overhead, target time.Duration) (Choice, bool, error) {
 	margin := cmp.Or(suite.Margin, TargetMargin)
-	meets := func(wall, overhead time.Duration) bool { return worst(wall, overhead, margin) <= target }
+	meets := func(wall time.Duration, kind Kind) bool { return overhead.Of(kind).worst(wall, margin) <= target }
 	var tried []Choice
 	work := time.Duration(0)
-	for n := least; n <= most && meets(0, overhead.Pool); n++ {
+	for n := least; n <= most; n++ {
 		c, err := choose(suite, fleet, n, overhead)
 		var rows *TooManyRowsError
 		if len(tried) > 0 && errors.As(err, &rows) {
@@ -125,13 +153,17 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead Overhead, 
 			break // there are no more tests to part
 		}
 		if tried = append(tried, c); len(tried) == 1 {
+			slowest, fastest := c.Outside()
+			if !meets(0, slowest) {
+				break // such jobs there are, whatever their number
+			}
 			work = poolWork(suite, c.Plan)
-			if c, err := choose(suite, fleet, most, overhead); err == nil && !meets(c.Plan.Bound, min(overhead.Pool, overhead.Memory)) {
+			if c, err := choose(suite, fleet, most, overhead); err == nil && !meets(c.Plan.Bound, fastest) {
 				tried = append(tried, c)
 				break
 			}
 		}
-		for n+1 < most && !meets(suite.LeastBase(workers(fleet))+work/time.Duration((n+1)*workers(fleet)), overhead.Pool) {
+		for work > 0 && n+1 < most && !meets(suite.LeastBase(workers(fleet))+work/time.Duration((n+1)*workers(fleet)), Pool) {
 			n++
 		}
 	}

@@ -23,7 +23,9 @@ func timed(seconds ...int) Suite {
 	return suite
 }
 
-func everywhere(d time.Duration) Overhead { return Overhead{Pool: d, Memory: d} }
+func everywhere(d time.Duration) Overhead {
+	return Overhead{Pool: Outside{Took: d}, Memory: Outside{Took: d}}
+}
 
 func TestChoices(t *testing.T) {
 	all, err := Choices(timed(60, 30, 30, 30, 30), Fleet{Workers: 1}, 1, 64, everywhere(20*time.Second))
@@ -126,17 +128,42 @@ func TestFewestWithin(t *testing.T) {
 	}
 }
 
-// What a memory job takes outside pytest is its own runner's.
+// What a memory job takes outside pytest is its own runner's, in its time limit, too.
 func TestChoiceOfOverheads(t *testing.T) {
-	suite := timed(60, 30, 30)
-	suite.Tests[1].Memory = true
-	for target, want := range map[time.Duration]bool{240 * time.Second: true, 230 * time.Second: false} { // 200 s + 31 s · 1.12 = 234.7 s
-		c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 4, Overhead{Pool: 20 * time.Second, Memory: 200 * time.Second}, target)
+	s := func(seconds int) time.Duration { return time.Duration(seconds) * time.Second }
+	for _, c := range []struct {
+		name                    string
+		memory                  []int // tests of 60, 30 and 30 s
+		pool, big               Outside
+		target                  time.Duration
+		ok                      bool
+		longest                 time.Duration
+		worst                   time.Duration
+		poolMinutes, bigMinutes int // time limits, minutes
+	}{
+		{"the memory job is longest", []int{1}, Outside{s(20), 0}, Outside{s(200), 0}, s(240), true, s(231), 234720 * time.Millisecond, 10, 10},
+		{"its overhead is too long", []int{1}, Outside{s(20), 0}, Outside{s(900), 0}, s(240), false, s(931), 934720 * time.Millisecond, 10, 32},
+		{"it is late at times", []int{1}, Outside{s(20), 0}, Outside{s(40), s(150)}, s(240), true, s(111), 224720 * time.Millisecond, 10, 10},
+		{"no job has the pool's", []int{0, 1, 2}, Outside{s(500), 0}, Outside{s(20), 0}, s(120), true, s(81), 88320 * time.Millisecond, 0, 10},
+		{"no job has the other runner's", nil, Outside{s(20), 0}, Outside{s(900), s(900)}, s(300), true, s(141), 155520 * time.Millisecond, 10, 0},
+	} {
+		suite, overhead := timed(60, 30, 30), Overhead{Pool: c.pool, Memory: c.big}
+		suite.Overhead = overhead
+		for _, i := range c.memory {
+			suite.Tests[i].Memory = true
+		}
+		got, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 4, overhead, c.target)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ok != want || c.Longest != 231*time.Second || c.Worst(12) != 234720*time.Millisecond {
-			t.Errorf("within %v: %v, the longest takes %v and at worst %v, want %v, 3m51s and 3m54.72s", target, ok, c.Longest, c.Worst(12), want)
+		if ok != c.ok || got.Longest != c.longest || got.Worst(12) != c.worst {
+			t.Errorf("%s: %v, the longest takes %v and at worst %v, want %v, %v and %v", c.name, ok, got.Longest, got.Worst(12), c.ok, c.longest, c.worst)
+		}
+		for i := range got.Plan.Shards {
+			x := &got.Plan.Shards[i]
+			if want := map[Kind]int{Pool: c.poolMinutes, Memory: c.bigMinutes}[x.Kind]; x.Timeout != want {
+				t.Errorf("%s: %s may take %d minutes, want %d", c.name, x.Name, x.Timeout, want)
+			}
 		}
 	}
 }
@@ -162,20 +189,26 @@ func TestChoicesToTheLast(t *testing.T) {
 func TestFewestWithinProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		suite := timed(rapid.SliceOfN(rapid.IntRange(1, 90), 1, 40).Draw(t, "seconds")...)
-		overhead := time.Duration(rapid.IntRange(0, 60).Draw(t, "overhead")) * time.Second
-		target := overhead + time.Duration(rapid.IntRange(1, 900).Draw(t, "target"))*time.Second
+		draw := func(name string) Outside {
+			return Outside{time.Duration(rapid.IntRange(0, 60).Draw(t, name)) * time.Second, time.Duration(rapid.IntRange(0, 30).Draw(t, "late")) * time.Second}
+		}
+		overhead := Overhead{draw("pool"), draw("memory")}
+		for i := range suite.Tests {
+			suite.Tests[i].Memory = rapid.IntRange(0, 9).Draw(t, "memory") == 0
+		}
+		target := overhead.Pool.Took + time.Duration(rapid.IntRange(1, 900).Draw(t, "target"))*time.Second
 		fleet := Fleet{Workers: rapid.IntRange(1, 4).Draw(t, "workers")}
 		const most = 12
-		got, ok, err := FewestWithin(suite, fleet, 1, most, everywhere(overhead), target)
+		got, ok, err := FewestWithin(suite, fleet, 1, most, overhead, target)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for n := 1; n <= most; n++ {
-			c, err := choose(suite, fleet, n, everywhere(overhead))
+			c, err := choose(suite, fleet, n, overhead)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if overhead+(c.Longest-overhead)*(100+TargetMargin)/100 <= target {
+			if c.Worst(TargetMargin) <= target {
 				if !ok || got.Shards > n {
 					t.Fatalf("FewestWithin(%v) = %d jobs, %v; %d jobs do it with %v", target, got.Shards, ok, n, c.Longest)
 				}

@@ -54,7 +54,7 @@ func (it *items) splitModules(packs [][]int32, fleet Fleet, bound int64, pool []
 		price(&m)
 		all = append(all, m)
 	}
-	overhead := micros(it.suite.Overhead)
+	overhead := micros(it.suite.Overhead.Memory.Took)
 	for jobs := len(packs); jobs < rows; {
 		top, next := -1, bound
 		for k := range all {

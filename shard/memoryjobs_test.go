@@ -87,7 +87,7 @@ func TestMemoryJobs(t *testing.T) {
 			[]string{"mem-long_long_long_long_long_long_long_long_long_lo-9068dc76 1m40s", "mem-long_long_long_long_long_long_long_long_long_lo-b9ef795a 1m40s"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.suite.Overhead = c.overhead
+			c.suite.Overhead = everywhere(c.overhead)
 			p := mustPack(t, c.suite, Fleet{Shards: 2, CPUs: 1, MemoryJobs: c.jobs, MaxMemoryJobs: c.most})
 			if got := memoryWalls(p); !slices.Equal(got, c.want) {
 				t.Errorf("the memory jobs are %q, want %q", got, c.want)

@@ -359,6 +359,7 @@ func (q *sequence) assemble(fleet Fleet, by *heavies, packs [][]int32, pool divi
 	cut := q.cutFiles(pool.pool)
 	add := func(kind Kind, name string, workers int, tests []int32) *Shard {
 		s, spare := r.shard(tests, workers, cut, fleet.budget(kind))
+		s.Timeout = timeout(s.Wall, q.suite.Overhead.Of(kind).Took, s.Basis)
 		s.Name, s.Kind, s.Runner = name, kind, fleet.runner(kind)
 		drafts = append(drafts, draft{s, tests[0], spare, 0})
 		return &drafts[len(drafts)-1].shard

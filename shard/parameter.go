@@ -10,7 +10,8 @@ import (
 // another one, it tears down the one that is there (FixtureDef.execute). In one
 // process it sorts the tests of all files by such a parameter, so that there is one
 // change for each (reorder_items). Workers take file after file, where each may have
-// tests for all parameters.
+// tests for all parameters. What is built on such an instance goes with it, which is
+// not priced.
 
 // family returns what the IDs of all instances of a fixture have in common, where it
 // has parameters and tests of several files may need it; else "".
@@ -22,11 +23,12 @@ func family(id string) string {
 }
 
 // families numbers the families from 1, and returns that of each set-up: 0 is none.
-func families(setups []Setup) (of []int32, count int) {
-	of = make([]int32, len(setups))
+// Where a test needs several instances of one, it is no family.
+func families(suite *Suite) (of []int32, count int) {
+	of = make([]int32, len(suite.Setups))
 	numbers := map[string]int32{}
-	for s := range setups {
-		name := family(setups[s].ID)
+	for s := range suite.Setups {
+		name := family(suite.Setups[s].ID)
 		if name == "" {
 			continue
 		}
@@ -35,8 +37,29 @@ func families(setups []Setup) (of []int32, count int) {
 		}
 		of[s] = numbers[name]
 	}
+	if len(numbers) == 0 {
+		return of, 0
+	}
+	last, several := make([]int, len(numbers)+1), map[int32]bool{} // test that needed one last
+	for i := range suite.Tests {
+		for _, s := range suite.Tests[i].Setups {
+			if f := of[s]; f > 0 {
+				several[f] = several[f] || last[f] == i+1
+				last[f] = i + 1
+			}
+		}
+	}
+	for s, f := range of {
+		if several[f] {
+			of[s] = 0
+		}
+	}
 	return of, len(numbers)
 }
+
+// quick is what takes so little that a worker may be sent more at once (AHEAD in
+// shard/pytest/schedule.py), microseconds.
+const quick = 50_000
 
 // A company is tests of one file that need the same instance of a fixture, or none.
 type company struct {
@@ -49,15 +72,16 @@ type company struct {
 // come before those that need the next one, whichever their files are; or each worker
 // has one instance. It goes by the fixture whose instances cost most.
 func (r *runner) byParameter(pieces []stretch, workers int) [][]stretch {
-	if r.families == 0 || r.laneWork <= 0 {
+	tests := testsOf(pieces)
+	if r.families == 0 || r.laneWork <= 0 || len(tests) > laneBlocks {
 		return nil
 	}
-	tests := testsOf(pieces)
 	r.laneWork -= len(tests)
 	instance := r.instances(tests)
 	if instance == nil {
 		return nil
 	}
+	r.laneWork -= 3 * len(tests)
 	order := r.companiesBy(pieces, instance)
 	number := func(units [][]company) []stretch {
 		numbers := make([]int32, len(tests))
@@ -73,20 +97,34 @@ func (r *runner) byParameter(pieces []stretch, workers int) [][]stretch {
 	}
 	var some, none [][]company
 	for _, c := range order {
-		if c.instance > 0 {
-			some = append(some, []company{c})
+		to := &some
+		if c.instance == 0 {
+			to = &none
+		}
+		// Quick ones are sent several at a time, and the first of the next instance is
+		// not to be among them.
+		if n := len(*to); n > 0 && (*to)[n-1][0].instance == c.instance && loadOf((*to)[n-1]) < quick {
+			(*to)[n-1] = append((*to)[n-1], c)
 		} else {
-			none = append(none, []company{c})
+			*to = append(*to, []company{c})
 		}
 	}
 	out := [][]stretch{number(slices.Concat(some, none))}
 	if len(none) > 0 {
 		out = append(out, number(slices.Concat(none, some)))
 	}
-	if lanes := r.specialize(order, workers); lanes != nil {
+	if lanes := r.specialize(order, workers); lanes != nil && r.known(tests) {
 		out = append(out, number(slices.Concat(lanes, none)))
 	}
 	return out
+}
+
+func loadOf(list []company) int64 {
+	sum := int64(0)
+	for _, c := range list {
+		sum += c.load
+	}
+	return sum
 }
 
 // companiesBy divides pieces by what is needed of an instance for each root: those of
@@ -178,22 +216,22 @@ func (r *runner) specialize(order []company, workers int) [][]company {
 // set-ups from 1; 0 is none. It is nil where there is no choice.
 func (r *runner) instances(tests []int32) map[int32]int32 {
 	count, cost := make([]int, r.families+1), make([]int64, r.families+1)
+	first := make([]int32, r.families+1) // instance of each family, by name
 	seen := map[int]bool{}
-	var order []int32 // families, as they are needed: of those that cost the same, the first
 	for _, p := range tests {
 		for _, s := range r.test(p).Setups {
 			if f := r.family[s]; f > 0 && !seen[s] {
 				seen[s] = true
-				if count[f]++; count[f] == 1 {
-					order = append(order, f)
-				}
 				cost[f] += r.setup[s]
+				if count[f]++; count[f] == 1 || r.compareSetups(int32(s), first[f]) < 0 {
+					first[f] = int32(s)
+				}
 			}
 		}
 	}
 	dearest := int32(0)
-	for _, f := range order {
-		if count[f] > 1 && cost[f] > cost[dearest] {
+	for f := range int32(r.families + 1) {
+		if count[f] > 1 && (cost[f] > cost[dearest] || dearest > 0 && cost[f] == cost[dearest] && r.compareSetups(first[f], first[dearest]) < 0) {
 			dearest = f
 		}
 	}

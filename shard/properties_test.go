@@ -23,8 +23,13 @@ func drawSuite(t *rapid.T) Suite {
 		Floor: int64(rapid.IntRange(0, 300).Draw(t, "floor")) << 20, Controller: int64(rapid.IntRange(0, 200).Draw(t, "controller")) << 20,
 	}
 	for k := range rapid.IntRange(0, 6).Draw(t, "setups") {
-		s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("s%d", k), Cost: time.Duration(rapid.IntRange(0, 30_000).Draw(t, "cost")) * time.Microsecond})
+		id := fmt.Sprintf("s%d", k)
+		if rapid.Bool().Draw(t, "parameter") {
+			id = fmt.Sprintf("session ::f%d[%d]", k%2, k)
+		}
+		s.Setups = append(s.Setups, Setup{ID: id, Cost: time.Duration(rapid.IntRange(0, 30_000).Draw(t, "cost")) * time.Microsecond})
 	}
+	one := rapid.IntRange(0, 3).Draw(t, "one instance a test") > 0
 	before := rapid.OneOf(rapid.Just(0), rapid.IntRange(0, 6))
 	for k := range rapid.IntRange(1, 60).Draw(t, "tests") {
 		file := rapid.IntRange(0, 9).Draw(t, "file")
@@ -43,9 +48,13 @@ func drawSuite(t *rapid.T) Suite {
 		if g := rapid.IntRange(0, 20).Draw(t, "group"); g < 3 {
 			x.Group = fmt.Sprintf("g%d", g)
 		}
+		has := map[string]bool{} // fixtures with parameters
 		for i := range s.Setups {
 			if rapid.IntRange(0, 3).Draw(t, "needs") == 0 {
-				x.Setups = append(x.Setups, i)
+				if f := family(s.Setups[i].ID); f == "" || one && !has[f] || !one {
+					has[f] = true
+					x.Setups = append(x.Setups, i)
+				}
 			}
 		}
 		s.Tests = append(s.Tests, x)

@@ -17,8 +17,8 @@ type Suite struct {
 	Base   time.Duration // interpreter, plugins, conftest and collection of a job of one worker, without the files' imports
 	Bases  time.Duration // the same of a job of several workers, xdist's own included; 0: Base
 
-	Overhead time.Duration // what a job takes outside pytest (checkout, installation, upload); for its time limit
-	Margin   int           // how much longer than predicted a job may take and still keep a target, in per cent; 0: TargetMargin
+	Overhead Overhead // what jobs take outside pytest; for their time limits
+	Margin   int      // how much longer than predicted a job may take and still keep a target, in per cent; 0: TargetMargin
 
 	Floor      int64 // resident memory of a worker after collection, bytes; 0 where unknown
 	Controller int64 // resident memory of xdist's controller, bytes

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 )
 
 // maxWorkers bounds the workers of a job, in a fleet and in a plan file.
@@ -22,7 +23,12 @@ type runner struct {
 	imports []int64 // by set-up
 	spans   []bool
 	seen    []uint32 // by worker and set-up: the last run that had it there
-	epoch   uint32
+	epoch   uint32   // of this run
+	stamp   uint32   // the last number given to a run or a visit
+
+	inFile []bool   // by set-up: it is of a module or a class, and gone when a worker leaves the file
+	at     []int32  // by worker: the file that it is in, from 1
+	visit  []uint32 // by worker: its stay in that
 
 	family   []int32 // by set-up, from 1: of its instances a worker has one at a time; 0 is none
 	families int
@@ -61,7 +67,12 @@ func newRunner(q *sequence) *runner {
 		}
 	}
 	r := &runner{sequence: &own, imports: imports, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
-	r.family, r.families = families(q.suite.Setups)
+	r.family, r.families = families(q.suite)
+	r.inFile = make([]bool, len(q.suite.Setups))
+	for s := range r.inFile {
+		id := q.suite.Setups[s].ID
+		r.inFile[s] = strings.HasPrefix(id, "module ") || strings.HasPrefix(id, "class ")
+	}
 	return r
 }
 
@@ -97,7 +108,6 @@ func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) (s 
 		piece.Needs = r.needs(x.tests)
 		s.Pieces = append(s.Pieces, piece)
 	}
-	s.Timeout = timeout(s.Wall, r.suite.Overhead, s.Basis)
 	return s, staffed.spare
 }
 
@@ -152,27 +162,39 @@ func (r *runner) countUnits(pieces []stretch, loose bool, limit int) int {
 func (r *runner) forget(workers int) {
 	if n := workers * len(r.setup); len(r.seen) < n {
 		r.seen = make([]uint32, n)
-		r.epoch = 0
 	}
+	if len(r.at) < workers {
+		r.at, r.visit = make([]int32, workers), make([]uint32, workers)
+	}
+	clear(r.at)
 	if n := workers * r.families; len(r.holds) < n {
 		r.holds = make([]int32, n)
 	}
-	r.epoch++
+	r.stamp++
+	r.epoch = r.stamp
 }
 
 // alone returns the time of a test on a worker, with the set-ups that it does
 // not have yet.
 func (r *runner) alone(worker int, p int32) int64 {
 	sum := r.cost[p]
+	if f := r.file[p] + 1; f != r.at[worker] {
+		r.stamp++
+		r.at[worker], r.visit[worker] = f, r.stamp
+	}
 	for _, s := range r.test(p).Setups {
+		since := r.epoch
+		if r.inFile[s] {
+			since = r.visit[worker]
+		}
 		at := &r.seen[worker*len(r.setup)+s]
 		if f := r.family[s]; f > 0 {
 			if held := &r.holds[worker*r.families+int(f)-1]; *held != int32(s) {
 				*held, *at = int32(s), 0
 			}
 		}
-		if *at != r.epoch {
-			*at = r.epoch
+		if *at != since {
+			*at = since
 			sum += r.setup[s]
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -193,6 +194,7 @@ func sessionTime(suite shard.Suite, units [][]int, workers int) time.Duration {
 	}
 	now := make([]time.Duration, workers) // when the worker comes to its next test
 	seen := make([]map[int]bool, workers)
+	files := make([]string, workers)
 	for w := range seen {
 		seen[w] = map[int]bool{}
 	}
@@ -210,9 +212,23 @@ func sessionTime(suite shard.Suite, units [][]int, workers int) time.Duration {
 		if len(queues[w]) == 1 && len(units) > 0 {
 			queues[w], units = append(slices.Clone(queues[w]), units[0]...), units[1:]
 		}
+		if file := suite.Tests[queues[w][0]].ID.File(); workers > 1 && file != files[w] {
+			files[w] = file
+			leaveFile(suite, seen[w])
+		}
 		now[w] += truthCost(suite, queues[w][0], seen[w])
 		queues[w] = queues[w][1:]
 		end = max(end, now[w])
+	}
+}
+
+// leaveFile takes from a worker what modules and classes have set up: pytest tears that
+// down when a test of another file is next. One worker keeps pytest's own order.
+func leaveFile(suite shard.Suite, seen map[int]bool) {
+	for s := range seen {
+		if id := suite.Setups[s].ID; strings.HasPrefix(id, "module ") || strings.HasPrefix(id, "class ") {
+			delete(seen, s)
+		}
 	}
 }
 

@@ -186,8 +186,9 @@ class Collecting(Common):
         for i in range(0, len(items), 1000):
             lines = [encode(self.describe(*each)) + "\n" for each in zip(items[i : i + 1000], groups[i : i + 1000])]
             Real.write(self.stream.fd, "".join(lines).encode())
-        self.write_libraries()
-        if folders := self.conftests():
+        folders = self.conftests()
+        self.write_libraries(folders)
+        if folders:
             self.stream.write({"t": "conftests", "folders": folders})
         for text in self.notes:
             self.stream.write({"t": "note", "text": text})
@@ -212,10 +213,10 @@ class Collecting(Common):
                     found.add(clean(relative(folder, root)))
         return sorted(found)
 
-    def write_libraries(self) -> None:
+    def write_libraries(self, folders: list[str]) -> None:
         """Write which files import the same libraries."""
         files: dict[tuple[str, ...], list[str]] = {}
-        for file, libraries in self.importing.needed().items():
+        for file, libraries in self.importing.needed(folders).items():
             if libraries:
                 files.setdefault(tuple(map(clean, libraries)), []).append(file)
         for found, names in files.items():

@@ -21,6 +21,7 @@ type foreseen struct {
 	Tests    map[string][2]any `json:"tests"`
 	Setups   []int64           `json:"setups"`
 	Fixtures []string          `json:"fixtures"` // by set-up
+	Files    []string          `json:"files"`    // by set-up: whose module it is of, or ""
 
 	wall int64 // as planned
 }
@@ -71,28 +72,32 @@ func TestForesight(t *testing.T) {
 // ahead, and returns its jobs.
 func foresee(t *testing.T, r *rand.Rand) []foreseen {
 	suite := shard.Suite{Base: time.Second}
-	c := foreseen{Tests: map[string][2]any{}, Setups: []int64{}, Fixtures: []string{}}
+	c := foreseen{Tests: map[string][2]any{}, Setups: []int64{}, Fixtures: []string{}, Files: []string{}}
 	files, setups := 1+r.IntN(8), r.IntN(12)
 	parameters := min(setups, r.IntN(4)*r.IntN(2)) // of a fixture, of which each test needs at most one
 	for s := range setups {
 		c.Setups = append(c.Setups, 1000*r.Int64N(1+int64(r.IntN(3000))))
-		id, fixture := fmt.Sprintf("s%d", s), fmt.Sprintf("s%d", s)
+		id, fixture, file := fmt.Sprintf("s%d", s), fmt.Sprintf("s%d", s), ""
 		if s < parameters {
 			fixture = "session ::p"
 			id = fmt.Sprintf("%s[%d]", fixture, s)
+		} else if r.IntN(3) == 0 {
+			file = fmt.Sprintf("f%d.py", r.IntN(files))
+			id = "module " + file + "::" + id
 		}
-		c.Fixtures = append(c.Fixtures, fixture)
+		c.Fixtures, c.Files = append(c.Fixtures, fixture), append(c.Files, file)
 		suite.Setups = append(suite.Setups, shard.Setup{ID: id, Cost: time.Duration(c.Setups[s]) * time.Microsecond})
 	}
 	for k := range 1 + r.IntN(60) {
-		id := fmt.Sprintf("f%d.py::t%d", r.IntN(files), k)
+		file := fmt.Sprintf("f%d.py", r.IntN(files))
+		id := fmt.Sprintf("%s::t%d", file, k)
 		cost := 100_000 + r.Int64N(1+r.Int64N(2_000_000))
 		needs := []int{}
 		if parameters > 0 && r.IntN(2) == 0 {
 			needs = append(needs, r.IntN(parameters))
 		}
 		for s := parameters; s < setups; s++ {
-			if r.IntN(4) == 0 {
+			if r.IntN(4) == 0 && (c.Files[s] == "" || c.Files[s] == file) {
 				needs = append(needs, s)
 			}
 		}

@@ -154,10 +154,10 @@ class Importing:
         """Return the libraries that matter, and the seconds that each took."""
         return [(name, s) for name, s in self.took.items() if s >= WORTH and name.partition(".")[0] not in STANDARD]
 
-    def needed(self) -> dict[str, list[str]]:
+    def needed(self, always: Iterable[str] = ()) -> dict[str, list[str]]:
         """Return the libraries that each file imports, itself or by way of
         others and of its folders' conftest.py, and that were not there before any
-        file, sorted."""
+        file, sorted; the conftest.py of some folders is always loaded."""
         assert self.edges is not None
         names = sorted({*self.edges, *(name for found in [*self.edges.values(), *self.direct.values()] for name in found)})
         bit = {name: 1 << i for i, name in enumerate(names)}
@@ -173,13 +173,14 @@ class Importing:
                 changed = changed or more != reach[name]
                 reach[name] = more
         paid = {name for name in names if name.partition(".")[0] in STANDARD or name in self.before or name.endswith(INIT)}
+        loaded = {name for folder in always for each in folders_of(folder + "/") for name in self.direct.get(each, ())}
         lists: dict[int, list[str]] = {}  # files that need the same share one
         found = {}
         for file, direct in self.direct.items():
             if file.endswith("/"):
                 continue
             bits = 0
-            for name in direct.union(*(self.direct.get(folder, ()) for folder in folders_of(file))):
+            for name in direct.union(loaded, *(self.direct.get(folder, ()) for folder in folders_of(file))):
                 bits |= reach[name]
             if bits not in lists:
                 lists[bits] = [name for name in names if bits & bit[name] and name not in paid]

@@ -250,6 +250,29 @@ func (d deadlined) Err() error {
 	}
 }
 
+// A test that takes longer than it may fails, and the next one runs.
+func TestRunTimeout(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+	write(t, filepath.Join(p.dir, "test_slow.py"), "import time\n\n\ndef test_slow():\n    time.sleep(60)\n\n\ndef test_next():\n    pass\n")
+	c := p.collect(t)
+	plan, _ := one(c, 1, false)
+	sel, err := Select(plan, "only")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var output bytes.Buffer
+	results := newResults(t, "only")
+	status, err := Run(t.Context(), p.command, RunOptions{Dir: p.dir, Env: testEnv(), Selection: sel, Workers: 1, Timeout: 500 * time.Millisecond, Results: results, Stdout: &output, Stderr: &output})
+	if status != ExitFailed || err != nil {
+		t.Fatalf("Run = %d, %v, want %d\n%s", status, err, ExitFailed, &output)
+	}
+	r := readResults(t, results)
+	if len(r.Tests) != 2 || r.Tests[0].Outcome != timing.Failed || !strings.Contains(r.Tests[0].Message, "Timeout") || r.Tests[1].Outcome != timing.Passed {
+		t.Errorf("finished %+v", r.Tests)
+	}
+}
+
 // A pytest that does not stop is killed after the grace.
 func TestRunGrace(t *testing.T) {
 	dir := t.TempDir()

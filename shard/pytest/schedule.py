@@ -29,7 +29,7 @@ import collections
 import heapq
 from typing import Any, Callable, Container, Deque, Iterable, Mapping, NamedTuple, Sequence
 
-from wcshard_backlog import LOOK, Backlog, Unit
+from wcshard_backlog import APART, LOOK, Backlog, Unit
 from wcshard_needs import NOTHING, Holdings, Need, Room
 
 AHEAD = 0.05  # seconds of work that a worker is sent at once
@@ -138,8 +138,10 @@ class Schedule:
         look: Callable[[], Holdings] = lambda: Holdings(0, {}),
         may_renew: bool = False,
         groups: Container[int] = (),
+        restarts: Container[int] = (),
     ) -> None:
         self.backlog = Backlog(units, needs or {}, budget > 0, groups)
+        self.restarts = restarts  # units, by place, that may be slower than the one before
         self.budget = budget
         self.reserve = reserve
         self.look = look
@@ -302,8 +304,10 @@ class Schedule:
             return 2
         if worker.own:
             return max(2, min(int(OWN_AHEAD / worker.pace), MOST_OWN_AHEAD))
-        # Slow units come first, so the next one may take as long as the last one,
-        # in a single test.
+        # Slow units come first, so the next one may take as long as the last one, in a
+        # single test; and of another part of the tests even longer.
+        if self.backlog.light and self.backlog.light[0].number // APART in self.restarts:
+            return 2
         part = len(self.backlog) // (4 * len(self.workers))
         return max(2, min(int(AHEAD / max(worker.unit_pace, worker.spent)), part, MOST_AHEAD))
 

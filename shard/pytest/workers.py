@@ -162,6 +162,7 @@ class Scheduler:
             reserve=memory.get("reserve", 0),
             look=lambda: self.processes.look(memory.get("reserve", 0) > 0, lazily=not needs),
             groups=self.whole(units),
+            restarts=self.restarts(units),
             may_renew=hasattr(self.config.pluginmanager.getplugin("dsession"), "_clone_node"),
         )
         for node in sorted(self.nodes, key=lambda node: (len(node.gateway.id), node.gateway.id)):
@@ -196,6 +197,18 @@ class Scheduler:
             units.setdefault(("unit", unit) if unit else scope, []).append(index)
         numbered = sorted(scope for scope in units if scope[0] == "unit")
         return {scope: units[scope] for scope in [*numbered, *(scope for scope in units if scope[0] != "unit")]}
+
+    def restarts(self, units: dict[Any, list[int]]) -> set[int]:
+        """Return the places of the units from which on slow tests come first again:
+        behind a file that is cut, whose own come first in it."""
+        names = self.names()
+        files = [file_of(names[tests[0]]) for tests in units.values()]
+        kinds = [scope for scope, _ in units]
+        return {
+            place
+            for place in range(1, len(files))
+            if kinds[place] != "unit" and files[place] != files[place - 1] and (files[place - 1] in self.plugin.cut or kinds[place - 1] == "unit")
+        }
 
     def whole(self, units: dict[Any, list[int]]) -> set[int]:
         """Return the places of the units that nothing may part: groups, and

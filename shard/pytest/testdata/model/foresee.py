@@ -1,8 +1,9 @@
 """What sessions take: the plugin's units and its schedule, driven without
 xdist. Usage: foresee.py DIRECTORY-OF-loading.py < CASES, a JSON list of
 {"workers", "pieces", "tests": {name: [cost, [set-up, ...]]}, "setups": [cost],
-"fixtures": [name]} in microseconds; prints a list of walls. Of the set-ups whose
-fixture has the same name, one is there at a time."""
+"fixtures": [name], "files": [name]} in microseconds; prints a list of walls. Of the
+set-ups whose fixture has the same name, one is there at a time; those of a file are
+gone when its worker leaves that."""
 
 import collections
 import heapq
@@ -33,9 +34,10 @@ class Session:
         names, units = units_of(case)
         self.tests = [case["tests"][name] for name in names]
         self.setups = case["setups"]
-        self.fixtures = case["fixtures"]
+        self.fixtures, self.files = case["fixtures"], case["files"]
+        self.places = [name.partition("::")[0] for name in names]
         if case["workers"] == 1:  # pytest sorts the tests itself
-            self.fixtures = list(range(len(self.setups)))
+            self.fixtures, self.files = list(range(len(self.setups))), [""] * len(self.setups)
         self.plan = schedule.Schedule(units)
         self.workers = [types.SimpleNamespace(queue=collections.deque(), closed=False, running=None, has={}) for _ in range(case["workers"])]
         self.now = 0
@@ -68,6 +70,8 @@ class Session:
         if worker.running is None and worker.queue and (worker.closed or len(worker.queue) > 1):
             worker.running = worker.queue.popleft()
             cost, needs = self.tests[worker.running]
+            place = self.places[worker.running]
+            worker.has = {name: s for name, s in worker.has.items() if self.files[s] in ("", place)}
             for s in needs:
                 if worker.has.get(self.fixtures[s]) != s:
                     cost += self.setups[s]
