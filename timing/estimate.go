@@ -45,13 +45,16 @@ type Estimator struct {
 	medians [kinds]map[string]int64  // of files and fixtures by what relatives share; nil: not worked out
 	scratch []int64
 	newest  map[string]string // run that ran a file's tests last; nil: not worked out
+	renamed map[string]string // file that is gone by the one that it has become, as far as Tests was asked
+	became  map[string][]string
 
 	place    Place
-	workers  []int     // by source: of the job, 0 where unknown; nil: nothing is learned
-	here     []bool    // by source: as many workers as asked for
-	mixed    bool      // some sources had other numbers of workers
-	slowdown []float64 // by source: what the difference in workers multiplies times with
-	scale    []float64 // by source: and what they wait between tests
+	workers  []int           // by source: of the job, 0 where unknown; nil: nothing is learned
+	here     []bool          // by source: as many workers as asked for
+	mixed    bool            // some sources had other numbers of workers
+	runsHere map[string]bool // of which some jobs had as many workers as asked for
+	slowdown []float64       // by source: what the difference in workers multiplies times with
+	scale    []float64       // by source: and what they wait between tests
 }
 
 const (
@@ -195,25 +198,30 @@ func (e *Estimator) wall(i int) int64 {
 // measure judges the samples of one test. Skips do not count as fast unless
 // the newest three are all skips: then the test is skipped for good. Failures
 // do not count where there is a success, since a failing test ends early or
-// waits for a timeout, unless the newest three all failed: then it will fail once
-// more. A crash never counts.
+// waits for a timeout. Where the newest three all failed, it will fail once more, and
+// may take as long; not less: what fails at once is mended soon. A crash never counts.
 func (e *Estimator) measure(samples []sample) int64 {
-	own := e.timed(samples)
+	own, factors := e.timed(samples), e.scale
+	if apart := e.apart(samples); apart != nil {
+		own, factors = apart, nil
+	}
 	newest := own[:min(3, len(own))]
 	if !slices.ContainsFunc(newest, func(s sample) bool { return outcomes[s.outcome] != Skipped }) {
-		return e.robust(newest, Skipped)
+		return e.robust(newest, factors, Skipped)
 	}
+	least := int64(unknown)
 	if len(newest) == 3 && !slices.ContainsFunc(newest, func(s sample) bool { return !slices.Contains(bad[:], outcomes[s.outcome]) }) {
-		return e.robust(newest, bad[:]...)
+		least = e.robust(newest, factors, bad[:]...)
 	}
 	for _, try := range []struct {
 		samples []sample
+		factors []float64
 		of      []Outcome
 	}{
-		{own, good[:]}, {samples, good[:]}, {own, bad[:]}, {samples, bad[:]},
+		{own, factors, good[:]}, {samples, e.scale, good[:]}, {own, factors, bad[:]}, {samples, e.scale, bad[:]},
 	} {
-		if w := e.robust(try.samples, try.of...); w != unknown {
-			return w
+		if w := e.robust(try.samples, try.factors, try.of...); w != unknown {
+			return max(w, least)
 		}
 	}
 	return unknown
@@ -225,9 +233,9 @@ var (
 )
 
 // robust returns the typical wall time over the samples with one of the
-// outcomes, leaving out zeros where anything else is there, and always those of
+// outcomes, each multiplied by the factor of its source, leaving out zeros where anything else is there, and always those of
 // a run that has nothing but zeros: a clock or recorder that failed.
-func (e *Estimator) robust(samples []sample, of ...Outcome) int64 {
+func (e *Estimator) robust(samples []sample, factors []float64, of ...Outcome) int64 {
 	walls := e.scratch[:0]
 	zeros := false
 	for i := range samples {
@@ -243,7 +251,7 @@ func (e *Estimator) robust(samples []sample, of ...Outcome) int64 {
 		if e.foreign[s.source] {
 			w += e.usualOther()
 		}
-		walls = append(walls, scaled(e.scale, s.source, w))
+		walls = append(walls, scaled(factors, s.source, w))
 	}
 	e.scratch = walls
 	switch {
@@ -288,11 +296,13 @@ func (e *Estimator) peak(i int) int64 {
 // are gone, over its class, over its file, over the nearest folder with known
 // tests, over all tests. It is the mean since what counts is the sum of a job's
 // tests: most tests are short and a few long, so that their median is far below
-// what a number of them takes.
+// what a number of them takes. Which files were renamed it remembers, for what is asked
+// of their imports and fixtures after that.
 func (e *Estimator) Tests(ids []NodeID) []Estimate {
 	estimates := make([]Estimate, len(ids))
 	tests := e.h.series[testKind]
 	r := newRelatives(e, ids)
+	e.renamed, e.became = r.findRenamed(), nil
 	for n, id := range ids {
 		i, ok := r.find(id)
 		if ok {
@@ -370,12 +380,13 @@ func (e *Estimator) FixturesOf(file string) time.Duration {
 	return e.places[""] + e.places[file]
 }
 
-// orRelatives returns the median over the samples of id, or else over all that
-// have the same name.
+// orRelatives returns what is typical of the samples of id, or of what it was before
+// its file was renamed; or else the median over all that have the same name.
 func (e *Estimator) orRelatives(k kind, id string, name func(string) string, value func(*sample) int64) time.Duration {
-	i, ok := slices.BinarySearchFunc(e.h.series[k], id, compareID)
-	if ok {
-		return time.Duration(e.sharedAt(k, i, value)) * time.Microsecond
+	for _, name := range [...]string{id, e.formerly(k, id)} {
+		if i, ok := slices.BinarySearchFunc(e.h.series[k], name, compareID); ok {
+			return time.Duration(e.sharedAt(k, i, value)) * time.Microsecond
+		}
 	}
 	if e.medians[k] == nil {
 		all := map[string][]int64{}

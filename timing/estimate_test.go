@@ -43,7 +43,7 @@ func TestEstimateMeasured(t *testing.T) {
 		{"skips don't count as fast", []TestResult{took(Passed, 90), took(Skipped, 1), took(Skipped, 1)}, 90},
 		{"skipped for good", []TestResult{took(Passed, 90), took(Skipped, 1), took(Skipped, 2), took(Skipped, 2)}, 2},
 		{"always skipped", []TestResult{took(Skipped, 3)}, 3},
-		{"failed early", []TestResult{took(Passed, 90), took(Failed, 1), took(Error, 1)}, 90},
+		{"failed early", []TestResult{took(Passed, 90), took(Failed, 1), took(Error, 1), took(Failed, 1)}, 90},
 		{"fails in each run", []TestResult{took(Passed, 90), took(Passed, 90), took(Failed, 6000), took(Error, 6000), took(Failed, 6000)}, 6000},
 		{"failed until lately", []TestResult{took(Passed, 90), took(Failed, 6000), took(Failed, 6000), took(Failed, 6000), took(Passed, 90)}, 90},
 		{"only failed", []TestResult{took(Failed, 7), took(Error, 8), took(Failed, 9)}, 8},

@@ -302,13 +302,18 @@ const (
 const sharedKept = 16
 
 // perJob reports whether each job of a run may have a sample of a series: of sessions,
-// and of fixtures and libraries that tests of many files need.
+// and of folders, fixtures and libraries that tests of many files need.
 func perJob(k kind, id string) bool {
-	if k != fixtureKind {
-		return k == sessionKind
+	switch k {
+	case sessionKind:
+		return true
+	case fileKind:
+		return folderOrFile(id) == "folder"
+	case fixtureKind:
+		scope, _, _ := strings.Cut(id, " ")
+		return scope == "session" || scope == "package" || scope+" " == LibraryPrefix
 	}
-	scope, _, _ := strings.Cut(id, " ")
-	return scope == "session" || scope == "package" || scope+" " == LibraryPrefix
+	return false
 }
 
 // jobsKept is how many times as many samples are kept of jobs as of a test: each

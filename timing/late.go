@@ -1,6 +1,9 @@
 package timing
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A LateImport is a library that tests imported while they ran.
 type LateImport struct {
@@ -23,7 +26,7 @@ func (e *Estimator) LateImports() []LateImport {
 	for _, s := range e.h.series[fixtureKind] {
 		if rest, is := strings.CutPrefix(s.id, usePrefix); is {
 			if file, id, _ := strings.Cut(rest, "::"); strings.HasPrefix(id, LibraryPrefix) {
-				files[id] = append(files[id], file)
+				files[id] = append(files[id], append(e.renamedFrom(file), file)...)
 			}
 		}
 	}
@@ -33,7 +36,8 @@ func (e *Estimator) LateImports() []LateImport {
 		if !is || len(files[s.id]) == 0 {
 			continue
 		}
-		late := LateImport{Library: name, Files: files[s.id]}
+		slices.Sort(files[s.id])
+		late := LateImport{Library: name, Files: slices.Compact(files[s.id])}
 		if workers, tests := e.exposure(s.samples); workers > 0 {
 			late.Every = float64(tests) / float64(workers)
 		}

@@ -135,6 +135,7 @@ type Overhead struct {
 	Jobs   int
 	Took   time.Duration // typically: the median, of few jobs drawn towards what is usual
 	Late   time.Duration // in nine of ten runs no job took longer; at least Took, which it is where too few runs are known
+	Runs   int           // the newest ones, which Late is of; 0 where they are too few
 	Queued time.Duration // before that, for a runner: the median; 0 where unknown
 }
 
@@ -188,11 +189,13 @@ func (e *Estimator) Overhead(usual time.Duration) Overhead {
 			slowest[run] = max(slowest[run], took(known[source]))
 		}
 	}
+	runs := 0
 	if len(slowest) >= leastRuns {
+		runs = len(slowest)
 		late = max(typical, ninth(slices.Collect(maps.Values(slowest))))
 	}
 	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
-	return Overhead{Jobs: len(all), Took: us(typical), Late: us(late), Queued: us(median(queued))}
+	return Overhead{Jobs: len(all), Runs: runs, Took: us(typical), Late: us(late), Queued: us(median(queued))}
 }
 
 // KnowsJobs reports whether jobs of a run were seen from outside.
@@ -357,9 +360,11 @@ func (e *Estimator) learn() {
 			}
 		}
 	}
-	e.here = make([]bool, len(e.workers))
+	e.here, e.runsHere = make([]bool, len(e.workers)), map[string]bool{}
 	for i, w := range e.workers {
-		e.here[i] = exact[i] || !same && w == e.place.Workers
+		if e.here[i] = exact[i] || !same && w == e.place.Workers; e.here[i] {
+			e.runsHere[e.h.sources[i].run] = true
+		}
 	}
 	pace := 1.0
 	if len(paces) > 0 {
@@ -429,6 +434,34 @@ func (e *Estimator) contention(there int) float64 {
 // corrected.
 func (e *Estimator) Corrects() bool { return e.mixed }
 
+// apart returns the samples of a test whose jobs have another number of workers than
+// most: that of its newest three samples, all of runs in which other jobs had as many as
+// asked for; else nil. Such is a job of one long test. It will have that again, and the
+// test takes what it takes there.
+func (e *Estimator) apart(samples []sample) []sample {
+	if !e.mixed {
+		return nil
+	}
+	samples = e.preferred(samples)
+	if len(samples) < enoughOwn {
+		return nil
+	}
+	workers := e.workers[samples[0].source]
+	if workers == 0 || workers == e.place.Workers {
+		return nil
+	}
+	var alike []sample
+	for i, s := range samples {
+		if e.workers[s.source] == workers {
+			alike = append(alike, s)
+		}
+		if i < enoughOwn && (len(alike) <= i || !e.runsHere[e.h.sources[s.source].run]) {
+			return nil
+		}
+	}
+	return alike
+}
+
 // ownClass reports whether a place is of the estimator's class of runner; where
 // the history has none of that class, all are.
 func (e *Estimator) ownClass(p Place) bool {
@@ -471,7 +504,9 @@ func (e *Estimator) Uses() map[string][]string {
 	for _, s := range e.h.series[fixtureKind] {
 		if rest, is := strings.CutPrefix(s.id, usePrefix); is {
 			if file, id, _ := strings.Cut(rest, "::"); !strings.HasPrefix(id, LibraryPrefix) && e.ofNewestRun(file, s) {
-				uses[file] = append(uses[file], id)
+				for _, file := range append(e.renamedFrom(file), file) {
+					uses[file] = append(uses[file], id)
+				}
 			}
 		}
 	}
@@ -486,8 +521,14 @@ func (e *Estimator) ofNewestRun(file string, s series) bool {
 		sources := map[string]int32{}
 		for _, t := range e.h.series[testKind] {
 			f := NodeID(t.id).File()
-			if of, ok := sources[f]; !ok || t.samples[0].source > of {
-				sources[f] = t.samples[0].source
+			for _, s := range t.samples { // newest first; those of a test that died, or of another tool, tell of no fixtures
+				if outcomes[s.outcome] == Crashed || e.foreign[s.source] {
+					continue
+				}
+				if of, ok := sources[f]; !ok || s.source > of {
+					sources[f] = s.source
+				}
+				break
 			}
 		}
 		for f, source := range sources {
@@ -509,9 +550,17 @@ func (e *Estimator) Uncollected(collected func(id string) bool) []string {
 		if scope != "module" && scope != "class" || collected(s.id) {
 			continue
 		}
-		if e.ofNewestRun(NodeID(rest).File(), s) {
-			ids = append(ids, s.id)
+		file := NodeID(rest).File()
+		if !e.ofNewestRun(file, s) {
+			continue
+		}
+		ids = append(ids, s.id)
+		for _, name := range e.renamedFrom(file) {
+			if id := scope + " " + name + rest[len(file):]; !collected(id) {
+				ids = append(ids, id)
+			}
 		}
 	}
+	slices.Sort(ids)
 	return ids
 }

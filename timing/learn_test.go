@@ -75,8 +75,8 @@ func TestHistoryJobs(t *testing.T) {
 		runner string
 		want   Overhead
 	}{
-		{h, "linux", Overhead{1, 23 * time.Second, 23 * time.Second, 4 * time.Second}},
-		{FromResults(r), "linux", Overhead{1, 16 * time.Second, 16 * time.Second, 0}},
+		{h, "linux", Overhead{Jobs: 1, Took: 23 * time.Second, Late: 23 * time.Second, Queued: 4 * time.Second}},
+		{FromResults(r), "linux", Overhead{Jobs: 1, Took: 16 * time.Second, Late: 16 * time.Second}},
 		{h, "mac", Overhead{}},
 	} {
 		if got := c.h.Estimator(c.runner).Overhead(25 * time.Second); got != c.want {
@@ -330,7 +330,9 @@ func TestUncollected(t *testing.T) {
 	newer.Workers = imports
 	stopped := run("r3", 3000, passed("b.py::t", 1)) // it came to none of the file's tests
 	stopped.Workers = imports
-	got := FromResults(old, newer, stopped).Estimator("linux").Uncollected(func(id string) bool { return id == "module a.py::known" })
+	died := run("r4", 4000)
+	died.Running = []TestStart{{ID: "a.py::t", Before: 1, Peak: 2}}
+	got := FromResults(old, newer, stopped, died).Estimator("linux").Uncollected(func(id string) bool { return id == "module a.py::known" })
 	if want := []string{"class a.py::TestC::late", "module a.py::late"}; !slices.Equal(got, want) {
 		t.Errorf("Uncollected() = %q, want %q", got, want)
 	}
@@ -501,5 +503,79 @@ func TestGarbage(t *testing.T) {
 	}
 	if garbage(jobRun("r", 1, 1, 1300, 1200, 100)) != nil {
 		t.Error("there is garbage where there was none")
+	}
+}
+
+// A test that always has a job of one worker takes there what it takes there, whatever
+// the others have.
+func TestApart(t *testing.T) {
+	place := Place{Runner: "linux", Workers: 4, CPUs: 4}
+	job := func(run string, started int64, workers int, tests ...TestResult) *Results {
+		return &Results{Header: ResultsHeader{Run: run, Runner: "linux", Started: time.UnixMilli(started).UTC(), Workers: workers, CPUs: 4}, Tests: tests}
+	}
+	all := []*Results{job("r0", 1000, 4, passed("a.py::long", 90_000), passed("b.py::t", 1500))}
+	for k := range 3 {
+		all = append(all, job(fmt.Sprint("r", k+1), int64(2000+1000*k), 4, passed("b.py::t", 1500)), job(fmt.Sprint("r", k+1), int64(2001+1000*k), 1, passed("a.py::long", 60_000)))
+	}
+	wall := func(results []*Results) time.Duration {
+		return FromResults(results...).EstimatorAt(place).Tests([]NodeID{"a.py::long"})[0].Wall
+	}
+	if got := wall(all); got != time.Minute {
+		t.Errorf("it takes %v, want 1m", got)
+	}
+	if got := wall(all[:5]); got <= time.Minute { // two of them say little
+		t.Errorf("after two runs it takes %v", got)
+	}
+	serial := []*Results{all[0]} // runs of which all jobs have one worker say nothing of such jobs
+	for k := range 3 {
+		serial = append(serial, job(fmt.Sprint("s", k), int64(2000+k), 1, passed("a.py::long", 60_000)))
+	}
+	if got := wall(serial); got <= time.Minute {
+		t.Errorf("after runs in one process it takes %v, want more", got)
+	}
+}
+
+// A folder with a new name has the files, fixtures and late imports that it had under
+// the old one.
+func TestRenamed(t *testing.T) {
+	with := func(id NodeID, fixtures ...FixtureResult) TestResult {
+		r := passed(id, 100)
+		r.Fixtures = fixtures
+		return r
+	}
+	var all []*Results
+	for k := range 3 {
+		r := run(fmt.Sprint("r", k), int64(1000+k),
+			with("old/test_a.py::t", FixtureResult{ID: "module old/test_a.py::data", Setup: 15 * time.Second}, FixtureResult{ID: "session ::db"}, FixtureResult{ID: "import numpy", Setup: time.Second}),
+			with("old/test_b.py::TestB::t", FixtureResult{ID: "class old/test_b.py::TestB::late", Setup: 2 * time.Second}),
+			with("old/test_c.py::t", FixtureResult{ID: "module old/test_c.py::data", Setup: 100 * time.Millisecond}),
+			with("other/test_a.py::u"))
+		r.Workers = []WorkerResult{{Worker: "main", Imports: map[string]time.Duration{"old/test_a.py": 3 * time.Second, "old/test_b.py": time.Millisecond, "old/test_c.py": time.Millisecond, "other/test_a.py": time.Millisecond}}}
+		all = append(all, r)
+	}
+	e := FromResults(all...).Estimator("linux")
+	if got := e.File("new/test_a.py"); got != time.Millisecond {
+		t.Errorf("before it is known what was collected, an unknown file takes %v, want the median", got)
+	}
+	e.Tests([]NodeID{"new/test_a.py::t", "new/test_b.py::TestB::t", "new/test_c.py::t", "other/test_a.py::u", "new/test_d.py::v"})
+	for what, took := range map[string][2]time.Duration{
+		"an import":                 {e.File("new/test_a.py"), 3 * time.Second},
+		"the import of a new file":  {e.File("new/test_d.py"), time.Millisecond},
+		"a fixture":                 {e.Fixture("module new/test_a.py::data"), 15 * time.Second},
+		"a fixture of a class":      {e.Fixture("class new/test_b.py::TestB::late"), 2 * time.Second},
+		"a fixture of another file": {e.Fixture("module new/test_d.py::data"), 100 * time.Millisecond},
+	} {
+		if took[0] != took[1] {
+			t.Errorf("%s takes %v, want %v", what, took[0], took[1])
+		}
+	}
+	if got := e.Uses()["new/test_a.py"]; !slices.Equal(got, []string{"session ::db"}) {
+		t.Errorf("the file's tests ask for %q", got)
+	}
+	if got := e.Uncollected(func(id string) bool { return strings.HasPrefix(id, "module") }); !slices.Equal(got, []string{"class new/test_b.py::TestB::late", "class old/test_b.py::TestB::late"}) {
+		t.Errorf("Uncollected() = %q", got)
+	}
+	if got := e.LateImports(); len(got) != 1 || !slices.Equal(got[0].Files, []string{"new/test_a.py", "old/test_a.py"}) {
+		t.Errorf("LateImports() = %+v", got)
 	}
 }

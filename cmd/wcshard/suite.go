@@ -24,6 +24,9 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	known := history.EstimatorAt(timing.Place{Runner: fleet.Runner, Workers: cmp.Or(fleet.Workers, fleet.CPUs), CPUs: fleet.CPUs})
 	estimates := known.Tests(ids)
 	setups := newSetups(known)
+	for _, folder := range c.Collector.Conftests {
+		setups.conftests = append(setups.conftests, folder+"/")
+	}
 	if c.Collector.Pytest != "" {
 		setups.dynamic = dynamicFixtures(c, known)
 	}
@@ -103,6 +106,7 @@ type setups struct {
 	dynamic map[string][]string
 
 	libraries map[string][]shard.Setup // by file
+	conftests []string                 // folders whose conftest.py each job loads, with a slash at the end
 }
 
 // leastImport is what libraries must take together that the same files need, to
@@ -256,9 +260,11 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 	if !ok {
 		s.files[file] = true
 		list = s.add(list, shard.Setup{ID: file, Import: true}, s.known.File)
-		for i, c := range file {
-			if c == '/' { // whose conftest.py is imported with its first file
-				list = s.add(list, shard.Setup{ID: file[:i+1], Import: true}, s.known.Folder)
+		for _, folder := range append(s.conftests, file) { // whose conftest.py is imported with its first file
+			for i, c := range folder {
+				if c == '/' {
+					list = s.add(list, shard.Setup{ID: folder[:i+1], Import: true}, s.known.Folder)
+				}
 			}
 		}
 		for _, library := range s.libraries[file] {

@@ -1,0 +1,74 @@
+package timing
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// findRenamed says for files of which nothing is known which file that is gone most
+// of their tests were in: what that took to import and to set up, they take.
+func (r *relatives) findRenamed() map[string]string {
+	votes := map[string]map[string]int{} // file that is gone by file
+	for _, id := range r.ids {
+		file := id.File()
+		if from, to := r.fileRange(file); from < to || len(file) == len(id) {
+			continue
+		}
+		if r.gone == nil {
+			r.findGone()
+		}
+		if len(r.gone) == 0 {
+			return nil
+		}
+		list := r.gone[looks(id)[0]]
+		if len(list) == 0 || len(list) > mostOrigins {
+			continue
+		}
+		if votes[file] == nil {
+			votes[file] = map[string]int{}
+		}
+		for _, i := range r.nearest(file, list) {
+			votes[file][NodeID(r.tests[i].id).File()]++
+		}
+	}
+	renamed := map[string]string{}
+	for file, origins := range votes {
+		renamed[file] = slices.SortedFunc(maps.Keys(origins), func(a, b string) int {
+			return cmp.Or(cmp.Compare(origins[b], origins[a]), cmp.Compare(a, b))
+		})[0]
+	}
+	return renamed
+}
+
+// formerly returns what an ID of a file, or of a fixture of a module or class, was
+// before its file was renamed; the ID itself where that is not known.
+func (e *Estimator) formerly(k kind, id string) string {
+	scope, file := "", id
+	if k == fixtureKind {
+		before, rest, _ := strings.Cut(id, " ")
+		if before != "module" && before != "class" {
+			return id
+		}
+		scope, file = before+" ", NodeID(rest).File()
+	}
+	if old := e.renamed[file]; old != "" {
+		return scope + old + id[len(scope)+len(file):]
+	}
+	return id
+}
+
+// renamedFrom returns the files that a file that is gone has become, sorted.
+func (e *Estimator) renamedFrom(old string) []string {
+	if len(e.renamed) == 0 {
+		return nil
+	}
+	if e.became == nil {
+		e.became = map[string][]string{}
+		for _, file := range slices.Sorted(maps.Keys(e.renamed)) {
+			e.became[e.renamed[file]] = append(e.became[e.renamed[file]], file)
+		}
+	}
+	return e.became[old]
+}
