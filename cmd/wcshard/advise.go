@@ -136,7 +136,7 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 		o.target = 0
 	}
 	stop := sys.progress("planning for each number of jobs")
-	all, err := shard.Choices(suite, o.fleet, o.least, o.most, o.overheads())
+	all, err := shard.Choices(suite, o.fleet, o.least, o.most, o.jobs)
 	if err == nil {
 		all, err = o.addFewest(suite, all)
 	}
@@ -183,7 +183,7 @@ func (o *adviseOptions) addFewest(suite shard.Suite, all []shard.Choice) ([]shar
 	if o.target == 0 || i < 1 || all[i].Shards == all[i-1].Shards+1 {
 		return all, nil
 	}
-	c, ok, err := shard.FewestWithin(suite, o.fleet, all[i-1].Shards+1, all[i].Shards, o.overheads(), o.room())
+	c, ok, err := shard.FewestWithin(suite, o.fleet, all[i-1].Shards+1, all[i].Shards, o.jobs, o.target)
 	if err != nil || !ok || c.Shards == all[i].Shards {
 		return all, err
 	}
@@ -207,11 +207,11 @@ func (a *advice) offer(c shard.Choice, fleet shard.Fleet, collecting time.Durati
 	if standard(ours) {
 		ours = defaultRunner
 	}
-	bill(ours, a.options.overhead+collecting)
-	bill(ours, a.options.overhead)
+	bill(ours, a.options.jobs.Pool.Took+collecting)
+	bill(ours, a.options.jobs.Pool.Took)
 	for i := range c.Plan.Shards {
 		x := &c.Plan.Shards[i]
-		bill(x.Runner, a.options.overheads().Of(x.Kind)+x.Wall)
+		bill(x.Runner, a.options.jobs.Of(x.Kind).Took+x.Wall)
 	}
 	of.within = a.options.target > 0 && a.options.worst(c) <= a.options.target
 	return of
@@ -245,7 +245,7 @@ func (a *advice) print(sys *system) {
 	if rest := a.offers[shown:]; len(rest) > 0 {
 		sys.say("up to %s it gets no faster (--json has all)", count(rest[len(rest)-1].Shards, "pool job"))
 	}
-	sys.say("%s; each job takes %s s outside pytest (%s)", count(len(a.suite.Tests), "test"), seconds(a.options.overhead), a.options.from)
+	sys.say("%s; each job takes %s s outside pytest (%s)", count(len(a.suite.Tests), "test"), seconds(a.options.jobs.Pool.Took), a.options.from)
 	if text := a.options.expected(); text != "" {
 		sys.say("%s", text)
 	}
@@ -327,6 +327,7 @@ func (a *advice) writeJSON(sys *system) error {
 		}
 		return &a.offers[i].Shards
 	}
+	jobs := a.options.jobs
 	type errors struct {
 		Jobs   int `json:"jobs"`
 		Median int `json:"median_permille"`
@@ -340,8 +341,9 @@ func (a *advice) writeJSON(sys *system) error {
 		Target   *float64 `json:"target_seconds"`
 		Overhead float64  `json:"overhead_seconds"`
 		From     string   `json:"overhead_from"`
+		Late     float64  `json:"late_seconds"` // that it may take longer, as in nine of ten runs
 		Memory   float64  `json:"memory_overhead_seconds"`
-		Late     float64  `json:"late_seconds"` // that a job may take longer than its overhead
+		Later    float64  `json:"memory_late_seconds"`
 		Error    *errors  `json:"expected_error"`
 		Margin   int      `json:"target_margin_percent"`
 		Choices  []row    `json:"choices"`
@@ -352,7 +354,7 @@ func (a *advice) writeJSON(sys *system) error {
 		Reason   string   `json:"floor_reason"`
 		Cuts     []string `json:"cuts"`
 	}{Tests: len(a.suite.Tests), Currency: a.prices.Currency, Knee: shards(a.knee), Floor: shards(a.floor), Fewest: shards(a.fewest), Cheapest: shards(a.cheapest), Reason: a.why.reason, Cuts: append([]string{}, a.why.cuts...),
-		Overhead: a.options.overhead.Seconds(), Memory: a.options.memory.Seconds(), Late: a.options.late.Seconds(), From: a.options.from, Margin: a.options.margin}
+		Overhead: jobs.Pool.Took.Seconds(), Late: jobs.Pool.Late.Seconds(), Memory: jobs.Memory.Took.Seconds(), Later: jobs.Memory.Late.Seconds(), From: a.options.from, Margin: a.options.margin}
 	out.Prices, out.Unpriced = a.prices.Source, append([]string{}, a.unpriced...)
 	if a.options.target > 0 {
 		seconds := a.options.target.Seconds()

@@ -356,8 +356,7 @@ func (x *examination) cost(file string) (string, error) {
 		return "", fmt.Errorf("packing without the marks of %s: %w", file, err)
 	}
 	var costs []string
-	jobs := time.Duration(len(with.Shards) - len(without.Shards))
-	if all := sumOf(with) - sumOf(without) + jobs*x.o.overhead; all > time.Second {
+	if all := x.o.costOf(with) - x.o.costOf(without); all > time.Second {
 		costs = append(costs, roughly(all)+" of runner time")
 	}
 	if d := with.Makespan - without.Makespan; d > time.Second {

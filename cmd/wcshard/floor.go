@@ -21,7 +21,7 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 		return f
 	}
 	suite = suite.Foresee(c.Plan.Fleet)
-	longest, block, paid := suite.Heaviest(c.Plan)
+	longest, block, paid := suite.Heaviest(c.Plan, c.Last)
 	// Most of the job, and of what it takes with its start.
 	alone := len(block.Tests) > 0 && 10*block.Whole >= 9*(longest.Wall-suite.BaseOf(longest.Workers)) && 2*block.Whole >= longest.Wall
 	what := "one test"
@@ -36,9 +36,9 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 		f.reason = fmt.Sprintf("%s, which stay together, sets the floor: %s s with what they set up", what, seconds(block.Whole))
 	case alone:
 		f.reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", what, seconds(block.Whole))
-	case longest.Kind == shard.Memory:
+	case longest.Kind == shard.Memory && 2*paid < longest.Wall:
 		f.reason, f.limit = memoryFloor(longest, c.Plan, c.Shards == most)
-	case c.Shards == most || 2*block.Took >= longest.Wall-paid && suite.Blocks() > most:
+	case longest.Kind == shard.Pool && (c.Shards == most || 2*block.Took >= longest.Wall-paid && suite.Blocks() > most):
 		// The job has no more than two such blocks, and they could part.
 		f.reason = fmt.Sprintf("--max-shards %d sets the floor: more jobs may be faster", most)
 		f.limit = true
@@ -78,8 +78,8 @@ func memoryFloor(longest *shard.Shard, plan *shard.Plan, last bool) (reason stri
 		why = fmt.Sprintf("--memory-jobs %d is what its memory module may have", fleet.MemoryJobs)
 	case fleet.MemoryJobs != 0:
 		why = "more jobs for its memory module do not pay"
-	case len(longest.Pieces) > 1 && longest.Why == shard.MeasuredNeed && fleet.MaxMemoryJobs == 0:
-		return fmt.Sprintf("%s sets the floor: files whose tests may need much memory have no more jobs than the pool, %s s: more pool jobs may be faster", longest.Name, seconds(longest.Wall)), last
+	case last && len(longest.Pieces) > 1 && longest.Why == shard.MeasuredNeed && fleet.MaxMemoryJobs == 0:
+		return fmt.Sprintf("%s sets the floor: files whose tests may need much memory have no more jobs than the pool, %s s: more pool jobs may be faster", longest.Name, seconds(longest.Wall)), true
 	case fleet.MaxMemoryJobs > 0 && len(longest.Pieces) > 1:
 		why = fmt.Sprintf("--max-memory-jobs %d joins the memory tests of %s", fleet.MaxMemoryJobs, count(len(longest.Pieces), "file"))
 	}

@@ -125,7 +125,7 @@ func (o *matrixOptions) prepare(cmd *cobra.Command, args []string) error {
 
 // sourceFlags are the flags about the tests and what is known of them.
 func (o *matrixOptions) sourceFlags(f *pflag.FlagSet) {
-	f.StringArrayVar((*[]string)(&o.timings), "timings", []string{defaultTimings}, "history of durations: a `FILE`, github (of the newest good run of the default branch) or cache:FILE (what a CI restored, if it did); repeatable, the first that has any counts; without one, tests are divided by their number")
+	f.StringArrayVar((*[]string)(&o.timings), "timings", []string{defaultTimings}, "history of durations: a `FILE`, github (that of the newest good run of the default branch) or cache:FILE (what a CI restored, if anything); repeatable, the first one with a history is used; without any, tests are divided by number")
 	o.remote.where(f, "--timings github")
 	f.StringVar(&o.ids, "ids", "", "plan the node IDs in `FILE`, one a line, instead of collecting (- is standard input)")
 	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
@@ -151,7 +151,7 @@ func (o *matrixOptions) fleetFlags(f *pflag.FlagSet) {
 
 // timeoutRule says how a job's time limit follows from its estimate.
 func timeoutRule() string {
-	return fmt.Sprintf("%d times the estimate and %.0f minutes, or as many times its overhead where that\nis more; at least %.0f minutes, and the nearer to %.0f the less is measured",
+	return fmt.Sprintf("%d times the estimate, plus %.0f minutes or twice the job's overhead, whichever is\nmore; at least %.0f minutes, and up to %.0f the less is measured",
 		shard.TimeoutFactor, shard.TimeoutMargin.Minutes(), shard.TimeoutFloor.Minutes(), shard.TimeoutUnknown.Minutes())
 }
 
@@ -372,7 +372,7 @@ func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error
 	if err := o.targetOptions.learn(history, o.fleet); err != nil {
 		return nil, err
 	}
-	suite.Overhead, suite.Margin = o.overhead, o.margin
+	suite.Overhead, suite.Margin = o.jobs, o.margin
 	return &material{tests.Collector, history, source, suite}, nil
 }
 

@@ -61,8 +61,8 @@ func (o *targetOptions) printLearned(sys *system) {
 	if text := o.expected(); text != "" {
 		sys.say("%s", text)
 	}
-	if strings.HasPrefix(o.from, "measured") {
-		sys.say("each job takes %s s outside pytest (%s)", seconds(o.overhead), o.from)
+	if o.learned {
+		sys.say("each job takes %s s outside pytest (%s)", seconds(o.jobs.Pool.Took), o.from)
 	}
 }
 
@@ -77,11 +77,20 @@ func (o *matrixOptions) fewerJobs(suite shard.Suite, plan *shard.Plan) string {
 	if err != nil || !ok {
 		return ""
 	}
-	saved := sumOf(plan) - sumOf(other) + o.overhead*time.Duration(len(plan.Shards)-len(other.Shards))
+	saved := o.costOf(plan) - o.costOf(other)
 	if saved <= 0 {
 		return ""
 	}
 	return fmt.Sprintf("with --shards %d it would be done as soon, and save %s s of jobs", other.Fleet.Shards, seconds(saved))
+}
+
+// costOf is what all jobs of a plan take, their overhead included.
+func (o *targetOptions) costOf(plan *shard.Plan) time.Duration {
+	sum := sumOf(plan)
+	for i := range plan.Shards {
+		sum += o.jobs.Of(plan.Shards[i].Kind).Took
+	}
+	return sum
 }
 
 // substantial is the least part of the longest job, in per cent, for which a word

@@ -17,25 +17,22 @@ type targetOptions struct {
 	target   time.Duration
 	least    int
 	most     int
-	overhead time.Duration // of a pool job
-	memory   time.Duration // the same of a memory job
-	given    bool          // --job-overhead
-	from     string        // where overhead comes from
-	late     time.Duration // in nine of ten runs no job took more than this above its overhead
-	bounded  []string      // of --min-shards and --max-shards those that were given
-	margin   int           // how much longer than predicted the longest job may take within the target, per cent
+	overhead time.Duration // --job-overhead
+	given    bool          // it was
+	jobs     shard.Overhead
+	from     string   // where jobs comes from
+	learned  bool     // some of it was measured
+	counted  int      // runs that Late of jobs is of; 0 where it is not known
+	bounded  []string // of --min-shards and --max-shards those that were given
+	margin   int      // how much longer than predicted the longest job may take within the target, per cent
 	accuracy timing.Accuracy
 }
-
-// room is what the target leaves if a job's overhead is as long as in nine of ten
-// runs at most.
-func (o *targetOptions) room() time.Duration { return o.target - o.late }
 
 // more says how much worse than predicted a job may come within the target.
 func (o *targetOptions) more() string {
 	text := fmt.Sprintf("%d %% more for pytest", o.margin)
-	if o.late > 0 {
-		text += fmt.Sprintf(" and %s s more outside it", seconds(o.late))
+	if late := max(o.jobs.Pool.Late, o.jobs.Memory.Late); late > 0 {
+		text += fmt.Sprintf(" and %s s more outside it", seconds(late))
 	}
 	return text
 }
@@ -49,15 +46,10 @@ func (o *targetOptions) kept(suite shard.Suite) string {
 		return text + fmt.Sprintf("; only %d of %s were measured, so that it may take far longer", known, count(len(suite.Tests), "test"))
 	case !o.accuracy.KnowsRuns():
 		return text + "; how far predictions are off is not known yet"
-	case runs < 10:
-		return text + fmt.Sprintf(", as all %d earlier runs would have", runs)
+	case runs < 10 && o.counted < 10:
+		return text + fmt.Sprintf(", as in all of the last %d runs", runs)
 	}
-	return text + fmt.Sprintf(", as nine of ten of %d earlier runs would have", runs)
-}
-
-// overheads is what jobs of each kind take outside pytest.
-func (o *targetOptions) overheads() shard.Overhead {
-	return shard.Overhead{Pool: o.overhead, Memory: o.memory}
+	return text + fmt.Sprintf(", as in nine of ten of the last %d runs", runs)
 }
 
 // mostShards is how many pool jobs there may be where nobody says.
@@ -67,7 +59,7 @@ func (o *targetOptions) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.target, "target", 0, "keep the longest job, overhead included, within a `DURATION` such as 5m: matrix takes the fewest pool jobs that do, advise marks the cheapest number; 0 is no target")
 	f.IntVar(&o.least, "min-shards", 1, "at least `N` pool jobs, with --target and in advise")
 	f.IntVar(&o.most, "max-shards", mostShards, "at most `N` pool jobs, with --target and in advise")
-	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes outside pytest (checkout, installation, upload), a `DURATION`; where it is not given, what earlier runs measured counts, if they did; time limits grow with it")
+	f.DurationVar(&o.overhead, "job-overhead", 25*time.Second, "what a job takes outside pytest (checkout, installation, upload), a `DURATION`; not given, it is what earlier runs measured, or else the default; time limits grow with it")
 }
 
 func (o *targetOptions) validate() error {
@@ -89,38 +81,46 @@ func (o *targetOptions) validate() error {
 // learn takes from the history what a job takes outside pytest, where the user
 // does not say, and how far predictions were off.
 func (o *targetOptions) learn(history *timing.History, fleet shard.Fleet) error {
-	known := history.Estimator(fleet.Runner)
-	o.accuracy = known.Accuracy()
+	o.accuracy = history.Estimator(fleet.Runner).Accuracy()
 	o.margin = o.accuracy.Margin(shard.TargetMargin)
-	measured := known.Overhead(o.overhead)
-	usual := o.overhead
-	switch {
-	case o.given:
-		o.from, o.memory = "--job-overhead", o.overhead
+	if o.given {
 		if o.target > 0 && o.target <= o.overhead {
 			return usagef("pass a longer --target", "--target is %s, and --job-overhead alone %s", short(o.target), short(o.overhead))
 		}
+		o.jobs.Pool.Took = o.overhead
+		o.jobs.Memory, o.from = o.jobs.Pool, "--job-overhead"
 		return nil
-	case measured.Jobs > 0:
-		o.from = "measured: the median of " + count(measured.Jobs, "job")
-		if measured.Jobs < timing.FewJobs {
-			o.from = fmt.Sprintf("measured on %s, with the usual %s s as one more", count(measured.Jobs, "job"), seconds(usual))
-		}
-		o.overhead, o.late = measured.Took, measured.Late-measured.Took
-		if measured.Queued > 0 {
-			o.from += "; before it, jobs waited " + seconds(measured.Queued) + " s for a runner"
-		}
-	default:
+	}
+	o.jobs.Pool, o.from = o.measured(history, fleet.Runner)
+	o.jobs.Memory = o.jobs.Pool
+	if o.from == "" {
 		o.from = "assumed; --job-overhead says otherwise"
 	}
-	o.memory = o.overhead
 	if of := fleet.MemoryRunner; of != "" && of != fleet.Runner {
-		if measured := history.Estimator(of).Overhead(usual); measured.Jobs > 0 {
-			o.memory, o.late = measured.Took, max(o.late, measured.Late-measured.Took)
-			o.from += fmt.Sprintf("; on %s %s s, of %s", of, seconds(o.memory), count(measured.Jobs, "job"))
+		if outside, from := o.measured(history, of); from != "" {
+			o.jobs.Memory = outside
+			o.from += fmt.Sprintf("; on %s %s s, %s", of, seconds(outside.Took), from)
 		}
 	}
 	return nil
+}
+
+// measured returns what jobs on a class of runner took outside pytest, and says so; ""
+// where no job was measured.
+func (o *targetOptions) measured(history *timing.History, runner string) (outside shard.Outside, from string) {
+	known := history.Estimator(runner).Overhead(o.overhead)
+	if known.Jobs == 0 {
+		return shard.Outside{Took: o.overhead}, ""
+	}
+	o.learned, o.counted = true, max(o.counted, known.Runs)
+	from = "measured: the median of " + count(known.Jobs, "job")
+	if known.Jobs < timing.FewJobs {
+		from = fmt.Sprintf("measured on %s, with the usual %s s as one more", count(known.Jobs, "job"), seconds(o.overhead))
+	}
+	if known.Queued > 0 {
+		from += "; before it, jobs waited " + seconds(known.Queued) + " s for a runner"
+	}
+	return shard.Outside{Took: known.Took, Late: known.Late - known.Took}, from
 }
 
 // missed says that no number of jobs keeps the target, and what the best one comes
@@ -134,21 +134,25 @@ func (o *targetOptions) missed(best shard.Choice) string {
 		}
 	}
 	text := fmt.Sprintf("%s the longest within %s: the shortest is %s s, with %s", numbers, short(o.target), seconds(best.Longest), count(best.Shards, "pool job"))
-	if o.overhead < o.room() {
+	slowest, _ := best.Outside()
+	outside := o.jobs.Of(slowest)
+	if outside.Took+outside.Late < o.target {
 		return text + fmt.Sprintf(", and up to %s s with %s", seconds(o.worst(best)), o.more())
 	}
-	text += fmt.Sprintf("; what a job takes outside pytest is %s s alone (%s)", seconds(o.overhead), o.from)
-	if o.late > 0 {
-		text += fmt.Sprintf(", and up to %s s in nine of ten runs", seconds(o.overhead+o.late))
+	job := "a job"
+	if slowest == shard.Memory && o.jobs.Memory != o.jobs.Pool {
+		job = "a memory job"
+	}
+	text += fmt.Sprintf("; what %s takes outside pytest is %s s alone (%s)", job, seconds(outside.Took), o.from)
+	if outside.Late > 0 {
+		text += fmt.Sprintf(", and up to %s s in nine of ten runs", seconds(outside.Took+outside.Late))
 	}
 	return text
 }
 
 // worst is what the longest job of a choice takes if it is as much worse than
 // predicted as the target has to allow for.
-func (o *targetOptions) worst(c shard.Choice) time.Duration {
-	return c.Worst(o.margin) + o.late
-}
+func (o *targetOptions) worst(c shard.Choice) time.Duration { return c.Worst(o.margin) }
 
 // reachable is the next step after missed: a target that the best choice keeps.
 func (o *targetOptions) reachable(best shard.Choice) string {
@@ -169,13 +173,13 @@ func (o *matrixOptions) reach(sys *system, suite shard.Suite) error {
 		sys.warn("--target %s cannot be judged, since no test has been measured: %s", short(o.target), count(o.fleet.Shards, "pool job"))
 		return nil
 	}
-	c, ok, err := shard.FewestWithin(suite, o.fleet, o.least, o.most, o.overheads(), o.room())
+	c, ok, err := shard.FewestWithin(suite, o.fleet, o.least, o.most, o.jobs, o.target)
 	if err != nil {
 		return fmt.Errorf("packing %s: %w", count(len(suite.Tests), "test"), err)
 	}
 	o.fleet.Shards = c.Shards
 	if ok {
-		sys.say("%s for --target %s: the longest takes %s s, %s s of it outside pytest; %s", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.overhead), o.kept(suite))
+		sys.say("%s for --target %s: the longest takes %s s, %s s of it outside pytest; %s", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.jobs.Of(c.Last.Kind).Took), o.kept(suite))
 		return nil
 	}
 	sys.warn("%s", o.missed(c))
