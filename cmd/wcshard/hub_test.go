@@ -223,6 +223,13 @@ type entry struct {
 	Time       time.Time
 }
 
+// job returns the name of an entry's job: act puts the workflow's before it, and at times
+// its number in the matrix behind.
+func (e *entry) job() string {
+	_, name, _ := strings.Cut(e.Job, "/")
+	return matrixNumber.ReplaceAllString(strings.TrimSpace(name), "")
+}
+
 func (h *hub) entries() []entry {
 	var all []entry
 	scanner := bufio.NewScanner(strings.NewReader(h.log))
@@ -244,8 +251,7 @@ var matrixNumber = regexp.MustCompile(`-[0-9]+$`)
 func (h *hub) results() jobs {
 	all := jobs{}
 	for _, e := range h.entries() {
-		_, name, _ := strings.Cut(e.Job, "/")
-		name = matrixNumber.ReplaceAllString(strings.TrimSpace(name), "")
+		name := e.job()
 		switch {
 		case e.Stage == "Main" && len(e.StepID) == 1 && e.StepResult == "failure":
 			all[name] = "failure"

@@ -169,14 +169,14 @@ func (o *mergeOptions) read(sys *system, text string, history *timing.History) (
 	}
 	sys.say("%s: %s mapped to node IDs, %d not", name, count(report.Mapped, "test"), len(report.Unmapped)+len(report.Ambiguous))
 	listNames(sys, "not mapped", report.Unmapped)
-	listNames(sys, "not mapped, as several tests are called so", report.Ambiguous)
+	listNames(sys, "not mapped, since several tests have this name", report.Ambiguous)
 	const withFiles = "record with pytest -o junit_family=xunit1 --junit-xml FILE, which writes each test's file as well"
 	switch {
 	case report.Mapped == 0 && len(report.Unmapped) > 0:
 		return nil, &failure{status: exitData, err: fmt.Errorf("%s: none of its %s is known", name, count(len(report.Unmapped)+len(report.Ambiguous), "test")),
 			hint: "pass the node IDs with --ids FILE (pytest --collect-only -q | grep ::), or a plan with --plan FILE"}
 	case report.Mapped == 0 && len(report.Ambiguous) > 0:
-		return nil, &failure{status: exitData, err: fmt.Errorf("%s: none of its %s can be told from others of that name", name, count(len(report.Ambiguous), "test")), hint: withFiles}
+		return nil, &failure{status: exitData, err: fmt.Errorf("%s: its %s cannot be told apart from others of the same name", name, count(len(report.Ambiguous), "test")), hint: withFiles}
 	case len(report.Ambiguous) > 0:
 		sys.say("hint: %s", withFiles)
 	}
