@@ -65,15 +65,19 @@ const quick = 50_000
 type company struct {
 	instance int32 // set-up, from 1; 0: none
 	tests    []int32
-	load     int64
+	load     int64 // of the tests
+	inFile   int64 // what their module and classes set up
 }
 
 // byParameter offers orders in which all tests that need one instance of a fixture
 // come before those that need the next one, whichever their files are; or each worker
 // has one instance. It goes by the fixture whose instances cost most.
 func (r *runner) byParameter(pieces []stretch, workers int) [][]stretch {
+	if r.families == 0 || r.laneWork <= 0 {
+		return nil
+	}
 	tests := testsOf(pieces)
-	if r.families == 0 || r.laneWork <= 0 || len(tests) > laneBlocks {
+	if len(tests) > laneBlocks {
 		return nil
 	}
 	r.laneWork -= len(tests)
@@ -122,7 +126,7 @@ func (r *runner) byParameter(pieces []stretch, workers int) [][]stretch {
 func loadOf(list []company) int64 {
 	sum := int64(0)
 	for _, c := range list {
-		sum += c.load
+		sum += c.load + c.inFile
 	}
 	return sum
 }
@@ -154,6 +158,15 @@ func (r *runner) companiesBy(pieces []stretch, instance map[int32]int32) []compa
 				first[k.instance] = p
 			}
 		}
+	}
+	inFile := make([]int64, len(r.setup))
+	for s, cost := range r.setup {
+		if r.inFile[s] {
+			inFile[s] = cost
+		}
+	}
+	for i := range order {
+		order[i].inFile = r.once(inFile, order[i].tests)
 	}
 	slices.SortFunc(order, func(a, b company) int {
 		return cmp.Or(

@@ -23,12 +23,12 @@ func drawSuite(t *rapid.T) Suite {
 		Floor: int64(rapid.IntRange(0, 300).Draw(t, "floor")) << 20, Controller: int64(rapid.IntRange(0, 200).Draw(t, "controller")) << 20,
 	}
 	for k := range rapid.IntRange(0, 6).Draw(t, "setups") {
-		id := fmt.Sprintf("s%d", k)
-		if rapid.Bool().Draw(t, "parameter") {
-			id = fmt.Sprintf("session ::f%d[%d]", k%2, k)
-		}
+		id := rapid.SampledFrom([]string{
+			fmt.Sprintf("s%d", k), fmt.Sprintf("session ::f%d[%d]", k%2, k), fmt.Sprintf("module d%d/Test_%d.py::s%d", k%2, k/2, k),
+		}).Draw(t, "set-up")
 		s.Setups = append(s.Setups, Setup{ID: id, Cost: time.Duration(rapid.IntRange(0, 30_000).Draw(t, "cost")) * time.Microsecond})
 	}
+	measured := rapid.Bool().Draw(t, "measured") // otherwise little is, mostly
 	one := rapid.IntRange(0, 3).Draw(t, "one instance a test") > 0
 	before := rapid.OneOf(rapid.Just(0), rapid.IntRange(0, 6))
 	for k := range rapid.IntRange(1, 60).Draw(t, "tests") {
@@ -44,6 +44,9 @@ func drawSuite(t *rapid.T) Suite {
 			},
 			Memory: rapid.IntRange(0, 9).Draw(t, "memory") == 0,
 			Before: before.Draw(t, "before"),
+		}
+		if measured {
+			x.Estimate.Rung = timing.Measured
 		}
 		if g := rapid.IntRange(0, 20).Draw(t, "group"); g < 3 {
 			x.Group = fmt.Sprintf("g%d", g)

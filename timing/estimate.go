@@ -1,6 +1,7 @@
 package timing
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -336,7 +337,8 @@ func (e *Estimator) File(file string) time.Duration {
 // with the first file of it, by itself; 0 where that is not known. Its name ends with a
 // slash.
 func (e *Estimator) Folder(name string) time.Duration {
-	return time.Duration(e.shared(fileKind, name, func(s *sample) int64 { return s.setup })) * time.Microsecond
+	took := func(s *sample) int64 { return s.setup }
+	return time.Duration(cmp.Or(e.shared(fileKind, name, took), e.shared(fileKind, e.formerly(fileKind, name), took))) * time.Microsecond
 }
 
 // folderOrFile says what a name in a list of imports is of.

@@ -10,7 +10,8 @@ import (
 // findRenamed says for files of which nothing is known which file that is gone most
 // of their tests were in: what that took to import and to set up, they take.
 func (r *relatives) findRenamed() map[string]string {
-	votes := map[string]map[string]int{} // file that is gone by file
+	votes := map[string]map[string]int{} // files that are gone by file
+	tests := map[string]int{}            // of the file
 	for _, id := range r.ids {
 		file := id.File()
 		if from, to := r.fileRange(file); from < to || len(file) == len(id) {
@@ -22,6 +23,7 @@ func (r *relatives) findRenamed() map[string]string {
 		if len(r.gone) == 0 {
 			return nil
 		}
+		tests[file]++
 		list := r.gone[looks(id)[0]]
 		if len(list) == 0 || len(list) > mostOrigins {
 			continue
@@ -29,22 +31,38 @@ func (r *relatives) findRenamed() map[string]string {
 		if votes[file] == nil {
 			votes[file] = map[string]int{}
 		}
+		origins := map[string]bool{}
 		for _, i := range r.nearest(file, list) {
-			votes[file][NodeID(r.tests[i].id).File()]++
+			origins[NodeID(r.tests[i].id).File()] = true
+		}
+		for origin := range origins {
+			votes[file][origin]++
 		}
 	}
 	renamed := map[string]string{}
 	for file, origins := range votes {
-		renamed[file] = slices.SortedFunc(maps.Keys(origins), func(a, b string) int {
+		origin := slices.SortedFunc(maps.Keys(origins), func(a, b string) int {
 			return cmp.Or(cmp.Compare(origins[b], origins[a]), cmp.Compare(a, b))
 		})[0]
+		if 2*origins[origin] >= tests[file] {
+			renamed[file] = origin
+		}
 	}
 	return renamed
 }
 
-// formerly returns what an ID of a file, or of a fixture of a module or class, was
-// before its file was renamed; the ID itself where that is not known.
+// formerly returns what an ID of a file or folder, or of a fixture of a module or class,
+// was before its file was renamed; the ID itself where that is not known.
 func (e *Estimator) formerly(k kind, id string) string {
+	if k == fileKind && folderOrFile(id) == "folder" {
+		for _, file := range slices.Sorted(maps.Keys(e.renamed)) {
+			rest, inside := strings.CutPrefix(file, id)
+			if old := e.renamed[file]; inside && strings.HasSuffix(old, "/"+rest) {
+				return strings.TrimSuffix(old, rest)
+			}
+		}
+		return id
+	}
 	scope, file := "", id
 	if k == fixtureKind {
 		before, rest, _ := strings.Cut(id, " ")

@@ -165,7 +165,7 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 	}
 	if !guessed {
 		a.why = findFloor(suite, all[a.floor], o.most)
-		if text := memoryGain(suite, all[a.floor].Plan); text != "" {
+		if text := memoryGain(suite, all[a.floor].Plan); text != "" && all[a.floor].Last.Kind == shard.Memory {
 			a.why.cuts = append(a.why.cuts, text)
 		}
 	}
@@ -273,10 +273,10 @@ func (a *advice) printTarget(sys *system) {
 		sys.say("%s", a.options.missed(best))
 		sys.say("hint: %s", a.options.reachable(best))
 	case a.fewest == a.cheapest:
-		sys.say("%s for --target %s: %s", count(a.offers[a.fewest].Shards, "pool job"), target, a.options.kept(a.suite))
+		sys.say("%s for --target %s: %s", count(a.offers[a.fewest].Shards, "pool job"), target, a.options.kept(a.suite, a.offers[a.fewest].Choice))
 	default:
 		cheapest := a.offers[a.cheapest].Shards
-		sys.say("%s are the fewest for --target %s, which wcshard matrix takes, and %d the cheapest: %s", count(a.offers[a.fewest].Shards, "pool job"), target, cheapest, a.options.kept(a.suite))
+		sys.say("%s are the fewest for --target %s, which wcshard matrix takes, and %d the cheapest: %s", count(a.offers[a.fewest].Shards, "pool job"), target, cheapest, a.options.kept(a.suite, a.offers[a.fewest].Choice))
 		sys.say("hint: for the cheapest, wcshard matrix --shards %d", cheapest)
 	}
 }

@@ -106,6 +106,7 @@ func doDoctor(ctx context.Context, sys *system, o doctorOptions) error {
 		return err
 	}
 	x.suite = makeSuite(x.tests, history, o.fleet, o.markers)
+	x.suite.Overhead, x.suite.Margin = x.o.jobs, x.o.margin
 	x.limit = o.fleet.Threshold(&x.suite)
 	warnHistory(sys, x.suite, source)
 	x.checkXdist()

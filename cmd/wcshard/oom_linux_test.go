@@ -165,7 +165,8 @@ func oracle(results *timing.Results, memory int64) time.Duration {
 
 // TestCulprit injects kills: one worker of two to four grows beyond what there
 // is, while the others are of any size, fat from earlier tests, or growing as
-// well. Who did it is named right in 19 of 20.
+// well. Who did it is named right in 19 of 20; of few kills, in all
+// but one.
 func TestCulprit(t *testing.T) {
 	venv := testVenv(t)
 	runs, wrong := 5, 0

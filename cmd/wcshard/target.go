@@ -28,18 +28,19 @@ type targetOptions struct {
 	accuracy timing.Accuracy
 }
 
-// more says how much worse than predicted a job may come within the target.
-func (o *targetOptions) more() string {
+// more says how much worse than predicted the longest job of a choice may come within
+// the target.
+func (o *targetOptions) more(c shard.Choice) string {
 	text := fmt.Sprintf("%d %% more for pytest", o.margin)
-	if late := max(o.jobs.Pool.Late, o.jobs.Memory.Late); late > 0 {
+	if late := o.jobs.Of(c.Last.Kind).Late; late > 0 {
 		text += fmt.Sprintf(" and %s s more outside it", seconds(late))
 	}
 	return text
 }
 
 // kept says that more would still keep the target, and what that rests on.
-func (o *targetOptions) kept(suite shard.Suite) string {
-	text := o.more() + " would still keep it"
+func (o *targetOptions) kept(suite shard.Suite, c shard.Choice) string {
+	text := o.more(c) + " would still keep it"
 	known, runs := measured(suite), o.accuracy.Runs
 	switch {
 	case 2*known < len(suite.Tests):
@@ -49,7 +50,7 @@ func (o *targetOptions) kept(suite shard.Suite) string {
 	case runs < 10 && o.counted < 10:
 		return text + fmt.Sprintf(", as in all of the last %d runs", runs)
 	}
-	return text + fmt.Sprintf(", as in nine of ten of the last %d runs", runs)
+	return text + ", as in nine of ten runs"
 }
 
 // mostShards is how many pool jobs there may be where nobody says.
@@ -137,7 +138,7 @@ func (o *targetOptions) missed(best shard.Choice) string {
 	slowest, _ := best.Outside()
 	outside := o.jobs.Of(slowest)
 	if outside.Took+outside.Late < o.target {
-		return text + fmt.Sprintf(", and up to %s s with %s", seconds(o.worst(best)), o.more())
+		return text + fmt.Sprintf(", and up to %s s with %s", seconds(o.worst(best)), o.more(best))
 	}
 	job := "a job"
 	if slowest == shard.Memory && o.jobs.Memory != o.jobs.Pool {
@@ -179,7 +180,7 @@ func (o *matrixOptions) reach(sys *system, suite shard.Suite) error {
 	}
 	o.fleet.Shards = c.Shards
 	if ok {
-		sys.say("%s for --target %s: the longest takes %s s, %s s of it outside pytest; %s", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.jobs.Of(c.Last.Kind).Took), o.kept(suite))
+		sys.say("%s for --target %s: the longest takes %s s, %s s of it outside pytest; %s", count(c.Shards, "pool job"), short(o.target), seconds(c.Longest), seconds(o.jobs.Of(c.Last.Kind).Took), o.kept(suite, c))
 		return nil
 	}
 	sys.warn("%s", o.missed(c))

@@ -37,6 +37,25 @@ func TestForesight(t *testing.T) {
 	for seed := range uint64(150) {
 		cases = append(cases, foresee(t, rand.New(rand.NewPCG(seed, 8)))...)
 	}
+	walls := sessionWalls(t, python, cases)
+	for i, c := range cases {
+		if walls[i] != c.wall {
+			t.Errorf("case %d: the session takes %d µs, the plan says %d: %+v", i, walls[i], c.wall, c)
+		}
+		for _, p := range c.Pieces {
+			if p.Units != nil {
+				units++
+			}
+		}
+	}
+	if units < 50 {
+		t.Errorf("%d pieces of %d jobs have units: too few to say anything", units, len(cases))
+	}
+}
+
+// sessionWalls returns what sessions take with the plugin's schedule, microseconds.
+func sessionWalls(t *testing.T, python string, cases []foreseen) []int64 {
+	t.Helper()
 	input, err := json.Marshal(cases)
 	if err != nil {
 		t.Fatal(err)
@@ -53,18 +72,51 @@ func TestForesight(t *testing.T) {
 	if err := json.Unmarshal(output, &walls); err != nil || len(walls) != len(cases) {
 		t.Fatalf("%d walls of %d: %v", len(walls), len(cases), err)
 	}
-	for i, c := range cases {
-		if walls[i] != c.wall {
-			t.Errorf("case %d: the session takes %d µs, the plan says %d: %+v", i, walls[i], c.wall, c)
-		}
-		for _, p := range c.Pieces {
-			if p.Units != nil {
-				units++
+	return walls
+}
+
+// Slow tests are not sent ahead with the quick ones that come before them: those of the
+// next file that is cut, of whole files behind a cut one, and behind a file that is as
+// long as they are for its many tests.
+func TestSlowTestsWait(t *testing.T) {
+	oneOfFew(t)
+	type tests struct {
+		seconds float64
+		count   int
+	}
+	var cases []foreseen
+	var wants []time.Duration
+	add := func(want time.Duration, cut bool, files ...[]tests) {
+		c := foreseen{Workers: 2, Tests: map[string][2]any{}, Setups: []int64{}, Fixtures: []string{}, Files: []string{}}
+		for f, file := range files {
+			piece := pluginPiece{File: fmt.Sprintf("f%d.py", f), Cut: cut && f < 2}
+			for _, kind := range file {
+				for range kind.count {
+					name := fmt.Sprintf("::t%d", len(piece.Tests))
+					piece.Tests = append(piece.Tests, name)
+					c.Tests[piece.File+name] = [2]any{int64(kind.seconds * 1e6), []int{}}
+				}
 			}
+			c.Pieces = append(c.Pieces, piece)
+		}
+		cases, wants = append(cases, c), append(wants, want)
+	}
+	add(181*time.Second, true, []tests{{90, 1}, {0.001, 200}}, []tests{{60, 4}, {0.001, 60}})
+	whole := [][]tests{{{30, 1}, {0.001, 200}}, {{0.001, 100}}}
+	long := [][]tests{{{0.01, 600}}, {{0.01, 600}}}
+	for k := range 64 {
+		if k < 4 {
+			whole, long = append(whole, []tests{{40, 1}}), append(long, []tests{{6, 1}})
+		} else {
+			whole, long = append(whole, []tests{{0.5, 1}}), append(long, []tests{{0.05, 1}})
 		}
 	}
-	if units < 50 {
-		t.Errorf("%d pieces of %d jobs have units: too few to say anything", units, len(cases))
+	add(115*time.Second, true, whole...) // 220 s of tests
+	add(22*time.Second, false, long...)  // 39 s
+	for i, wall := range sessionWalls(t, pytestIn(t, "new").Argv[0], cases) {
+		if took := time.Duration(wall) * time.Microsecond; took > wants[i] {
+			t.Errorf("session %d takes %v, want at most %v", i, took, wants[i])
+		}
 	}
 }
 

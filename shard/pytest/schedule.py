@@ -25,6 +25,7 @@ though they run nothing are too many: those without work are closed.
 
 from __future__ import annotations
 
+import bisect
 import collections
 import heapq
 from typing import Any, Callable, Container, Deque, Iterable, Mapping, NamedTuple, Sequence
@@ -138,10 +139,10 @@ class Schedule:
         look: Callable[[], Holdings] = lambda: Holdings(0, {}),
         may_renew: bool = False,
         groups: Container[int] = (),
-        restarts: Container[int] = (),
+        restarts: Iterable[int] = (),
     ) -> None:
         self.backlog = Backlog(units, needs or {}, budget > 0, groups)
-        self.restarts = restarts  # units, by place, that may be slower than the one before
+        self.restarts = sorted(restarts)  # units, by place, that may be slower than the one before
         self.budget = budget
         self.reserve = reserve
         self.look = look
@@ -306,10 +307,14 @@ class Schedule:
             return max(2, min(int(OWN_AHEAD / worker.pace), MOST_OWN_AHEAD))
         # Slow units come first, so the next one may take as long as the last one, in a
         # single test; and of another part of the tests even longer.
-        if self.backlog.light and self.backlog.light[0].number // APART in self.restarts:
+        if self.backlog.light and self.section(self.backlog.light[0].number) != self.section(worker.unit):
             return 2
         part = len(self.backlog) // (4 * len(self.workers))
         return max(2, min(int(AHEAD / max(worker.unit_pace, worker.spent)), part, MOST_AHEAD))
+
+    def section(self, unit: int) -> int:
+        """Return how often slow units have come first again, up to a unit."""
+        return bisect.bisect_right(self.restarts, unit // APART)
 
     def feed(self, worker: Worker, wanted: int) -> list[Order]:
         """See that a worker that runs nothing has the wanted number of tests,

@@ -16,7 +16,7 @@ import loading
 schedule, plugin, workers = loading.load(sys.argv[1], "schedule", "main", "workers")
 
 
-def units_of(case):
+def schedule_of(case):
     """Divide the tests as the plugin does, with what it keeps of its pieces."""
     running = plugin.Running.__new__(plugin.Running)
     running.settings = {}
@@ -26,19 +26,19 @@ def units_of(case):
     scheduler = workers.Scheduler.__new__(workers.Scheduler)
     scheduler.plugin = running
     scheduler.collection = [piece["file"] + rest for piece in case["pieces"] for rest in piece["tests"]]
-    return scheduler.collection, list(scheduler.units().values())
+    units = scheduler.units()
+    return scheduler.collection, schedule.Schedule(units.values(), restarts=scheduler.restarts(units))
 
 
 class Session:
     def __init__(self, case):
-        names, units = units_of(case)
+        names, self.plan = schedule_of(case)
         self.tests = [case["tests"][name] for name in names]
         self.setups = case["setups"]
         self.fixtures, self.files = case["fixtures"], case["files"]
         self.places = [name.partition("::")[0] for name in names]
         if case["workers"] == 1:  # pytest sorts the tests itself
             self.fixtures, self.files = list(range(len(self.setups))), [""] * len(self.setups)
-        self.plan = schedule.Schedule(units)
         self.workers = [types.SimpleNamespace(queue=collections.deque(), closed=False, running=None, has={}) for _ in range(case["workers"])]
         self.now = 0
         self.events = []
