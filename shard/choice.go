@@ -45,20 +45,21 @@ type Choice struct {
 	overhead Overhead
 }
 
-// Worst is what the longest job comes to where pytest takes so many per cent longer
-// in each job, and the rest as long as in nine of ten runs.
-func (c *Choice) Worst(margin int) time.Duration {
-	longest := time.Duration(0)
+// Worst returns the job that is longest, and what it comes to, where pytest takes so
+// many per cent longer in each job, and the rest as long as in nine of ten runs.
+func (c *Choice) Worst(margin int) (last *Shard, took time.Duration) {
 	for i := range c.Plan.Shards {
 		x := &c.Plan.Shards[i]
-		longest = max(longest, c.overhead.Of(x.Kind).worst(x.Wall, margin))
+		if t := c.overhead.Of(x.Kind).worst(x.Wall, margin); t > took || last == nil {
+			last, took = x, t
+		}
 	}
-	return longest
+	return last, took
 }
 
-// Outside returns the kind of the jobs that take most outside pytest, as in nine of
-// ten runs, and of those that take least.
-func (c *Choice) Outside() (most, least Kind) {
+// Extremes returns the kind of job that takes most outside pytest, as in nine of ten
+// runs, and the kind that takes least.
+func (c *Choice) Extremes() (most, least Kind) {
 	took := func(k Kind) time.Duration { return c.overhead.Of(k).worst(0, 0) }
 	for i := range c.Plan.Shards {
 		k := c.Plan.Shards[i].Kind
@@ -123,13 +124,14 @@ func Choices(suite Suite, fleet Fleet, least, most int, overhead Overhead) ([]Ch
 // nine of ten predictions of measured jobs are to be closer than that.
 const TargetMargin = 12
 
-// FewestWithin returns the choice with the fewest pool jobs, from least to most,
-// whose longest job is within the target with the suite's margin added; where there
-// is none, the Floor of those that were tried and of Choices, and false.
+// FewestWithin returns the choice with the fewest pool jobs, from least to most, none
+// of whose jobs takes longer than the target, with the suite's margin added to pytest
+// and overhead as late as in nine of ten runs (Choice.Worst); where there is none, the
+// Floor of those that were tried and of Choices, and false.
 //
-// Numbers of jobs are passed over for which the tests' own time, shared evenly,
-// is above the target already; all are where the bound for the most jobs is, as of
-// a test that takes longer than the target alone.
+// Numbers of jobs are passed over for which the tests' own time, shared evenly, is
+// above the target already. All are where the bound for the most jobs is, as of a test
+// that takes longer than the target alone, or what a kind of job takes outside pytest.
 //
 // Errors: those of Pack.
 func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead Overhead, target time.Duration) (Choice, bool, error) {
@@ -146,14 +148,14 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead Overhead, 
 		if err != nil {
 			return Choice{}, false, err
 		}
-		if c.Worst(margin) <= target {
+		if _, took := c.Worst(margin); took <= target {
 			return c, true, nil
 		}
 		if len(tried) > 0 && c.Jobs == tried[len(tried)-1].Jobs {
 			break // there are no more tests to part
 		}
 		if tried = append(tried, c); len(tried) == 1 {
-			slowest, fastest := c.Outside()
+			slowest, fastest := c.Extremes()
 			if !meets(0, slowest) {
 				break // such jobs there are, whatever their number
 			}

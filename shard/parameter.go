@@ -61,8 +61,8 @@ func families(suite *Suite) (of []int32, count int) {
 // shard/pytest/schedule.py), microseconds.
 const quick = 50_000
 
-// A company is tests of one file that need the same instance of a fixture, or none.
-type company struct {
+// A cohort is tests of one file that need the same instance of a fixture, or none.
+type cohort struct {
 	instance int32 // set-up, from 1; 0: none
 	tests    []int32
 	load     int64 // of the tests
@@ -86,8 +86,8 @@ func (r *runner) byParameter(pieces []stretch, workers int) [][]stretch {
 		return nil
 	}
 	r.laneWork -= 3 * len(tests)
-	order := r.companiesBy(pieces, instance)
-	number := func(units [][]company) []stretch {
+	order := r.cohortsBy(pieces, instance)
+	numbered := func(units [][]cohort) []stretch {
 		numbers := make([]int32, len(tests))
 		for n, list := range units {
 			for _, c := range list {
@@ -99,7 +99,7 @@ func (r *runner) byParameter(pieces []stretch, workers int) [][]stretch {
 		}
 		return r.bundle(pieces, tests, numbers)
 	}
-	var some, none [][]company
+	var some, none [][]cohort
 	for _, c := range order {
 		to := &some
 		if c.instance == 0 {
@@ -110,20 +110,20 @@ func (r *runner) byParameter(pieces []stretch, workers int) [][]stretch {
 		if n := len(*to); n > 0 && (*to)[n-1][0].instance == c.instance && loadOf((*to)[n-1]) < quick {
 			(*to)[n-1] = append((*to)[n-1], c)
 		} else {
-			*to = append(*to, []company{c})
+			*to = append(*to, []cohort{c})
 		}
 	}
-	out := [][]stretch{number(slices.Concat(some, none))}
+	out := [][]stretch{numbered(slices.Concat(some, none))}
 	if len(none) > 0 {
-		out = append(out, number(slices.Concat(none, some)))
+		out = append(out, numbered(slices.Concat(none, some)))
 	}
 	if lanes := r.specialize(order, workers); lanes != nil && r.known(tests) {
-		out = append(out, number(slices.Concat(lanes, none)))
+		out = append(out, numbered(slices.Concat(lanes, none)))
 	}
 	return out
 }
 
-func loadOf(list []company) int64 {
+func loadOf(list []cohort) int64 {
 	sum := int64(0)
 	for _, c := range list {
 		sum += c.load + c.inFile
@@ -131,12 +131,12 @@ func loadOf(list []company) int64 {
 	return sum
 }
 
-// companiesBy divides pieces by what is needed of an instance for each root: those of
-// the instance whose tests take longest first, and of each the longest first.
-func (r *runner) companiesBy(pieces []stretch, instance map[int32]int32) []company {
+// cohortsBy divides pieces into cohorts, by the instance that each root needs: first
+// those of the instance whose tests take longest, and of each instance the longest first.
+func (r *runner) cohortsBy(pieces []stretch, instance map[int32]int32) []cohort {
 	type key struct{ instance, part int32 }
 	index := map[key]int{}
-	var order []company
+	var order []cohort
 	loads, first := map[int32]int64{}, map[int32]int32{} // of all tests of an instance, and the first of them
 	for i := range pieces {
 		x := &pieces[i]
@@ -149,7 +149,7 @@ func (r *runner) companiesBy(pieces []stretch, instance map[int32]int32) []compa
 			if !ok {
 				at = len(order)
 				index[k] = at
-				order = append(order, company{instance: k.instance})
+				order = append(order, cohort{instance: k.instance})
 			}
 			order[at].tests = append(order[at].tests, p)
 			order[at].load += r.cost[p]
@@ -159,16 +159,10 @@ func (r *runner) companiesBy(pieces []stretch, instance map[int32]int32) []compa
 			}
 		}
 	}
-	inFile := make([]int64, len(r.setup))
-	for s, cost := range r.setup {
-		if r.inFile[s] {
-			inFile[s] = cost
-		}
-	}
 	for i := range order {
-		order[i].inFile = r.once(inFile, order[i].tests)
+		order[i].inFile = r.once(r.inFile, order[i].tests)
 	}
-	slices.SortFunc(order, func(a, b company) int {
+	slices.SortFunc(order, func(a, b cohort) int {
 		return cmp.Or(
 			cmp.Compare(loads[b.instance], loads[a.instance]), cmp.Compare(first[a.instance], first[b.instance]),
 			cmp.Compare(b.load, a.load), cmp.Compare(a.tests[0], b.tests[0]))
@@ -178,8 +172,8 @@ func (r *runner) companiesBy(pieces []stretch, instance map[int32]int32) []compa
 
 // specialize gives each worker one instance: as many workers to each as its tests
 // take. It is nil where there are fewer workers than instances.
-func (r *runner) specialize(order []company, workers int) [][]company {
-	var groups [][]company
+func (r *runner) specialize(order []cohort, workers int) [][]cohort {
+	var groups [][]cohort
 	var loads []int64
 	for i, c := range order {
 		if c.instance == 0 {
@@ -207,9 +201,9 @@ func (r *runner) specialize(order []company, workers int) [][]company {
 		}
 		staff[slowest]++
 	}
-	var lanes [][]company
+	var lanes [][]cohort
 	for g, list := range groups { // the longest first, to whoever has least
-		own, took := make([][]company, staff[g]), make([]int64, staff[g])
+		own, took := make([][]cohort, staff[g]), make([]int64, staff[g])
 		for _, c := range list {
 			w := 0
 			for k := range took {

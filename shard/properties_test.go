@@ -54,7 +54,7 @@ func drawSuite(t *rapid.T) Suite {
 		has := map[string]bool{} // fixtures with parameters
 		for i := range s.Setups {
 			if rapid.IntRange(0, 3).Draw(t, "needs") == 0 {
-				if f := family(s.Setups[i].ID); f == "" || one && !has[f] || !one {
+				if f := family(s.Setups[i].ID); f == "" || !one || !has[f] {
 					has[f] = true
 					x.Setups = append(x.Setups, i)
 				}

@@ -17,7 +17,7 @@ type Suite struct {
 	Base   time.Duration // interpreter, plugins, conftest and collection of a job of one worker, without the files' imports
 	Bases  time.Duration // the same of a job of several workers, xdist's own included; 0: Base
 
-	Overhead Overhead // what jobs take outside pytest; for their time limits
+	Overhead Overhead // what jobs take outside pytest; for their time limits, and for what one more memory job costs
 	Margin   int      // how much longer than predicted a job may take and still keep a target, in per cent; 0: TargetMargin
 
 	Floor      int64 // resident memory of a worker after collection, bytes; 0 where unknown
@@ -109,7 +109,9 @@ func (s *Suite) LimitNeeds(more func(file string) time.Duration) {
 // it: the import of a file or of libraries that files share, or one instance of a
 // fixture whose scope is above function.
 type Setup struct {
-	ID     string        // a file's path, a folder's with a slash at the end (its conftest.py), "import numpy.linalg", or "module tests/test_a.py::model" for a fixture
+	// ID is a file's path, a folder's with a slash at the end (its conftest.py),
+	// "import numpy.linalg", or "module tests/test_a.py::model" for a fixture.
+	ID     string
 	Cost   time.Duration // set-up and teardown
 	Import bool          // each worker of a job that runs any of the tests pays it, before its first test
 }

@@ -26,7 +26,7 @@ type runner struct {
 	epoch   uint32   // of this run
 	stamp   uint32   // the last number given to a run or a visit
 
-	inFile []bool   // by set-up: it is of a module or a class, and gone when a worker leaves the file
+	inFile []int64  // by set-up: its cost where it is of a module or a class, and gone when a worker leaves the file; else 0
 	at     []int32  // by worker: the file that it is in, from 1
 	visit  []uint32 // by worker: its stay in that
 
@@ -68,10 +68,11 @@ func newRunner(q *sequence) *runner {
 	}
 	r := &runner{sequence: &own, imports: imports, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
 	r.family, r.families = families(q.suite)
-	r.inFile = make([]bool, len(q.suite.Setups))
+	r.inFile = make([]int64, len(r.setup))
 	for s := range r.inFile {
-		id := q.suite.Setups[s].ID
-		r.inFile[s] = strings.HasPrefix(id, "module ") || strings.HasPrefix(id, "class ")
+		if id := q.suite.Setups[s].ID; strings.HasPrefix(id, "module ") || strings.HasPrefix(id, "class ") {
+			r.inFile[s] = r.setup[s]
+		}
 	}
 	return r
 }
@@ -184,7 +185,7 @@ func (r *runner) alone(worker int, p int32) int64 {
 	}
 	for _, s := range r.test(p).Setups {
 		since := r.epoch
-		if r.inFile[s] {
+		if r.inFile[s] > 0 {
 			since = r.visit[worker]
 		}
 		at := &r.seen[worker*len(r.setup)+s]

@@ -45,9 +45,9 @@ type Estimator struct {
 	places  map[string]time.Duration // of shared fixtures: what all of them take together; nil: not worked out
 	medians [kinds]map[string]int64  // of files and fixtures by what relatives share; nil: not worked out
 	scratch []int64
-	newest  map[string]string // run that ran a file's tests last; nil: not worked out
-	renamed map[string]string // file that is gone by the one that it has become, as far as Tests was asked
-	became  map[string][]string
+	newest  map[string]int32    // source in which a file's tests ran last; nil: not worked out
+	renamed map[string]string   // file or folder that is gone, by the one that it has become, as far as Tests was asked
+	became  map[string][]string // the inverse: files by the one that is gone; nil: not worked out
 
 	place    Place
 	workers  []int           // by source: of the job, 0 where unknown; nil: nothing is learned
@@ -233,9 +233,10 @@ var (
 	bad  = [...]Outcome{Failed, Error}
 )
 
-// robust returns the typical wall time over the samples with one of the
-// outcomes, each multiplied by the factor of its source, leaving out zeros where anything else is there, and always those of
-// a run that has nothing but zeros: a clock or recorder that failed.
+// robust returns the typical wall time over the samples with one of the outcomes,
+// each multiplied by the factor of its source, leaving out zeros where anything else
+// is there, and always those of a run that has nothing but zeros: a clock or recorder
+// that failed.
 func (e *Estimator) robust(samples []sample, factors []float64, of ...Outcome) int64 {
 	walls := e.scratch[:0]
 	zeros := false
@@ -328,7 +329,7 @@ func (e *Estimator) Tests(ids []NodeID) []Estimate {
 }
 
 // File returns the time that the import of a file takes. For an unknown file
-// it is the median over the known ones.
+// it is what it was before its file was renamed, else the median over the known ones.
 func (e *Estimator) File(file string) time.Duration {
 	return e.orRelatives(fileKind, file, folderOrFile, func(s *sample) int64 { return s.setup })
 }

@@ -27,7 +27,7 @@ type kind uint8
 // The kinds, in the order in which they stand in the file.
 const (
 	testKind     kind = iota
-	fileKind          // import of a file, by its path; Setup is the time
+	fileKind          // import of a file, by its path, or of a folder's conftest.py, by the folder's with a slash at the end; Setup is the time
 	fixtureKind       // instance of a fixture of a scope above function, by its ID, or a library that files or tests import, after LibraryPrefix (see lateSample); self times. After usePrefix what tests of a file asked for or imported; no times
 	sessionKind       // what a job pays; see sessionID
 	jobKind           // whole jobs; see jobID

@@ -134,9 +134,9 @@ func FromJobs(jobs ...JobOverhead) *History {
 type Overhead struct {
 	Jobs   int
 	Took   time.Duration // typically: the median, of few jobs drawn towards what is usual
-	Late   time.Duration // in nine of ten runs no job took longer; at least Took, which it is where too few runs are known
+	Late   time.Duration // in nine of ten runs no job took more than this above Took; 0 where too few runs are known
 	Runs   int           // the newest ones, which Late is of; 0 where they are too few
-	Queued time.Duration // before that, for a runner: the median; 0 where unknown
+	Queued time.Duration // before that, for a runner: the median; 0 where most did not wait, or it is unknown
 }
 
 // FewJobs is how many jobs' overhead is too little for a median that one of them
@@ -182,7 +182,7 @@ func (e *Estimator) Overhead(usual time.Duration) Overhead {
 	if n < FewJobs {
 		typical = (n*typical + usual.Microseconds()) / (n + 1)
 	}
-	late := typical
+	late := int64(0)
 	slowest := map[string]int64{} // of each run
 	for _, source := range sources {
 		if run := e.h.sources[source].run; len(slowest) < learnedRuns || slowest[run] > 0 {
@@ -192,7 +192,7 @@ func (e *Estimator) Overhead(usual time.Duration) Overhead {
 	runs := 0
 	if len(slowest) >= leastRuns {
 		runs = len(slowest)
-		late = max(typical, ninth(slices.Collect(maps.Values(slowest))))
+		late = max(0, ninth(slices.Collect(maps.Values(slowest)))-typical)
 	}
 	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 	return Overhead{Jobs: len(all), Runs: runs, Took: us(typical), Late: us(late), Queued: us(median(queued))}
@@ -222,9 +222,9 @@ func (a Accuracy) Known() bool { return a.Jobs >= leastJobs }
 func (a Accuracy) KnowsRuns() bool { return a.Runs >= leastRuns }
 
 // Margin returns by how much the longest job may take longer than predicted, in
-// per cent, if nine of ten runs are to keep a target: Over, where that is less than
-// the given margin drawn towards it as if it had been seen in five runs (Bühlmann's
-// credibility, as in shrink).
+// per cent, if nine of ten runs are to keep a target: Over; where that is less than the
+// given margin, it is drawn towards it as if that had been seen in five runs
+// (Bühlmann's credibility, as in shrink).
 func (a Accuracy) Margin(usual int) int {
 	const weight = 5
 	if !a.KnowsRuns() {
@@ -517,26 +517,22 @@ func (e *Estimator) Uses() map[string][]string {
 // series. A job that was stopped may have imported the file, and run none of them.
 func (e *Estimator) ofNewestRun(file string, s series) bool {
 	if e.newest == nil {
-		e.newest = map[string]string{}
-		sources := map[string]int32{}
+		e.newest = map[string]int32{}
 		for _, t := range e.h.series[testKind] {
 			f := NodeID(t.id).File()
 			for _, s := range t.samples { // newest first; those of a test that died, or of another tool, tell of no fixtures
 				if outcomes[s.outcome] == Crashed || e.foreign[s.source] {
 					continue
 				}
-				if of, ok := sources[f]; !ok || s.source > of {
-					sources[f] = s.source
+				if of, ok := e.newest[f]; !ok || s.source > of {
+					e.newest[f] = s.source
 				}
 				break
 			}
 		}
-		for f, source := range sources {
-			e.newest[f] = e.h.sources[source].run
-		}
 	}
-	run, ok := e.newest[file]
-	return ok && run == e.h.sources[s.samples[0].source].run
+	newest, ok := e.newest[file]
+	return ok && e.h.sources[newest].run == e.h.sources[s.samples[0].source].run
 }
 
 // Uncollected returns the fixtures of modules and classes that the newest run of

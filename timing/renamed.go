@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// findRenamed says for files of which nothing is known which file that is gone most
-// of their tests were in: what that took to import and to set up, they take.
+// findRenamed says for files of which nothing is known, and for their folders, which one
+// that is gone half of their tests or more were in: what that took to import and to set
+// up, they take.
 func (r *relatives) findRenamed() map[string]string {
 	votes := map[string]map[string]int{} // files that are gone by file
 	tests := map[string]int{}            // of the file
@@ -48,31 +49,30 @@ func (r *relatives) findRenamed() map[string]string {
 			renamed[file] = origin
 		}
 	}
+	for _, file := range slices.Sorted(maps.Keys(renamed)) { // and its folders
+		for i, c := range file {
+			folder, rest := file[:i+1], file[i+1:]
+			if old := renamed[file]; c == '/' && renamed[folder] == "" && strings.HasSuffix(old, "/"+rest) {
+				renamed[folder] = strings.TrimSuffix(old, rest)
+			}
+		}
+	}
 	return renamed
 }
 
 // formerly returns what an ID of a file or folder, or of a fixture of a module or class,
 // was before its file was renamed; the ID itself where that is not known.
 func (e *Estimator) formerly(k kind, id string) string {
-	if k == fileKind && folderOrFile(id) == "folder" {
-		for _, file := range slices.Sorted(maps.Keys(e.renamed)) {
-			rest, inside := strings.CutPrefix(file, id)
-			if old := e.renamed[file]; inside && strings.HasSuffix(old, "/"+rest) {
-				return strings.TrimSuffix(old, rest)
-			}
-		}
-		return id
-	}
-	scope, file := "", id
+	scope, name := "", id
 	if k == fixtureKind {
 		before, rest, _ := strings.Cut(id, " ")
 		if before != "module" && before != "class" {
 			return id
 		}
-		scope, file = before+" ", NodeID(rest).File()
+		scope, name = before+" ", NodeID(rest).File()
 	}
-	if old := e.renamed[file]; old != "" {
-		return scope + old + id[len(scope)+len(file):]
+	if old := e.renamed[name]; old != "" {
+		return scope + old + id[len(scope)+len(name):]
 	}
 	return id
 }

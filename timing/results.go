@@ -111,10 +111,12 @@ const usePrefix = "use "
 // WorkerResult is what one worker process paid before its first test.
 type WorkerResult struct {
 	Worker  string
-	Startup time.Duration            // from process start to the start of collection: interpreter, pytest, plugins, conftest
-	Collect time.Duration            // whole collection, imports included
-	Imports map[string]time.Duration // by file, and by library after LibraryPrefix: of each without the libraries inside
-	PID     int                      // 0 where unknown
-	Floor   int64                    // resident memory after collection, bytes
-	Tail    time.Duration            // mean time a test's protocol goes on after its teardown report; 0 until the worker ended
+	Startup time.Duration // from process start to the start of collection: interpreter, pytest, plugins, conftest
+	Collect time.Duration // whole collection, imports included
+	// Imports is by file, by folder with a slash at the end (its conftest.py), and by
+	// library after LibraryPrefix: of each without the libraries inside.
+	Imports map[string]time.Duration
+	PID     int           // 0 where unknown
+	Floor   int64         // resident memory after collection, bytes
+	Tail    time.Duration // mean time a test's protocol goes on after its teardown report; 0 until the worker ended
 }

@@ -165,8 +165,10 @@ func doAdvise(ctx context.Context, sys *system, o adviseOptions) error {
 	}
 	if !guessed {
 		a.why = findFloor(suite, all[a.floor], o.most)
-		if text := memoryGain(suite, all[a.floor].Plan); text != "" && all[a.floor].Last.Kind == shard.Memory {
-			a.why.cuts = append(a.why.cuts, text)
+		if best := all[a.floor]; best.Last.Kind == shard.Memory {
+			if text := memoryGain(suite, best.Plan); text != "" {
+				a.why.cuts = append(a.why.cuts, text)
+			}
 		}
 	}
 	if o.json {

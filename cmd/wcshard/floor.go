@@ -22,7 +22,7 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 	}
 	suite = suite.Foresee(c.Plan.Fleet)
 	longest, block, paid := suite.Heaviest(c.Plan, c.Last)
-	// Most of the job, and of what it takes with its start.
+	// Nine tenths of the job without its start, and half of it with that.
 	alone := len(block.Tests) > 0 && 10*block.Whole >= 9*(longest.Wall-suite.BaseOf(longest.Workers)) && 2*block.Whole >= longest.Wall
 	what := "one test"
 	if len(block.Tests) > 0 {

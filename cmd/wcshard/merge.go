@@ -186,7 +186,7 @@ func (o *mergeOptions) read(sys *system, text string, history *timing.History) (
 	return imported, nil
 }
 
-// listNames says what some names are, a line each, and how many more there are.
+// listNames prints names, a line each, up to maxListed, and how many more there are.
 func listNames(sys *system, what string, names []string) {
 	for i, name := range names {
 		if i == maxListed {

@@ -17,22 +17,21 @@ type targetOptions struct {
 	target   time.Duration
 	least    int
 	most     int
-	overhead time.Duration // --job-overhead
-	given    bool          // it was
-	jobs     shard.Overhead
-	from     string   // where jobs comes from
-	learned  bool     // some of it was measured
-	counted  int      // runs that Late of jobs is of; 0 where it is not known
-	bounded  []string // of --min-shards and --max-shards those that were given
-	margin   int      // how much longer than predicted the longest job may take within the target, per cent
+	overhead time.Duration  // --job-overhead
+	given    bool           // it was
+	jobs     shard.Overhead // what they take outside pytest: given, measured, or assumed
+	from     string         // where that is from
+	learned  bool           // some of it was measured
+	counted  int            // runs that Late of jobs is of; 0 where it is not known
+	bounded  []string       // of --min-shards and --max-shards those that were given
+	margin   int            // how much longer than predicted the longest job may take within the target, per cent
 	accuracy timing.Accuracy
 }
 
-// more says how much worse than predicted the longest job of a choice may come within
-// the target.
-func (o *targetOptions) more(c shard.Choice) string {
+// more says how much worse than predicted a job of a kind may come within the target.
+func (o *targetOptions) more(kind shard.Kind) string {
 	text := fmt.Sprintf("%d %% more for pytest", o.margin)
-	if late := o.jobs.Of(c.Last.Kind).Late; late > 0 {
+	if late := o.jobs.Of(kind).Late; late > 0 {
 		text += fmt.Sprintf(" and %s s more outside it", seconds(late))
 	}
 	return text
@@ -40,7 +39,7 @@ func (o *targetOptions) more(c shard.Choice) string {
 
 // kept says that more would still keep the target, and what that rests on.
 func (o *targetOptions) kept(suite shard.Suite, c shard.Choice) string {
-	text := o.more(c) + " would still keep it"
+	text := o.more(c.Last.Kind) + " would still keep it"
 	known, runs := measured(suite), o.accuracy.Runs
 	switch {
 	case 2*known < len(suite.Tests):
@@ -48,9 +47,9 @@ func (o *targetOptions) kept(suite shard.Suite, c shard.Choice) string {
 	case !o.accuracy.KnowsRuns():
 		return text + "; how far predictions are off is not known yet"
 	case runs < 10 && o.counted < 10:
-		return text + fmt.Sprintf(", as in all of the last %d runs", runs)
+		return text + fmt.Sprintf("; none of the last %d runs took more", runs)
 	}
-	return text + ", as in nine of ten runs"
+	return text + "; nine of ten runs took no more"
 }
 
 // mostShards is how many pool jobs there may be where nobody says.
@@ -121,7 +120,7 @@ func (o *targetOptions) measured(history *timing.History, runner string) (outsid
 	if known.Queued > 0 {
 		from += "; before it, jobs waited " + seconds(known.Queued) + " s for a runner"
 	}
-	return shard.Outside{Took: known.Took, Late: known.Late - known.Took}, from
+	return shard.Outside{Took: known.Took, Late: known.Late}, from
 }
 
 // missed says that no number of jobs keeps the target, and what the best one comes
@@ -135,10 +134,15 @@ func (o *targetOptions) missed(best shard.Choice) string {
 		}
 	}
 	text := fmt.Sprintf("%s the longest within %s: the shortest is %s s, with %s", numbers, short(o.target), seconds(best.Longest), count(best.Shards, "pool job"))
-	slowest, _ := best.Outside()
+	slowest, _ := best.Extremes()
 	outside := o.jobs.Of(slowest)
 	if outside.Took+outside.Late < o.target {
-		return text + fmt.Sprintf(", and up to %s s with %s", seconds(o.worst(best)), o.more(best))
+		last, took := best.Worst(o.margin)
+		which := ""
+		if last.Kind != best.Last.Kind {
+			which = last.Name + " "
+		}
+		return text + fmt.Sprintf(", and %sup to %s s with %s", which, seconds(took), o.more(last.Kind))
 	}
 	job := "a job"
 	if slowest == shard.Memory && o.jobs.Memory != o.jobs.Pool {
@@ -153,7 +157,10 @@ func (o *targetOptions) missed(best shard.Choice) string {
 
 // worst is what the longest job of a choice takes if it is as much worse than
 // predicted as the target has to allow for.
-func (o *targetOptions) worst(c shard.Choice) time.Duration { return c.Worst(o.margin) }
+func (o *targetOptions) worst(c shard.Choice) time.Duration {
+	_, took := c.Worst(o.margin)
+	return took
+}
 
 // reachable is the next step after missed: a target that the best choice keeps.
 func (o *targetOptions) reachable(best shard.Choice) string {

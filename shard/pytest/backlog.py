@@ -105,9 +105,10 @@ class Backlog:
         """Tell heavy units, which need more than each worker's share, from light
         ones: all workers may run a light one at once, so those can keep their
         order. Where all tests may meet, none is heavy."""
-        self.share = max([need.need for need in self.needs.values()], default=0) if all_meet else share
         if all_meet:
+            self.share = max((need.need for need in self.needs.values()), default=0)
             return
+        self.share = share
         units, self.light = self.light, collections.deque()
         self.plain = self.spare = 0
         for unit in (part for unit in units for part in self.part(unit)):

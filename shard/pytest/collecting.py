@@ -26,7 +26,7 @@ class Common:
         self.born = process_start()
         self.collection_start = Real.clock()
         self.collection_end = self.collection_start
-        self.imports: dict[str, float] = {}  # seconds by file, without the libraries that it imports
+        self.imports: dict[str, float] = {}  # seconds by file, and by folder with a slash at the end (its conftest.py), without the libraries inside
         self.importing = Importing(edges=settings["mode"] == "collect")
 
     def note(self, text: str) -> None:
@@ -120,8 +120,8 @@ class Common:
 
 
 def has_conftest(collector: pytest.Collector) -> bool:
-    """Report whether a collector is of a folder with a conftest.py. Before pytest 8,
-    it was the session that loaded them all."""
+    """Report whether a collector is of a folder whose conftest.py pytest loads with it.
+    Before pytest 8 the session loads them all, and none is."""
     kind = getattr(pytest, "Directory", ())
     return isinstance(collector, kind) and collector.nodeid not in ("", ".") and os.path.exists(os.path.join(str(collector.path), "conftest.py"))
 
@@ -163,7 +163,7 @@ class Collecting(Common):
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:
         yield from super().pytest_make_collect_report(collector)
-        if has_conftest(collector):
+        if has_conftest(collector):  # no file, and what collecting measured is in no plan
             self.imports.pop(clean(collector.nodeid) + "/", None)
         if isinstance(collector, pytest.File):
             # A file's classes are collected after it: its time is complete

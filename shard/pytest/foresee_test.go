@@ -85,8 +85,9 @@ func TestSlowTestsWait(t *testing.T) {
 		count   int
 	}
 	var cases []foreseen
+	var names []string
 	var wants []time.Duration
-	add := func(want time.Duration, cut bool, files ...[]tests) {
+	add := func(name string, want time.Duration, cut bool, files ...[]tests) {
 		c := foreseen{Workers: 2, Tests: map[string][2]any{}, Setups: []int64{}, Fixtures: []string{}, Files: []string{}}
 		for f, file := range files {
 			piece := pluginPiece{File: fmt.Sprintf("f%d.py", f), Cut: cut && f < 2}
@@ -99,9 +100,9 @@ func TestSlowTestsWait(t *testing.T) {
 			}
 			c.Pieces = append(c.Pieces, piece)
 		}
-		cases, wants = append(cases, c), append(wants, want)
+		cases, names, wants = append(cases, c), append(names, name), append(wants, want)
 	}
-	add(181*time.Second, true, []tests{{90, 1}, {0.001, 200}}, []tests{{60, 4}, {0.001, 60}})
+	add("behind a cut file", 181*time.Second, true, []tests{{90, 1}, {0.001, 200}}, []tests{{60, 4}, {0.001, 60}})
 	whole := [][]tests{{{30, 1}, {0.001, 200}}, {{0.001, 100}}}
 	long := [][]tests{{{0.01, 600}}, {{0.01, 600}}}
 	for k := range 64 {
@@ -111,11 +112,11 @@ func TestSlowTestsWait(t *testing.T) {
 			whole, long = append(whole, []tests{{0.5, 1}}), append(long, []tests{{0.05, 1}})
 		}
 	}
-	add(115*time.Second, true, whole...) // 220 s of tests
-	add(22*time.Second, false, long...)  // 39 s
+	add("whole files behind cut ones", 115*time.Second, true, whole...)     // 220 s of tests
+	add("behind files of many quick tests", 22*time.Second, false, long...) // 39 s
 	for i, wall := range sessionWalls(t, pytestIn(t, "new").Argv[0], cases) {
 		if took := time.Duration(wall) * time.Microsecond; took > wants[i] {
-			t.Errorf("session %d takes %v, want at most %v", i, took, wants[i])
+			t.Errorf("%s: the session takes %v, want at most %v", names[i], took, wants[i])
 		}
 	}
 }

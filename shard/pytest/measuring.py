@@ -252,8 +252,8 @@ class Fixtures:
         return result
 
     def give_up(self) -> None:
-        """A set-up has failed: how long it takes is not known, and this is the
-        test's own."""
+        """A set-up has failed: what it took says nothing of the next one, and counts
+        to its test."""
         inside = self.stack.pop() if self.stack else 0.0
         if self.stack:
             self.stack[-1] += inside

@@ -200,7 +200,8 @@ class Scheduler:
 
     def restarts(self, units: dict[Any, list[int]]) -> set[int]:
         """Return the places of the units from which on slow tests come first again:
-        behind a file that is cut, whose own come first in it."""
+        behind a file that is cut, whose own come first in it, and behind what the plan
+        has put together."""
         names = self.names()
         files = [file_of(names[tests[0]]) for tests in units.values()]
         kinds = [scope for scope, _ in units]
