@@ -151,7 +151,7 @@ func (o *matrixOptions) fleetFlags(f *pflag.FlagSet) {
 
 // timeoutRule says how a job's time limit follows from its estimate.
 func timeoutRule() string {
-	return fmt.Sprintf("%d times the estimate, plus %.0f minutes or twice the job's overhead, whichever is\nmore; at least %.0f minutes, or up to %.0f where little is measured",
+	return fmt.Sprintf("%d times the estimate, plus %.0f minutes or twice the\njob's overhead, whichever is more; at least %.0f minutes, or up to %.0f where little\nis measured",
 		shard.TimeoutFactor, shard.TimeoutMargin.Minutes(), shard.TimeoutFloor.Minutes(), shard.TimeoutUnknown.Minutes())
 }
 
