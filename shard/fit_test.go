@@ -104,8 +104,8 @@ func TestPackByMemory(t *testing.T) {
 				needing("e.py::x", 10, 1000, 1000, 0), test("f.py::x", 1),
 			},
 			func(f *Fleet) { f.MemoryWorkers = 1 },
-			"mem-a-and-1 w1 90ms 1250M measured a.py[{0 1048576000 0 1048576}] b.py[{0 1048576000 0 1048576}]\n" +
-				"mem-c-and-1 w1 50ms 1250M measured c.py[{0 1048576000 0 1048576}] d.py[{0 1048576000 0 1048576}]\n" +
+			"mem-a-and-1 w1 70ms 1250M measured a.py[{0 1048576000 0 1048576}] d.py[{0 1048576000 0 1048576}]\n" +
+				"mem-b-and-1 w1 70ms 1250M measured b.py[{0 1048576000 0 1048576}] c.py[{0 1048576000 0 1048576}]\n" +
 				"mem-e w1 10ms 1250M measured e.py[{0 1048576000 0}]\npool-1 w1 1ms 250M f.py[]\n",
 		},
 		{

@@ -28,7 +28,7 @@ func (e *TooManyRowsError) Error() string {
 // Pack divides a suite over the jobs of a fleet.
 //
 // The memory tests of one file get a memory shard of their own, or several with
-// MemoryJobs. With MaxMemoryJobs the lightest of those are put together until there
+// MemoryJobs. With MaxMemoryJobs several of those are put together until there
 // are no more than that. Those of tests that only may need so much memory are put
 // together until there are no more than pool shards. All other tests go to Shards
 // pool shards, or to as many as there are tests that can be parted.
@@ -268,8 +268,8 @@ func (f Fleet) normal() (Fleet, error) {
 }
 
 // modules returns the positions of each memory shard's tests: file by file,
-// or files that a group binds together, the two lightest joined until there
-// are at most limit. A limit of 0 is none.
+// or files that a group binds together, joined until there are at most limit. A limit
+// of 0 is none.
 func (it *items) modules(limit int) [][]int32 {
 	parent := make([]int32, len(it.files))
 	for f := range parent {
@@ -297,7 +297,8 @@ func (it *items) modules(limit int) [][]int32 {
 	return packs
 }
 
-// join joins the two lightest packs until there are at most limit.
+// join joins packs until there are at most limit: the heaviest first, each goes to
+// whoever has least (LPT: Graham, Bounds on multiprocessing timing anomalies, 1969).
 func (it *items) join(packs [][]int32, limit int) [][]int32 {
 	if len(packs) <= limit {
 		return packs
@@ -306,24 +307,26 @@ func (it *items) join(packs [][]int32, limit int) [][]int32 {
 		tests []int32
 		load  int64
 	}
-	lighter := func(a, b loaded) int {
-		return cmp.Or(cmp.Compare(a.load, b.load), cmp.Compare(a.tests[0], b.tests[0]))
-	}
 	var all []loaded
 	for _, tests := range packs {
 		all = append(all, loaded{tests, it.load(tests)})
 	}
-	slices.SortFunc(all, lighter)
-	for len(all) > limit {
-		tests := slices.Concat(all[0].tests, all[1].tests)
-		slices.Sort(tests)
-		joined := loaded{tests, it.load(tests)}
-		all = all[2:]
-		at, _ := slices.BinarySearchFunc(all, joined, lighter)
-		all = slices.Insert(all, at, joined)
+	slices.SortFunc(all, func(a, b loaded) int {
+		return cmp.Or(cmp.Compare(b.load, a.load), cmp.Compare(a.tests[0], b.tests[0]))
+	})
+	joined := all[:limit]
+	for _, x := range all[limit:] {
+		to := &joined[0]
+		for k := range joined {
+			if joined[k].load < to.load {
+				to = &joined[k]
+			}
+		}
+		to.tests, to.load = append(slices.Clip(to.tests), x.tests...), to.load+x.load
 	}
 	packs = nil
-	for _, x := range all {
+	for _, x := range joined {
+		slices.Sort(x.tests)
 		packs = append(packs, x.tests)
 	}
 	return packs

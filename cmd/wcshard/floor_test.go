@@ -53,3 +53,24 @@ func TestFindFloor(t *testing.T) {
 		}
 	}
 }
+
+// Files whose tests may need much memory are joined until they have no more jobs than
+// the pool: then the number of pool jobs is in the way.
+func TestFloorOfDoubt(t *testing.T) {
+	var suite shard.Suite
+	for k := range 12 {
+		suite.Tests = append(suite.Tests, shard.Test{
+			ID: timing.NodeID(fmt.Sprintf("test_%02d.py::test", k)), Order: k,
+			Estimate: timing.Estimate{Wall: 100 * time.Second, Rung: timing.Measured, Need: timing.Need{High: 12 << 30}},
+		})
+	}
+	const most = 4
+	all, err := shard.Choices(suite, shard.Fleet{CPUs: 1, Memory: 16 << 30, MemoryShare: 0.35}, 1, most, shard.Overhead{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := findFloor(suite, all[shard.Floor(all)], most)
+	if want := "files whose tests may need much memory have no more jobs than the pool, 300.0 s: more pool jobs may be faster"; !strings.Contains(got.reason, want) || !got.limit {
+		t.Errorf("findFloor() = %+v, want %q", got, want)
+	}
+}

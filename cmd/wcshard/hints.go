@@ -58,7 +58,7 @@ func hints(err error) []string {
 		case *shard.TooManyRowsError:
 			hint = fmt.Sprintf("pass --shards %d or less", shard.MaxRows)
 			if e.Memory > 0 {
-				hint = fmt.Sprintf("pass --max-memory-jobs to put the lightest of the %d memory modules together, or a smaller --shards", e.Memory)
+				hint = fmt.Sprintf("pass --max-memory-jobs to put several of the %d memory modules together, or a smaller --shards", e.Memory)
 			}
 		case *timing.SyntaxError:
 			if e.Newer() {

@@ -140,7 +140,7 @@ func (o *matrixOptions) fleetFlags(f *pflag.FlagSet) {
 	f.Float64Var(&o.fleet.MemoryShare, "memory-share", 0.35, "a test that needs more than this `SHARE` of the runner's memory is a memory test; 0 goes by markers alone")
 	f.StringVar(&o.memWorkers, "memory-workers", "auto", "xdist workers of a memory job, `auto|N`; auto is as many as memory and cores have room for, 1 where a test was never measured")
 	f.StringVar(&o.memJobs, "memory-jobs", moduleJobs, "jobs of a memory module, `module|auto|K`: one; as many as pay; as many as pay, but at most K")
-	f.IntVar(&o.fleet.MaxMemoryJobs, "max-memory-jobs", 0, "at most `N` memory jobs, the lightest modules together; 0 is one for each module")
+	f.IntVar(&o.fleet.MaxMemoryJobs, "max-memory-jobs", 0, "at most `N` memory jobs, as even as whole modules make them; 0 is one for each module")
 	f.StringVar(&o.fleet.Runner, "runner", defaultRunner, "`LABEL` of the runner; for GitLab its tags, with commas between them")
 	f.StringVar(&o.fleet.MemoryRunner, "memory-runner", "", "`LABEL` of the memory jobs' runner (default: --runner)")
 	f.IntVar(&o.fleet.CPUs, "runner-cpus", 4, "`N` cores of the runner")
