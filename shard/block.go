@@ -16,8 +16,8 @@ type Block struct {
 }
 
 // Heaviest finds, among the shards of a plan that are of like's kind, and as long but
-// for a hundredth, the one with the block that takes longest with what it sets
-// up. It returns that block, and what each worker of the shard pays beside its tests: the
+// for a hundredth, the one with the block that takes longest with what it sets up. It
+// returns that block, and what each worker of the shard pays beside its tests: the
 // base, all imports, and its share of the other set-ups, each taken once.
 func (s *Suite) Heaviest(plan *Plan, like *Shard) (shard *Shard, block Block, paid time.Duration) {
 	shard = like

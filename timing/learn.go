@@ -145,8 +145,8 @@ const FewJobs = 3
 
 // Overhead returns what a job on this class of runner takes outside pytest; the
 // zero Overhead where no job was measured. Where nobody looked at a job from
-// outside, it is what it took before pytest, and what others took after it. One job counts half beside what
-// is usual, two count two thirds, as in shrink.
+// outside, it is what it took before pytest, and what others took after it. One job
+// counts half beside what is usual, two count two thirds, as in shrink.
 func (e *Estimator) Overhead(usual time.Duration) Overhead {
 	i, ok := slices.BinarySearchFunc(e.h.series[overheadKind], e.place.Runner, compareID)
 	if !ok {

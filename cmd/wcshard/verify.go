@@ -127,7 +127,11 @@ func doGate(sys *system, o verifyOptions) error {
 		sys.publishLine("wcshard: there were no tests to run", true)
 		return nil
 	case digest == "" && len(bad) > 0:
-		text := map[bool]string{true: "there were no tests to run, and yet: ", false: "no job has put out a matrix, "}[empty] + strings.Join(bad, ", ")
+		text := "no job has put out a matrix, "
+		if empty {
+			text = "there were no tests to run, but: "
+		}
+		text += strings.Join(bad, ", ")
 		sys.publishLine("wcshard: "+text, false)
 		return &failure{status: exitIncomplete, err: errors.New(text), hint: jobs.noMatrix()}
 	}
