@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"regexp"
@@ -503,8 +504,13 @@ func readIDs(sys *system, name string, args []string) (*pytest.Collection, error
 	if name == "-" {
 		name = "standard input"
 	}
-	c := &pytest.Collection{Collector: shard.Collector{Args: args, Order: naturalOrder}}
-	err = readLines(file, name, func(n int, text string) error {
+	tests, err := nodeIDs(file, name)
+	return &pytest.Collection{Tests: tests, Collector: shard.Collector{Args: args, Order: naturalOrder}}, err
+}
+
+func nodeIDs(r io.Reader, name string) ([]pytest.CollectedTest, error) {
+	var tests []pytest.CollectedTest
+	err := readLines(r, name, func(n int, text string) error {
 		if n == 1 {
 			text = strings.TrimPrefix(text, "\ufeff")
 		}
@@ -516,11 +522,11 @@ func readIDs(sys *system, name string, args []string) (*pytest.Collection, error
 			return &failure{err: &timing.SyntaxError{File: name, Line: n, Msg: fmt.Sprintf("%.60q is not a node ID", text)},
 				hint: "keep the node IDs only: pytest --collect-only -q | grep ::"}
 		default:
-			c.Tests = append(c.Tests, pytest.CollectedTest{ID: timing.NodeID(text)})
+			tests = append(tests, pytest.CollectedTest{ID: timing.NodeID(text)})
 		}
 		return nil
 	})
-	return c, err
+	return tests, err
 }
 
 // warnRepeats says that a list names a test twice, which no run can prove unless

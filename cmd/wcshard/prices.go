@@ -66,6 +66,11 @@ func parsePrices(name string, text []byte) (prices, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(&p)
+	if err == nil {
+		if _, more := decoder.Token(); more != io.EOF {
+			err = errors.New("there is more than one JSON value")
+		}
+	}
 	for _, label := range slices.Sorted(maps.Keys(p.PerMinute)) {
 		if price := p.PerMinute[label]; err == nil && (price < 0 || price > 1000) {
 			err = fmt.Errorf("a minute on %s costs %v, want 0 to 1000", label, price)

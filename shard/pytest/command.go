@@ -148,29 +148,30 @@ func absolute(path string) string {
 func SplitWords(command string) ([]string, error) {
 	var words []string
 	var word strings.Builder
-	inWord, quote, escaped := false, rune(0), false
-	for _, r := range command {
+	inWord, quote, escaped := false, byte(0), false
+	for i := range len(command) { // paths need not be UTF-8
+		c := command[i]
 		switch {
-		case escaped && r == '\n':
+		case escaped && c == '\n':
 			escaped = false // the line goes on, and what stands before it, if anything
 		case escaped:
 			inWord = true
-			if quote == '"' && !strings.ContainsRune("\"\\$`", r) {
+			if quote == '"' && strings.IndexByte("\"\\$`", c) < 0 {
 				word.WriteByte('\\')
 			}
-			word.WriteRune(r)
+			word.WriteByte(c)
 			escaped = false
-		case r == '\\' && quote != '\'' && runtime.GOOS != "windows":
+		case c == '\\' && quote != '\'' && runtime.GOOS != "windows":
 			escaped = true
 		case quote != 0:
-			if r == quote {
+			if c == quote {
 				quote = 0
 			} else {
-				word.WriteRune(r)
+				word.WriteByte(c)
 			}
-		case r == '\'' || r == '"':
-			inWord, quote = true, r
-		case r == ' ' || r == '\t' || r == '\n':
+		case c == '\'' || c == '"':
+			inWord, quote = true, c
+		case c == ' ' || c == '\t' || c == '\n':
 			if inWord {
 				words = append(words, word.String())
 				word.Reset()
@@ -178,7 +179,7 @@ func SplitWords(command string) ([]string, error) {
 			}
 		default:
 			inWord = true
-			word.WriteRune(r)
+			word.WriteByte(c)
 		}
 	}
 	switch {

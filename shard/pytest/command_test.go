@@ -108,6 +108,7 @@ func TestSplitWords(t *testing.T) {
 		"\"a\\\nb\"":         {"ab"},
 		"'a\\\nb'":           {"a\\\nb"},
 		"\"\"\\\n b":         {"", "b"},
+		"\xe9/py 'é \xff'":   {"\xe9/py", "é \xff"},
 	} {
 		got, err := SplitWords(command)
 		if err != nil || !slices.Equal(got, want) {
@@ -119,6 +120,35 @@ func TestSplitWords(t *testing.T) {
 			t.Errorf("SplitWords(%q) = %q, want an error", command, got)
 		}
 	}
+}
+
+// Words that are quoted for a shell are the same words again, and what is no
+// command is an error.
+func FuzzSplitWords(f *testing.F) {
+	f.Add("python3 -m pytest")
+	f.Add(`'a b' "c\"d" e\ f ''`)
+	f.Add("a\\\n'")
+	f.Add("\x00\xff\u00a0")
+	f.Fuzz(func(t *testing.T, command string) {
+		words, err := SplitWords(command)
+		if err != nil {
+			if len(words) > 0 || !strings.ContainsAny(command, `'"\`) {
+				t.Fatalf("SplitWords(%q) = %q, %v", command, words, err)
+			}
+			return
+		}
+		if n := len(strings.Join(words, "")); n > len(command) {
+			t.Fatalf("SplitWords(%q) = %q, more than there was", command, words)
+		}
+		quoted := make([]string, len(words))
+		for i, word := range words {
+			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'"'"'`) + "'"
+		}
+		again, err := SplitWords(strings.Join(quoted, " \t\n"))
+		if err != nil || !slices.Equal(again, words) {
+			t.Fatalf("SplitWords(%q) = %q, and quoted %q, %v", command, words, again, err)
+		}
+	})
 }
 
 func TestUserOptions(t *testing.T) {

@@ -3,12 +3,12 @@ package pytest
 import (
 	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/wcshard/wcshard/timing"
 )
 
 // InspectOptions is what an inspection looks at beside the collection.
@@ -52,46 +52,59 @@ func Inspect(ctx context.Context, command Command, opts CollectOptions, look Ins
 	defer p.remove()
 	config := inspectConfig{Out: filepath.Join(p.dir, "inspection.jsonl"), Markers: look.Markers, Files: look.Files}
 	c, err := p.collect(ctx, command, opts, &config)
-	inspection, readErr := readInspection(config.Out)
+	inspection, readErr := inspectionIn(config.Out)
 	if err == nil {
 		err = readErr
 	}
 	return c, inspection, err
 }
 
-func readInspection(name string) (*Inspection, error) {
+func inspectionIn(name string) (*Inspection, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("opening the inspection: %w", err)
 	}
 	defer file.Close()
+	return readInspection("pytest's inspection", file)
+}
+
+// readInspection reads what the plugin writes of an inspection, one JSON a line.
+// Errors are [*timing.SyntaxError] under the given name.
+func readInspection(name string, r io.Reader) (*Inspection, error) {
 	in := &Inspection{}
-	lines := bufio.NewReader(file)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err == io.EOF && len(line) == 0 {
+	lines := bufio.NewReader(r)
+	for n := 1; ; n++ {
+		line, err := readLine(lines)
+		if err == io.EOF {
 			return in, nil
 		}
+		if err == nil {
+			err = in.read(line)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("reading the inspection: %w", err)
-		}
-		var e struct {
-			T       string
-			Root    string
-			Ini     string
-			Markers []string
-			Source
-		}
-		if err := json.Unmarshal(line, &e); err != nil {
-			return nil, fmt.Errorf("reading the inspection: %w", err)
-		}
-		switch e.T {
-		case "config":
-			in.Root, in.Ini, in.Markers = e.Root, e.Ini, e.Markers
-		case "source":
-			in.Sources = append(in.Sources, e.Source)
-		default:
-			return nil, errors.New("reading the inspection: it has an unknown line")
+			return nil, &timing.SyntaxError{File: name, Line: n, Msg: err.Error()}
 		}
 	}
+}
+
+func (in *Inspection) read(line []byte) error {
+	var e struct {
+		T       string
+		Root    string
+		Ini     string
+		Markers []string
+		Source
+	}
+	if err := unmarshal(line, &e); err != nil {
+		return err
+	}
+	switch e.T {
+	case "config":
+		in.Root, in.Ini, in.Markers = e.Root, e.Ini, e.Markers
+	case "source":
+		in.Sources = append(in.Sources, e.Source)
+	default:
+		return fmt.Errorf("there is no line of type %q", e.T)
+	}
+	return nil
 }

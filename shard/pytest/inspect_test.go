@@ -1,9 +1,12 @@
 package pytest
 
 import (
+	"bytes"
+	"errors"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/wcshard/wcshard/timing"
@@ -59,4 +62,44 @@ func TestInspect(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A line that the plugin does not write is an error that names it.
+func TestReadInspection(t *testing.T) {
+	good := `{"t":"config","root":"/r","ini":"/r/pytest.ini","markers":["slow"]}` + "\n"
+	in, err := readInspection("i", strings.NewReader(good+`{"t":"source","file":"a.py","path":"/r/a.py","pytest":"","start":1,"defs":{"::t":2}}`+"\n"))
+	want := &Inspection{Root: "/r", Ini: "/r/pytest.ini", Markers: []string{"slow"}, Sources: []Source{{File: "a.py", Path: "/r/a.py", Start: 1, Defs: map[string]int{"::t": 2}}}}
+	if err != nil || !reflect.DeepEqual(in, want) {
+		t.Errorf("read %+v, %v, want %+v", in, err, want)
+	}
+	for text, want := range map[string]string{
+		"x\n":                        "i:1: invalid character",
+		good + `{"t":"source"`:       "i:2: the line has no end",
+		good + `{"t":"test"}` + "\n": `i:2: there is no line of type "test"`,
+		good + `{"t":"source","start":"1"}` + "\n": "i:2: json: cannot unmarshal string",
+		good + good + `{"x":1}` + "\n":             `i:3: json: unknown field "x"`,
+	} {
+		if _, err := readInspection("i", strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// Whatever comes is an inspection or an error with the line of the fault.
+func FuzzReadInspection(f *testing.F) {
+	f.Add([]byte(`{"t":"config","root":"/r","ini":"","markers":[]}` + "\n" + `{"t":"source","file":"a.py","path":"/r/a.py","pytest":"pt","start":1,"defs":{}}` + "\n"))
+	f.Add([]byte(`{"t":"source"}{}` + "\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in, err := readInspection("i", bytes.NewReader(data))
+		lines := bytes.Count(data, []byte("\n"))
+		var syntax *timing.SyntaxError
+		switch {
+		case (in == nil) == (err == nil):
+			t.Fatalf("inspection %v, error %v", in, err)
+		case err == nil && (len(in.Sources) > lines || len(data) > 0 && data[len(data)-1] != '\n'):
+			t.Fatalf("%d files of %d lines", len(in.Sources), lines)
+		case err != nil && (!errors.As(err, &syntax) || syntax.Line < 1 || syntax.Line > lines+1):
+			t.Fatalf("error %v, want a line from 1 to %d", err, lines+1)
+		}
+	})
 }
