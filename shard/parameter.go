@@ -10,8 +10,8 @@ import (
 // another one, it tears down the one that is there (FixtureDef.execute). In one
 // process it sorts the tests of all files by such a parameter, so that there is one
 // change for each (reorder_items). Workers take file after file, where each may have
-// tests for all parameters. What is built on such an instance goes with it, which is
-// not priced.
+// tests for all parameters. What is built on such an instance goes with it, and has its
+// parameters in its ID as well.
 
 // family returns what the IDs of all instances of a fixture have in common, where it
 // has parameters and tests of several files may need it; else "".

@@ -39,6 +39,14 @@ def schema():
 def backend(request):
     time.sleep(request.param)
 
+@pytest.fixture(scope="session")
+def tables(backend):
+    time.sleep(0.3)
+
+@pytest.fixture(scope="session")
+def server(request):
+    time.sleep(request.param)
+
 @pytest.fixture
 def rows(request):
     request.getfixturevalue("schema")
@@ -50,10 +58,12 @@ def rows(request):
 	"test_session.py": `import time
 import pytest
 
-@pytest.mark.parametrize("n", range(12))
+@pytest.mark.parametrize("n", range(6))
 def test_database(database, n):
-    time.sleep(0.6)
+    time.sleep(0.3)
 `,
+	"test_server_a.py": fmt.Sprintf(serverTests, "0.4, 0.6"),
+	"test_server_b.py": fmt.Sprintf(serverTests, "0.9"),
 	"test_dynamic.py": `import time
 import pytest
 
@@ -132,21 +142,25 @@ class Unit(unittest.TestCase):
 `,
 }
 
-const backendTests = "import time\n\ndef test_read(backend):\n    time.sleep(0.3)\n\ndef test_write(backend):\n    time.sleep(0.3)\n"
+const (
+	backendTests = "import time\n\ndef test_read(backend):\n    time.sleep(0.3)\n\ndef test_write(tables):\n    time.sleep(0.3)\n"
+	serverTests  = "import pytest\n\n@pytest.mark.parametrize('server', [%s], indirect=True)\ndef test_server(server):\n    pass\n"
+)
 
-// What each file costs by itself, in milliseconds: what the plan is to say of it
-// and what it takes.
-var sharedCosts = map[string]int{
-	"test_session.py": 500 + 300 + 200 + 12*600, "test_dynamic.py": 800 + 3*100, "test_parameters.py": 400 + 600 + 4*100,
-	"test_first_user.py": 400 + 100 + 100, "test_second_user.py": 400 + 100 + 200,
-	"test_auto.py": 600 + 400 + 2*100, "package": 600, "test_unit.py": 500 + 400 + 100,
-	"test_backend_a.py": 600 + 800 + 4*300, "test_backend_b.py": 600 + 800 + 4*300,
+// What each file, or folder, costs by itself, and how often it sleeps for that: what the
+// plan is to say of it and what it takes.
+var sharedCosts = map[string]struct{ ms, sleeps int }{
+	"test_session.py": {500 + 300 + 200 + 6*300, 9}, "test_dynamic.py": {800 + 3*100, 4}, "test_parameters.py": {400 + 600 + 4*100, 6},
+	"test_first_user.py": {400 + 100 + 100, 3}, "test_second_user.py": {400 + 100 + 200, 3},
+	"test_auto.py": {600 + 400 + 2*100, 5}, "package": {600, 1}, "test_unit.py": {500 + 400 + 100, 3},
+	"test_backend_a.py": {600 + 800 + 2*300 + 4*300, 8}, "test_backend_b.py": {600 + 800 + 2*300 + 4*300, 8},
+	"test_server_a.py": {400 + 600, 2}, "test_server_b.py": {900, 1},
 }
 
-// Predictions are compared with what really happens: parametrized and autouse
-// fixtures, those built by others, those asked for at run time, of packages, of
-// unittest; and a session's fixture that two workers set up each for itself, or with
-// parameters, of which each worker takes one.
+// Predictions are compared with what really happens, of each file alone and of files
+// together: parametrized and autouse fixtures, those built by others, those asked for at
+// run time, of packages, of unittest; and a session's fixture that two workers set up
+// each for itself, or with parameters, of which each worker takes one.
 func TestPredicted(t *testing.T) {
 	venv := testVenv(t)
 	t.Parallel() // it sleeps most of its time
@@ -207,8 +221,8 @@ func historyIn(t *testing.T, dir string) *timing.History {
 func predictedRound(t *testing.T, dir string, round int, call func(args ...string)) (faults []string) {
 	check := func(what string, predicted, real time.Duration, sleeps int) {
 		t.Logf("%s: predicted %v, real %v", what, predicted.Round(time.Millisecond), real.Round(time.Millisecond))
-		// What waking up from so many sleeps may add.
-		if off := (predicted - real).Abs(); off > real/20+time.Duration(sleeps)*10*time.Millisecond {
+		// What waking up from so many sleeps may add: less than any fixture takes.
+		if off := (predicted - real).Abs(); off > real/50+time.Duration(sleeps)*10*time.Millisecond {
 			faults = append(faults, fmt.Sprintf("%s: predicted %v, real %v", what, predicted, real))
 		}
 	}
@@ -226,8 +240,12 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 
 	// Each file alone, so that one that is wrong has a name.
 	session := known(timing.Place{Runner: "local"}).Session(1)
-	for file, ms := range sharedCosts {
-		check(file, plan(1, 1, file).Shards[0].Wall-session, time.Duration(ms)*time.Millisecond, 12)
+	for file, cost := range sharedCosts {
+		predicted := plan(1, 1, file).Shards[0].Wall - session
+		check(file+" by its source", predicted, time.Duration(cost.ms)*time.Millisecond, cost.sleeps)
+		folder := results(filepath.Base(file))
+		call("run", "--shard", "pool-1", "--results", folder)
+		check(file, predicted, testsTook(resultsIn(t, filepath.Join(dir, folder), "pool-1")), cost.sleeps)
 	}
 	if len(faults) > 0 {
 		return faults
@@ -240,7 +258,11 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 	for k, c := range []struct {
 		shards, workers int
 		files           []string
-	}{{3, 1, nil}, {1, 2, []string{"test_session.py"}}, {1, 2, []string{"test_backend_a.py", "test_backend_b.py"}}} {
+	}{
+		{3, 1, nil}, {1, 2, []string{"test_session.py"}}, {1, 2, []string{"test_backend_a.py", "test_backend_b.py"}},
+		{1, 2, []string{"test_auto.py", "test_unit.py"}}, {1, 2, []string{"test_parameters.py", "test_dynamic.py"}},
+		{1, 2, []string{"test_server_a.py", "test_server_b.py"}},
+	} {
 		plan := plan(c.shards, c.workers, c.files...)
 		session := known(timing.Place{Runner: "local", Workers: c.workers, CPUs: 2}).Session(c.workers)
 		for i := range plan.Shards {

@@ -9,7 +9,8 @@ from typing import Any, Generator
 import pytest
 from wcshard_groups import groups_of
 from wcshard_importing import WORTH, Importing
-from wcshard_measuring import Fixtures, is_parameter, process_start
+from wcshard_instances import instance
+from wcshard_measuring import process_start
 from wcshard_results import IDS_A_LINE, Real, Stream, clean, encode, file_of, microseconds, relative
 from wcshard_xdist import xdist_version
 
@@ -239,18 +240,16 @@ class Collecting(Common):
 def shared_fixtures(item: pytest.Item) -> list[str]:
     """Return the IDs of the shared fixtures that a collected test is known to need."""
     definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    indices = getattr(getattr(item, "callspec", None), "indices", {})
-    names = []
+    names = set()
     for argname, fixturedefs in definitions.items():
         # The last one hides the others, unless it asks for what it hides.
         for fixturedef in reversed(fixturedefs):
-            place = Fixtures.place(fixturedef.scope, fixturedef, item)
-            if place is not None and not is_parameter(fixturedef):
-                index = f"[{indices[argname]}]" if argname in indices else ""
-                names.append(clean(f"{fixturedef.scope} {place}::{argname}{index}"))
+            name = instance(fixturedef, item)
+            if name is not None:
+                names.add(name)
             if argname not in fixturedef.argnames:
                 break
-    return sorted(set(names))
+    return sorted(names)
 
 
 class Inspecting:

@@ -140,6 +140,168 @@ func compare(got map[string]time.Duration, want map[string][3]int) (faults []str
 	return faults
 }
 
+// Instances are told apart as pytest does: by the parameter of a fixture, by those of what
+// it is built on, and by the values that tests give (indirect), whose numbers are of
+// each test's own list. Each is set up once, and tests are known to need it before.
+func TestInstances(t *testing.T) {
+	files := map[string]string{
+		"conftest.py": `import enum
+import time
+
+import pytest
+
+
+class Odd:
+    def __getattr__(self, name):  # as proxies do that stand for nothing yet
+        if name == "__qualname__":
+            raise RuntimeError(name)
+        raise AttributeError(name)
+
+
+class Color(enum.Enum):
+    RED = 1
+
+
+ODD = Odd()
+
+
+@pytest.fixture(scope="session", params=["a", pytest.param("b", id="B")])
+def backend(request):
+    time.sleep(0.001)
+    yield request.param
+    time.sleep(0.001)
+
+
+@pytest.fixture(scope="session")
+def schema(backend):
+    time.sleep(0.001)
+
+
+@pytest.fixture(scope="module")
+def rows(schema, plain):
+    time.sleep(0.001)
+
+
+@pytest.fixture(scope="session")
+def plain():
+    time.sleep(0.001)
+
+
+@pytest.fixture(scope="session")
+def server(request):
+    time.sleep(0.001)
+    return request.param
+`,
+		"pkg/__init__.py": "",
+		"pkg/conftest.py": `import time
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def plain(plain, server):
+    time.sleep(0.001)
+
+
+@pytest.fixture(scope="session")
+def schema():
+    time.sleep(0.001)
+`,
+		"test_rows.py": `import pytest
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_rows(rows, n):
+    pass
+
+
+@pytest.mark.parametrize("backend", ["b"], indirect=True)
+def test_one(schema, backend):
+    assert backend == "b"
+`,
+		"test_server.py": `import pytest
+from conftest import ODD, Color
+
+
+@pytest.mark.parametrize("server", ["pg", {"port": 1}, 0, ODD, ValueError, Color.RED], indirect=True)
+def test_server(server):
+    pass
+`,
+		"test_mysql.py": `import pytest
+
+
+@pytest.mark.parametrize("server", ["mysql"], indirect=True)
+class TestServer:
+    def test_a(self, server):
+        assert server == "mysql"
+
+    def test_b(self, server):
+        pass
+`,
+		"pkg/test_plain.py": `import pytest
+
+
+@pytest.mark.parametrize("server", ["mysql", "pg"], indirect=True)
+def test_plain(plain):
+    pass
+
+
+def test_schema(schema):
+    pass
+`,
+	}
+	want := []string{
+		"module pkg/test_plain.py::plain[server='mysql']",
+		"module pkg/test_plain.py::plain[server='pg']",
+		"module test_rows.py::rows[backend 0]",
+		"module test_rows.py::rows[backend 1]",
+		"session ::backend[0]",
+		"session ::backend[1]",
+		"session ::plain",
+		"session ::schema[backend 0]",
+		"session ::schema[backend 1]",
+		"session ::server[='mysql']",
+		"session ::server[='pg']",
+		"session ::server[=0]",
+		"session ::server[=3 of test_server.py]",
+		"session ::server[=35fa24e7]", // {"port": 1}
+		"session ::server[=Color.RED]",
+		"session ::server[=builtins.ValueError]",
+		"session pkg::schema",
+	}
+	for _, env := range []string{"old", "between", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir()}
+			writeAll(t, p.dir, files)
+			c := p.collect(t)
+			plan, s := one(c, 1, false)
+			needed, setUp := map[string]bool{}, map[string]bool{}
+			for _, test := range c.Tests {
+				for _, id := range test.Fixtures {
+					needed[id] = true
+				}
+			}
+			for _, test := range p.shard(t, c, plan, s).results.Tests {
+				if test.Outcome != timing.Passed {
+					t.Errorf("%s %s: %s", test.ID, test.Outcome, test.Message)
+				}
+				for _, f := range test.Fixtures {
+					if f.Setup > 0 {
+						setUp[f.ID] = true
+					}
+				}
+			}
+			if got := slices.Sorted(maps.Keys(needed)); !slices.Equal(got, want) {
+				t.Errorf("tests need\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			if got := slices.Sorted(maps.Keys(setUp)); !slices.Equal(got, want) {
+				t.Errorf("set up were\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		})
+	}
+}
+
 // What tests ask for while they run is told once a file, without a time, where it
 // took long to set up: by whichever try counts, and by whichever worker.
 func TestAskedFor(t *testing.T) {

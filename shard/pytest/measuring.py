@@ -14,6 +14,7 @@ from typing import Any, Generator, NamedTuple
 
 import pytest
 from wcshard_importing import LATE, LateImports
+from wcshard_instances import instance
 from wcshard_results import Real, clean, encode, file_of, microseconds
 
 def own_resource() -> Any:
@@ -187,34 +188,9 @@ class Fixtures:
         self.stack.clear()
         self.asked = []
 
-    @staticmethod
-    def place(scope: str, fixturedef: Any, node: pytest.Item | pytest.Collector) -> str | None:
-        """Say which of the fixture's instances node uses; None for one of its own."""
-        if scope == "session":
-            return ""
-        if scope == "package":
-            # What pytest looks up to find the package, so it tells packages
-            # apart even where it falls back to the session.
-            base = str(fixturedef.baseid)
-            return base[: -len("/__init__.py")] if base.endswith("/__init__.py") else base
-        if scope == "module":
-            return file_of(node.nodeid)
-        if scope == "class":
-            owner = node.getparent(pytest.Class)
-            return owner.nodeid if owner is not None else None
-        return None
-
-    def identify(self, fixturedef: Any, request: Any) -> str | None:
-        scope = fixturedef.scope
-        place = self.place(scope, fixturedef, request.node)
-        if place is None or is_parameter(fixturedef):
-            return None
-        index = f"[{request.param_index}]" if hasattr(request, "param") else ""
-        return clean(f"{scope} {place}::{fixturedef.argname}{index}")
-
     def setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
         __tracebackhide__ = True
-        name = self.identify(fixturedef, request)
+        name = instance(fixturedef, request._pyfuncitem)
         if name is None:
             return (yield)
         # Finalizers run last in, first out: the one added now runs when the
@@ -308,11 +284,6 @@ class Fixtures:
                 if use not in self.used:
                     self.used.add(use)
                     self.asked.append(use[1])
-
-
-def is_parameter(fixturedef: Any) -> bool:
-    """Report whether this is pytest's stand-in for a parametrized argument."""
-    return getattr(fixturedef.func, "__name__", "") == "get_direct_param_fixture_func"
 
 
 class Measured(NamedTuple):
