@@ -66,6 +66,7 @@ func ReadResults(r io.Reader, name string) (*Results, error) {
 		res:     &Results{Name: name},
 		open:    map[openTest]int{},
 		dead:    map[openTest]int{},
+		last:    map[string]int{},
 		memory:  map[string]*workerWatch{},
 		workers: map[string]int{},
 		levels:  map[string]int64{},
@@ -110,6 +111,7 @@ type resultsReader struct {
 	res     *Results
 	open    map[openTest]int // started, not finished: the number of the start
 	dead    map[openTest]int // of these, those whose worker is gone
+	last    map[string]int   // what each worker ran last: index into Tests
 	starts  int
 	memory  map[string]*workerWatch
 	samples int               // processes that were sampled
@@ -382,7 +384,28 @@ func (p *resultsReader) test() {
 		p.levels[t.Worker] = t.After
 	}
 	p.takePlace(&t)
-	p.res.Tests = append(p.res.Tests, t)
+	if !p.repeats(&t) {
+		p.last[t.Worker] = len(p.res.Tests)
+		p.res.Tests = append(p.res.Tests, t)
+	}
+}
+
+// repeats reports whether t is another try of what its worker ran last, and lets it count
+// in its place: plugins such as flaky report the teardown of each try, all within one
+// protocol, so that the start, and all that was measured since, is the same.
+func (p *resultsReader) repeats(t *TestResult) bool {
+	i, ok := p.last[t.Worker]
+	if !ok || i >= len(p.res.Tests) || t.Start == 0 {
+		return false
+	}
+	before := &p.res.Tests[i]
+	if before.ID != t.ID || before.Worker != t.Worker || before.Start != t.Start {
+		return false
+	}
+	t.Before, t.Peak, t.Children = before.Before, max(before.Peak, t.Peak), max(before.Children, t.Children)
+	t.Reruns += before.Reruns + 1
+	*before = *t
+	return true
 }
 
 // fixtures reads [["module tests/test_a.py::model",setup_us,teardown_us],…].

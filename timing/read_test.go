@@ -2,7 +2,9 @@ package timing
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -256,5 +258,35 @@ func TestReadDeaths(t *testing.T) {
 		if s.Outcome == Crashed && (s.Peak != 905 || s.Rise != 795) || s.Outcome != Crashed && s.Outcome != Passed {
 			t.Errorf("sample %+v, want a pass, and a crash with peak 905 and rise 795", s)
 		}
+	}
+}
+
+// A plugin that runs a test again within its protocol, as flaky does, reports several
+// ends of it: the last one counts, with all that was measured since the start.
+func TestReadTries(t *testing.T) {
+	const line = `{"t":"test","id":"a.py::%s","worker":"%s","outcome":"%s","start_us":%d,"call_us":7,"wall_us":%d,"before":%d,"peak":%d,"after":60}` + "\n"
+	in := header
+	for _, args := range [][]any{
+		{"first", "gw0", "passed", 5, 10, 40, 90}, {"other", "gw1", "passed", 5, 10, 40, 50}, {"first", "gw0", "passed", 5, 20, 60, 70}, {"first", "gw0", "failed", 5, 30, 60, 80},
+		{"first", "gw0", "passed", 6, 1, 60, 60}, // a namesake
+		{"other", "gw0", "passed", 7, 1, 60, 60}, {"first", "gw0", "passed", 6, 1, 60, 60},
+	} {
+		in += fmt.Sprintf(line, args...)
+	}
+	got, err := ReadResults(strings.NewReader(in), "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, x := range got.Tests {
+		all = append(all, fmt.Sprint(x.ID, x.Worker, x.Outcome, x.Start.Microseconds(), x.Wall.Microseconds(), x.Before, x.Peak, x.Reruns))
+	}
+	want := []string{
+		fmt.Sprint("a.py::first", "gw0", "failed", 5, 30, 40, 90, 2), fmt.Sprint("a.py::other", "gw1", "passed", 5, 10, 40, 50, 0),
+		fmt.Sprint("a.py::first", "gw0", "passed", 6, 1, 60, 60, 0), fmt.Sprint("a.py::other", "gw0", "passed", 7, 1, 60, 60, 0),
+		fmt.Sprint("a.py::first", "gw0", "passed", 6, 1, 60, 60, 0), // not in a row: it ran twice
+	}
+	if !slices.Equal(all, want) {
+		t.Errorf("read\n%s\nwant\n%s", strings.Join(all, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -63,8 +63,8 @@ class Bound:
         self.unite(k, self.first.setdefault(key, k))
 
     def depend(self, marker: str, keywords: Iterable[str]) -> None:
-        """Bind the marked tests of each file, and to those the tests that they name,
-        in their own file or by whole IDs."""
+        """Bind the marked tests of each file, and to those the tests and classes that
+        they name, in their own file or by IDs."""
         wanted: list[tuple[int, str]] = []
         for k, item in enumerate(self.items):
             for mark in item.iter_markers(marker):
@@ -79,7 +79,8 @@ class Bound:
         for k, item in enumerate(self.items):
             file, _, rest = item.nodeid.partition("::")
             called.setdefault(("", item.nodeid), []).append(k)
-            for name in {rest, rest.partition("::")[2], rest.rpartition("::")[2], rest.partition("[")[0]}:
+            # Of a name in a class also the class, whose name stands for all of its tests.
+            for name in {rest, rest.partition("::")[2], rest.rpartition("::")[0], rest.rpartition("::")[2], rest.partition("[")[0]}:
                 called.setdefault((file, name), []).append(k)
             for mark in item.iter_markers(marker):
                 if own := mark.kwargs.get("name"):
@@ -87,7 +88,10 @@ class Bound:
                     called.setdefault(("", str(own)), []).append(k)
         for k, name in wanted:
             file = file_of(self.items[k].nodeid)
-            for other in called.get((file, name)) or called.get(("", name), ()):
+            keys = [(file, name), ("", name)]
+            if "::" in name:  # pytest-order takes the path from the test's own folder, or one above
+                keys += [("", f"{file[:at]}/{name}") for at in reversed(range(len(file))) if file[at] == "/"]
+            for other in next((called[key] for key in keys if key in called), ()):
                 self.unite(k, other)
 
     def names(self) -> list[str]:

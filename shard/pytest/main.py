@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wcshard_workers import Scheduler
 
 NOTHING = Measured()
+ONE_A_SESSION = {"MypyStatusItem"}  # pytest-mypy makes one, of whichever file comes first
 
 
 class Running(Common):
@@ -64,7 +65,7 @@ class Running(Common):
         self.tests = 0
         self.measured = NOTHING
         # Writing, where the terminal is.
-        self.tries: dict[str, Try] = {}  # by worker
+        self.tries: dict[tuple[str, str], Try] = {}  # by worker and test
         self.repeated: dict[str, int] = {}  # by test: tries before the next, where one crashed
         self.starting: Any = None  # the node whose test is about to start
         self.running: dict[str, str | None] = {}  # by worker: the test, None when all its reports are in
@@ -236,7 +237,7 @@ class Running(Common):
             nodeid = self.plain(item.nodeid)
             if expected[nodeid] > 0:
                 expected[nodeid] -= 1
-            elif file_of(nodeid) in self.files:
+            elif file_of(nodeid) in self.files and type(item).__name__ not in ONE_A_SESSION:
                 self.extra.append(nodeid)
         chosen = {id(item) for item in kept}
         dropped = [item for item in items if id(item) not in chosen]
@@ -421,13 +422,13 @@ class Running(Common):
         if report.when == "???":
             self.crash(worker, report)
             return
-        current = self.tries.get(worker)
-        if current is None or current.nodeid != report.nodeid:
-            current = self.tries[worker] = Try(report.nodeid, self.repeated.pop(report.nodeid, 0))
+        current = self.tries.get((worker, report.nodeid))
+        if current is None:
+            current = self.tries[worker, report.nodeid] = Try(report.nodeid, self.repeated.pop(report.nodeid, 0))
         packed = report.__dict__.pop("wcshard", None)
         current.add(report)
         if report.when == "teardown" and not current.repeated:
-            del self.tries[worker]
+            del self.tries[worker, report.nodeid]
             self.running[worker] = None
             measured = self.measure() if node is None else Measured.unpack(packed) if packed else NOTHING
             self.write_test(worker, current, measured)
@@ -443,10 +444,9 @@ class Running(Common):
     def crash(self, worker: str, report: Any) -> None:
         """Write that a test killed its worker, unless pytest-rerunfailures
         repeats it: then its last try is the result."""
-        died = self.tries.pop(worker, None)
-        reruns = self.repeated.pop(report.nodeid, 0)
-        if died is not None and died.nodeid == report.nodeid:
-            reruns = died.reruns
+        died = self.tries.get((worker, report.nodeid))
+        reruns = self.repeated.pop(report.nodeid, 0) if died is None else died.reruns
+        self.tries = {key: one for key, one in self.tries.items() if key[0] != worker}
         if report.outcome == "rerun":
             self.repeated[report.nodeid] = reruns + 1
             return

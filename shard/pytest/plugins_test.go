@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/timing"
@@ -276,5 +277,150 @@ func TestCoverage(t *testing.T) {
 	}
 	if got := coveredLines(t, filepath.Join(p.dir, "two.json")); !reflect.DeepEqual(got, want) {
 		t.Errorf("with workers %v, want %v\n%s", got, want, o.output)
+	}
+}
+
+// flaky runs a test again within its protocol, and reports each try's teardown: it is one
+// test, whose last try counts.
+func TestBoxedFlaky(t *testing.T) {
+	for _, workers := range []int{1, 2} {
+		t.Run(fmt.Sprint(workers), func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, "boxed"), dir: t.TempDir()}
+			writeAll(t, p.dir, map[string]string{
+				"test_a.py": `import time
+
+import pytest
+from flaky import flaky
+
+tries = []
+
+
+@pytest.fixture(scope="module")
+def model():
+    time.sleep(0.01)
+
+
+@flaky(max_runs=3)
+def test_recovers(model):
+    tries.append(1)
+    time.sleep(0.01)
+    assert len(tries) == 3
+
+
+@flaky(max_runs=3, min_passes=2)
+def test_twice():
+    pass
+
+
+@flaky(max_runs=2)
+def test_never():
+    assert False, "each time"
+
+
+def test_plain():
+    pass
+`,
+				"test_b.py": "def test_b():\n    pass\n",
+			})
+			c := p.collect(t)
+			plan, s := one(c, workers, false)
+			o := p.shard(t, c, plan, s)
+			got := map[timing.NodeID]string{}
+			for _, test := range o.results.Tests {
+				got[test.ID] += fmt.Sprintf("%s after %d ", test.Outcome, test.Reruns)
+				if test.ID == "test_a.py::test_recovers" && (test.Wall < 40*time.Millisecond || len(test.Fixtures) != 1) {
+					t.Errorf("three tries took %v with %v, want at least 40ms and one set-up", test.Wall, test.Fixtures)
+				}
+			}
+			want := map[timing.NodeID]string{
+				"test_a.py::test_recovers": "passed after 2 ", "test_a.py::test_twice": "passed after 1 ", "test_a.py::test_never": "failed after 1 ",
+				"test_a.py::test_plain": "passed after 0 ", "test_b.py::test_b": "passed after 0 ",
+			}
+			if !reflect.DeepEqual(got, want) || len(o.results.Running) > 0 {
+				t.Errorf("ran %q, want %q; still running %v\n%s", got, want, o.results.Running, o.output)
+			}
+		})
+	}
+}
+
+// Tests that pytest-order puts behind others of another file, by their path from its own
+// folder or by their class, stay together.
+func TestBoxedOrder(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "boxed"), dir: t.TempDir()}
+	writeAll(t, p.dir, map[string]string{
+		"pytest.ini": "[pytest]\naddopts = --import-mode=importlib\n",
+		"tests/test_a.py": `import pytest
+
+
+@pytest.mark.order(after="test_b.py::test_first")
+def test_second():
+    pass
+
+
+@pytest.mark.order(after="TestC")
+def test_third():
+    pass
+
+
+class TestC:
+    def test_c(self):
+        pass
+
+    def test_d(self):
+        pass
+
+
+def test_alone():
+    pass
+`,
+		"tests/test_b.py": "def test_first():\n    pass\n\n\ndef test_alone():\n    pass\n",
+		"other/test_b.py": "def test_first():\n    pass\n", // in the way for who looks for the name alone
+	})
+	got := map[string][]timing.NodeID{}
+	for _, test := range p.collect(t).Tests {
+		got[test.Group] = append(got[test.Group], test.ID)
+	}
+	for _, ids := range got {
+		slices.Sort(ids)
+	}
+	const a, b = "tests/test_a.py::", "tests/test_b.py::"
+	// All marked tests of a file stay together, and so do those that they name.
+	together := []timing.NodeID{a + "TestC::test_c", a + "TestC::test_d", a + "test_second", a + "test_third", b + "test_first"}
+	alone := []timing.NodeID{"other/test_b.py::test_first", a + "test_alone", b + "test_alone"}
+	if len(got) != 2 || !slices.Equal(got[""], alone) {
+		t.Fatalf("groups %q, want %q in one and %q in none", got, together, alone)
+	}
+	for group, ids := range got {
+		if group != "" && !slices.Equal(ids, together) {
+			t.Errorf("%q stay together, want %q", ids, together)
+		}
+	}
+}
+
+// pytest-mypy has one test for all that mypy says, and it belongs to whichever file comes
+// first: in another shard that is no test that nobody has planned.
+func TestBoxedMypy(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "boxed"), dir: t.TempDir(), args: []string{"--mypy", "-p", "no:cacheprovider"}}
+	writeAll(t, p.dir, map[string]string{"test_a.py": "def test_a() -> None:\n    pass\n", "test_b.py": "def test_b() -> None:\n    pass\n"})
+	c := p.collect(t)
+	var suite shard.Suite
+	for i, test := range c.Tests {
+		suite.Tests = append(suite.Tests, shard.Test{ID: test.ID, Order: i})
+	}
+	plan, err := shard.Pack(suite, shard.Fleet{Shards: 2, Workers: 1, CPUs: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Tests) != 5 || len(plan.Shards) != 2 { // of each file its own check as well
+		t.Fatalf("%d shards of %v, want 2 of 5 tests", len(plan.Shards), c.Tests)
+	}
+	for _, s := range plan.Shards {
+		o := p.shard(t, c, plan, s)
+		if len(s.Pieces) != 1 || len(o.results.Tests) != s.Len() || len(o.results.Extra) > 0 || len(o.results.Missing) > 0 {
+			t.Errorf("of %v ran %d tests, want one file and %d; not planned %q, missing %q\n%s", s.Pieces, len(o.results.Tests), s.Len(), o.results.Extra, o.results.Missing, o.output)
+		}
 	}
 }

@@ -33,6 +33,9 @@ var environments = map[string]*environment{
 	"meddling": {version: "3.12", requirements: []string{
 		"pytest==8.4.2", "pytest-xdist==3.8.0", "freezegun==1.5.5", "pyfakefs==6.3.2", "pytest-dependency==0.6.1",
 		"pytest-forked==1.6.0", "syrupy==4.9.1", "pytest-cov==6.2.1"}},
+	// Its flaky has a marker of the name that pytest-rerunfailures has, too.
+	"boxed": {version: "3.12", requirements: []string{
+		"pytest==8.4.2", "pytest-xdist==3.8.0", "flaky==3.8.1", "pytest-order==1.3.0", "pytest-mypy==1.0.1", "mypy==1.18.2"}},
 }
 
 type environment struct {

@@ -45,6 +45,7 @@ class Scheduler:
         self.processes = Processes()
         self.useful: set[Any] = set()  # workers that have run a test
         self.renewing: set[Any] = set()  # workers that end, and shall be replaced
+        self.crashed: int | None = None  # the test that killed a worker last
 
     # What xdist asks.
 
@@ -71,7 +72,10 @@ class Scheduler:
         self.plan.add(node, self.plugin.floor_of(node.gateway.id))
 
     def add_node_collection(self, node: Any, collection: Iterable[str]) -> None:
-        self.registered[node] = list(collection)
+        # They are alike, and each of them is as long as the suite.
+        known = self.collection or next(iter(self.registered.values()), None)
+        found = list(collection)
+        self.registered[node] = known if known is not None and known == found else found
 
     def schedule(self) -> None:
         if self.collection is None and not self.agree():
@@ -97,7 +101,8 @@ class Scheduler:
     def mark_test_pending(self, item: str) -> None:
         """Queue a test again, as plugins do that want a crashed test repeated."""
         if self.collection is not None:
-            self.plan.again(self.collection.index(item))
+            at = self.crashed if self.crashed is not None and self.collection[self.crashed] == item else self.collection.index(item)
+            self.plan.again(at)
             self.obey()
 
     def remove_pending_tests_from_node(self, node: Any, indices: Iterable[int]) -> None:
@@ -125,7 +130,8 @@ class Scheduler:
         if running or node in self.useful:
             self.allow_restart()
         self.useful.discard(node)
-        return self.collection[test] if crashed and test is not None and self.collection else None
+        self.crashed = test if crashed and self.collection else None
+        return None if self.crashed is None else self.collection[self.crashed]
 
     def allow_restart(self) -> None:
         """Let xdist replace a worker that has run tests, however often that
