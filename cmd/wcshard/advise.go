@@ -273,7 +273,7 @@ func (a *advice) printTarget(sys *system) {
 	case a.fewest < 0:
 		best := a.offers[a.floor].Choice
 		sys.say("%s", a.options.missed(best))
-		sys.say("hint: %s", a.options.reachable(best))
+		sys.say("hint: %s", a.options.hintMissed(best))
 	case a.fewest == a.cheapest:
 		sys.say("%s for --target %s: %s", count(a.offers[a.fewest].Shards, "pool job"), target, a.options.kept(a.suite, a.offers[a.fewest].Choice))
 	default:
@@ -341,11 +341,13 @@ func (a *advice) writeJSON(sys *system) error {
 		Prices   string   `json:"prices"`   // where they are from
 		Unpriced []string `json:"unpriced"` // labels without one
 		Target   *float64 `json:"target_seconds"`
+		Best     *float64 `json:"reachable_target_seconds"` // where no number keeps the target: one that the floor's keeps
 		Overhead float64  `json:"overhead_seconds"`
 		From     string   `json:"overhead_from"`
 		Late     float64  `json:"late_seconds"` // that it may take longer, as in nine of ten runs
 		Memory   float64  `json:"memory_overhead_seconds"`
 		Later    float64  `json:"memory_late_seconds"`
+		Queued   float64  `json:"queued_seconds"` // for a runner, which is no part of a job
 		Error    *errors  `json:"expected_error"`
 		Margin   int      `json:"target_margin_percent"`
 		Choices  []row    `json:"choices"`
@@ -354,13 +356,18 @@ func (a *advice) writeJSON(sys *system) error {
 		Fewest   *int     `json:"fewest_within_target_shards"`
 		Cheapest *int     `json:"cheapest_within_target_shards"`
 		Reason   string   `json:"floor_reason"`
+		Limit    bool     `json:"floor_is_max_shards"` // more jobs may be faster
 		Cuts     []string `json:"cuts"`
-	}{Tests: len(a.suite.Tests), Currency: a.prices.Currency, Knee: shards(a.knee), Floor: shards(a.floor), Fewest: shards(a.fewest), Cheapest: shards(a.cheapest), Reason: a.why.reason, Cuts: append([]string{}, a.why.cuts...),
-		Overhead: jobs.Pool.Took.Seconds(), Late: jobs.Pool.Late.Seconds(), Memory: jobs.Memory.Took.Seconds(), Later: jobs.Memory.Late.Seconds(), From: a.options.from, Margin: a.options.margin}
+	}{Tests: len(a.suite.Tests), Currency: a.prices.Currency, Knee: shards(a.knee), Floor: shards(a.floor), Fewest: shards(a.fewest), Cheapest: shards(a.cheapest), Reason: a.why.reason, Limit: a.why.limit, Cuts: append([]string{}, a.why.cuts...),
+		Overhead: jobs.Pool.Took.Seconds(), Late: jobs.Pool.Late.Seconds(), Memory: jobs.Memory.Took.Seconds(), Later: jobs.Memory.Late.Seconds(), Queued: a.options.queued.Seconds(), From: a.options.from, Margin: a.options.margin}
 	out.Prices, out.Unpriced = a.prices.Source, append([]string{}, a.unpriced...)
 	if a.options.target > 0 {
 		seconds := a.options.target.Seconds()
 		out.Target = &seconds
+		if a.fewest < 0 {
+			best := a.options.reachable(a.offers[a.floor].Choice).Seconds()
+			out.Best = &best
+		}
 	}
 	if known := a.options.accuracy; known.Known() {
 		out.Error = &errors{known.Jobs, known.Median, known.Ninth}

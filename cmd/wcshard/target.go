@@ -23,6 +23,7 @@ type targetOptions struct {
 	from     string         // where that is from
 	learned  bool           // some of it was measured
 	counted  int            // runs that Late of jobs is of; 0 where it is not known
+	queued   time.Duration  // how long a pool job waits for a runner; 0 where that is not known
 	bounded  []string       // of --min-shards and --max-shards those that were given
 	margin   int            // how much longer than predicted the longest job may take within the target, per cent
 	accuracy timing.Accuracy
@@ -92,6 +93,7 @@ func (o *targetOptions) learn(history *timing.History, fleet shard.Fleet) error 
 		return nil
 	}
 	o.jobs.Pool, o.from = o.measured(history, fleet.Runner)
+	o.queued = history.Estimator(fleet.Runner).Overhead(o.overhead).Queued
 	o.jobs.Memory = o.jobs.Pool
 	if o.from == "" {
 		o.from = "assumed; --job-overhead says otherwise"
@@ -162,10 +164,14 @@ func (o *targetOptions) worst(c shard.Choice) time.Duration {
 	return took
 }
 
-// reachable is the next step after missed: a target that the best choice keeps.
-func (o *targetOptions) reachable(best shard.Choice) string {
-	worst := o.worst(best)
-	return fmt.Sprintf("pass --target %s, which %s would keep", short(worst.Truncate(time.Second)+time.Second), count(best.Shards, "pool job"))
+// reachable is a target that the best choice keeps, whole seconds.
+func (o *targetOptions) reachable(best shard.Choice) time.Duration {
+	return o.worst(best).Truncate(time.Second) + time.Second
+}
+
+// hintMissed is the next step after missed.
+func (o *targetOptions) hintMissed(best shard.Choice) string {
+	return fmt.Sprintf("pass --target %s, which %s would keep", short(o.reachable(best)), count(best.Shards, "pool job"))
 }
 
 // reach chooses the number of pool jobs for --target.
@@ -192,7 +198,7 @@ func (o *matrixOptions) reach(sys *system, suite shard.Suite) error {
 	}
 	sys.warn("%s", o.missed(c))
 	findFloor(suite, c, o.most).print(sys)
-	sys.say("hint: %s", o.reachable(c))
+	sys.say("hint: %s", o.hintMissed(c))
 	return nil
 }
 
