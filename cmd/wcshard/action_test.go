@@ -85,7 +85,7 @@ func TestActionTrouble(t *testing.T) {
 		failed, other = other, failed
 	}
 	h.want(got, good.but(jobs{"pytest (" + failed + ")": "failure", "tests": "failure"}))
-	again := fmt.Sprintf("to run this shard again: wcshard run --from-run https://github.com/acme/weather/actions/runs/%d --api-url http://127.0.0.1:1 --shard %s", h.run, failed)
+	again := fmt.Sprintf("to run this shard again: wcshard run --from-run https://github.com/acme/weather/actions/runs/%d/attempts/1 --api-url http://127.0.0.1:1 --shard %s", h.run, failed)
 	if !h.says("told to::fail") || !h.says("11 passed, 1 failed") || !h.says(again) {
 		t.Errorf("the log does not say what failed:\n%s", h.text())
 	}
@@ -160,6 +160,18 @@ func TestActionTrouble(t *testing.T) {
 		t.Errorf("a pull request saved %d histories, want 0", n)
 	}
 	h.event, h.eventJSON = "push", ""
+
+	// A history in the cache that cannot be read is left out, and the next one is good.
+	const matrixSteps = "    # mode: matrix, and the first half of all\n"
+	const damage = "    - if: steps.setup.outputs.mode != 'run'\n      shell: bash\n" +
+		"      run: mkdir -p .wcshard/history && echo garbage > .wcshard/history/wcshard-timings.jsonl.gz\n"
+	h.run++
+	h.edit("action.yml", matrixSteps, damage+matrixSteps)
+	h.want(h.push(), good)
+	if !h.says("the history from the cache is left out, see above") || h.saved() != 1 {
+		t.Errorf("a damaged cache was kept, %d histories were saved:\n%s", h.saved(), h.text())
+	}
+	h.edit("action.yml", damage, "")
 
 	// Killed half-way: what it did is there, and what it was doing is named.
 	h.run, h.attempt = h.run+1, 1
