@@ -148,6 +148,7 @@ func (v *Verdict) MarshalJSON() ([]byte, error) {
 		Green     bool                   `json:"green"`
 		Planned   int                    `json:"planned"`
 		Ran       int                    `json:"ran"`
+		Once      int                    `json:"once"`
 		Outcomes  map[timing.Outcome]int `json:"outcomes"`
 		Shards    []ShardVerdict         `json:"shards"`
 		Failures  []Failure              `json:"failures"`
@@ -158,7 +159,7 @@ func (v *Verdict) MarshalJSON() ([]byte, error) {
 		Refused   []RefusedFile          `json:"refused"`
 		Torn      []string               `json:"torn"`
 	}{
-		v.Plan, v.Complete(), v.Green(), v.Planned, v.Ran, v.Outcomes, list(v.Shards), list(v.Failures), list(v.Killed),
+		v.Plan, v.Complete(), v.Green(), v.Planned, v.Ran, v.Once, v.Outcomes, list(v.Shards), list(v.Failures), list(v.Killed),
 		list(v.Missing), list(v.Doubled), list(v.Unplanned), list(v.Refused), list(v.Torn),
 	})
 }

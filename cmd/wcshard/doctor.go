@@ -323,11 +323,16 @@ func (x *examination) checkNeedless() error {
 			needed[m.file] = true
 		}
 	}
+	files = slices.DeleteFunc(files, func(m *marked) bool { return needed[m.file] })
+	if len(files) == 0 {
+		return nil
+	}
+	with, err := shard.Pack(x.suite, x.o.fleet)
+	if large := (*shard.TooLargeError)(nil); err != nil && !errors.As(err, &large) {
+		return fmt.Errorf("packing %s: %w", count(len(x.suite.Tests), "test"), err)
+	}
 	for _, m := range files {
-		if needed[m.file] {
-			continue
-		}
-		cost, err := x.cost(m.file)
+		cost, err := x.cost(with, m.file)
 		if err != nil {
 			return err
 		}
@@ -336,15 +341,12 @@ func (x *examination) checkNeedless() error {
 	return nil
 }
 
-// cost says what the marks of a file cost: the time of all jobs, and of the
-// longest one.
-func (x *examination) cost(file string) (string, error) {
-	with, err := shard.Pack(x.suite, x.o.fleet)
-	if large := (*shard.TooLargeError)(nil); errors.As(err, &large) {
-		return "its own job is not needed", nil // and what it costs only matrix could say, which has no runner for another test
-	}
-	if err != nil {
-		return "", fmt.Errorf("packing with the marks of %s: %w", file, err)
+// cost says what the marks of a file cost in the plan with all marks: the time of all
+// jobs, and of the longest one. It is unknown where no plan can be made, as there is no
+// runner for another test.
+func (x *examination) cost(with *shard.Plan, file string) (string, error) {
+	if with == nil {
+		return "its own job is not needed", nil
 	}
 	suite := x.suite
 	suite.Tests = slices.Clone(suite.Tests)

@@ -60,6 +60,11 @@ func (o *remoteOptions) open(ctx context.Context, sys *system) (*remote, error) 
 		return nil, err
 	}
 	r := &remote{sys: sys, client: client, attempt: ref.Attempt}
+	if ref.Job > 0 && r.attempt == 0 {
+		if r.attempt, err = client.JobAttempt(ctx, ref.Job); err != nil {
+			sys.warn("which attempt that job belongs to is not known, and the newest is taken: %v", err)
+		}
+	}
 	if r.run, err = client.Run(ctx, ref.ID); err != nil {
 		return nil, err
 	}
@@ -202,11 +207,13 @@ func (r *remote) warnHead(ctx context.Context) {
 }
 
 // results downloads the results of the newest attempts: of all shards, or of
-// one.
+// one. Of files that were torn at birth, in their first line, the first is an error
+// only where there is no other.
 func (r *remote) results(ctx context.Context, only string) ([]*timing.Results, error) {
 	var all []*timing.Results
+	var torn []error
 	for _, a := range artifact.Newest(r.artifacts, artifact.Results, r.attempt) {
-		if only != "" && a.Shard != only {
+		if only != "" && a.Shard != only && a.Shard != allSession {
 			continue
 		}
 		archive, err := r.client.Download(ctx, a)
@@ -218,11 +225,25 @@ func (r *remote) results(ctx context.Context, only string) ([]*timing.Results, e
 				continue
 			}
 			results, err := r.read(a, file)
+			var syntax *timing.SyntaxError
 			if err != nil {
-				return nil, advise(fmt.Errorf("reading the results of run %d: %w", r.run.ID, err), hintArtifact)
+				err = advise(fmt.Errorf("run %d: %w", r.run.ID, err), hintArtifact)
+			}
+			if errors.As(err, &syntax) && syntax.Line <= 1 { // torn at birth, as in readResults
+				torn = append(torn, err)
+				continue
+			}
+			if err != nil {
+				return nil, err
 			}
 			all = append(all, results)
 		}
+	}
+	if len(all) == 0 && len(torn) > 0 {
+		return nil, torn[0]
+	}
+	for _, err := range torn {
+		r.sys.warn("a file is left out: %v", err)
 	}
 	return all, nil
 }
@@ -299,6 +320,7 @@ func reduce(plan *shard.Plan, s *shard.Shard, keep map[timing.NodeID]bool, conte
 		mine.Tests, other.Tests = nil, nil
 		mine.Needs, other.Needs = nil, nil
 		mine.Units, other.Units = nil, nil // what stayed together for its set-ups is not whole any more
+		needs := piece.Needs
 		for i, test := range piece.Tests {
 			id := timing.NodeID(piece.File + test)
 			to := &other
@@ -306,7 +328,7 @@ func reduce(plan *shard.Plan, s *shard.Shard, keep map[timing.NodeID]bool, conte
 				to = &mine
 				fmt.Fprintf(hash, "%q\n", id)
 			}
-			to.Needs = append(to.Needs, needsOf(piece, i, len(to.Tests))...)
+			to.Needs = appendNeed(to.Needs, len(to.Tests), &needs, i)
 			to.Tests = append(to.Tests, test)
 			n++
 		}

@@ -64,6 +64,8 @@ func (e *earlierRun) serve(w http.ResponseWriter, r *http.Request) {
 			list = append(list, fmt.Sprintf(`{"id":%d,"name":%q,"workflow_run":{"repository_id":1,"head_repository_id":%d}}`, i, name, e.head))
 		}
 		fmt.Fprintf(w, `{"artifacts":[%s]}`, strings.Join(list, ","))
+	case path == base+"jobs/77":
+		io.WriteString(w, `{"id":77,"run_id":5,"run_attempt":1}`)
 	case path == base+"runs/5/jobs" && e.jobs == "":
 		w.WriteHeader(http.StatusForbidden)
 		io.WriteString(w, `{"message":"Resource not accessible by integration"}`)
@@ -203,11 +205,54 @@ func TestRunFailed(t *testing.T) {
 		{a2 + "\n", []string{"--from-run", url}},
 		{a1 + "\n" + a2 + "\n", []string{"--from-run", url, "--with-context"}},
 		{a1 + "\n" + a3 + "\n", []string{"--from-run", url + "/attempts/1"}},
+		{a1 + "\n" + a3 + "\n", []string{"--from-run", url + "/job/77"}}, // of attempt 1
+		{a2 + "\n", []string{"--from-run", url + "/attempts/2/job/77"}},
 	} {
 		if got := e.call(exitOK, "", append([]string{"run", "--shard", "pool-1", "--list", "--failed"}, c.args...)...); got != c.want {
 			t.Errorf("with %q these failed: %q, want %q", c.args, got, c.want)
 		}
 	}
+}
+
+// A job's URL names its attempt's plan. Where GitHub does not know the job, it is the
+// newest one's.
+func TestRunOfJob(t *testing.T) {
+	e := newEarlierRun(t)
+	e.plan(a1)
+	os.WriteFile("ids.txt", []byte(a2+"\n"), 0o666)
+	e.call(exitOK, "1 job", "matrix", "--ids", "ids.txt", "--shards", "1")
+	e.add(artifact.PlanName(2), defaultPlan)
+	for job, want := range map[string]string{"77": a1, "78": a2} {
+		if got := e.call(exitOK, "", "run", "--shard", "pool-1", "--list", "--from-run", e.server.URL+runURL+"/job/"+job); got != want+"\n" {
+			t.Errorf("job %s ran %q, want %q", job, got, want)
+		}
+		if warned := strings.Contains(e.said, "warning: which attempt that job belongs to is not known, and the newest is taken: asking for job 78"); warned != (job == "78") {
+			t.Errorf("job %s: %s", job, e.said)
+		}
+	}
+}
+
+// Mode all leaves one artifact for all shards.
+func TestRunFailedOfAll(t *testing.T) {
+	e := newEarlierRun(t)
+	plan := e.plan(a1, a2, a3)
+	e.results(plan, 1, map[string]string{a1: "passed", a2: "failed", a3: "passed"})
+	e.artifacts[1] = artifact.ResultsName(allSession, 1)
+	if got := e.call(exitOK, "", "run", "--shard", "pool-1", "--list", "--failed", "--from-run", e.server.URL+runURL); got != a2+"\n" {
+		t.Errorf("these failed: %q, want %q", got, a2)
+	}
+}
+
+// A file that was torn at birth keeps nobody from learning from the others.
+func TestMergeFromRunTorn(t *testing.T) {
+	e := newEarlierRun(t)
+	plan := e.plan(a1, a2)
+	os.WriteFile("wcshard-results-pool-9-1.jsonl", nil, 0o666)
+	e.add(artifact.ResultsName("pool-9", 1), "wcshard-results-pool-9-1.jsonl")
+	e.call(exitData, "run 5: reading results: wcshard-results-pool-9-1/wcshard-results-pool-9-1.jsonl: empty file", "merge", "--from-run", e.server.URL+runURL)
+	e.results(plan, 1, map[string]string{a1: "passed", a2: "passed"})
+	e.call(exitOK, "warning: a file is left out: run 5: reading results: wcshard-results-pool-9-1/", "merge", "--from-run", e.server.URL+runURL)
+	e.call(exitOK, "2 tests from 1 run", "merge", "--from-run", e.server.URL+runURL)
 }
 
 // A test that the run died of counts as failed.
@@ -420,7 +465,7 @@ func TestFromRunGarbage(t *testing.T) {
 	e.call(exitData, "hint: "+hintNewer, "run", "--shard", "pool-1", "--from-run", url)
 	os.WriteFile("wcshard-results-pool-1-1.jsonl", []byte("garbage\n"), 0o666)
 	e.add(artifact.ResultsName("pool-1", 1), "wcshard-results-pool-1-1.jsonl")
-	e.call(exitData, "reading the results of run 5: ", "merge", "--from-run", url)
+	e.call(exitData, "run 5: reading results: wcshard-results-pool-1-1/", "merge", "--from-run", url)
 	os.WriteFile("other", nil, 0o666)
 	e.add(artifact.ResultsName("pool-1", 2), "other")
 	e.call(exitNoInput, "run 5 has no artifact with a shard's results", "merge", "--from-run", url)

@@ -138,12 +138,22 @@ func findPlan(sys *system, name, digest string) (*shard.Plan, error) {
 		return newestPlan(sys, files)
 	}
 	var digests []string
+	var broken error // which one it was nobody knows
 	for _, file := range files {
 		plan, err := readPlan(sys, file)
-		if err != nil || plan.Digest == digest {
-			return plan, err
+		switch {
+		case err != nil:
+			if broken == nil {
+				broken = err
+			}
+		case plan.Digest == digest:
+			return plan, nil
+		default:
+			digests = append(digests, plan.Digest)
 		}
-		digests = append(digests, plan.Digest)
+	}
+	if broken != nil {
+		return nil, broken
 	}
 	return nil, otherPlan(name, digests, digest)
 }

@@ -145,6 +145,23 @@ func readHistory(sys *system, name string, given bool) (*timing.History, error) 
 	return history, advise(err, hint)
 }
 
+// historyFile is the file that a --timings names where it has to be one: merge writes
+// it, and run reads what merge wrote. WCSHARD_TIMINGS is there for matrix, too, which
+// takes more.
+func historyFile(name string) (string, error) {
+	const hint = "pass --timings FILE, the history that wcshard merge writes"
+	file := strings.TrimPrefix(name, fromCache)
+	switch {
+	case file == "" || file == "-":
+		return "", usagef(hint, "--timings is %q, want a file", name)
+	case name == fromGitHub:
+		return "", usagef(hint+"; ./github is a file of that name", "--timings github is for wcshard matrix and advise, which write no history")
+	case strings.ContainsAny(name, "\n\r"):
+		return "", usagef(hint, "--timings is %q, want one file", name)
+	}
+	return file, nil
+}
+
 // saveHistory writes the history that a plan rests on, so that the job that learns
 // from the run learns on top of it; nothing where there is none.
 func saveHistory(name string, history *timing.History) error {

@@ -109,6 +109,12 @@ func (o *runOptions) fromCI(sys *system, ci ciIndex) error {
 	return nil
 }
 
+// surplus reports whether the CI started more jobs than there are shards and this one is
+// beyond them: as it counts, each shard has a job.
+func (o *runOptions) surplus(plan *shard.Plan) bool {
+	return o.index >= len(plan.Shards) && o.index < o.jobs
+}
+
 // shardAt turns the number of a shard into its name. Shards count from 0 in the
 // plan's order, the longest first.
 func (o *runOptions) shardAt(plan *shard.Plan) error {

@@ -63,7 +63,10 @@ and of the history.`,
 	return verb
 }
 
-func (o *mergeOptions) validate() error {
+func (o *mergeOptions) validate() (err error) {
+	if o.timings, err = historyFile(o.timings); err != nil {
+		return err
+	}
 	if o.limits.Keep < 1 {
 		return usagef(fmt.Sprintf("%d is the default", timing.DefaultKeep), "--keep is %d, want at least 1", o.limits.Keep)
 	}

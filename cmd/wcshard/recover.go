@@ -406,6 +406,7 @@ func narrow(selection pytest.Selection, tests []timing.NodeID) pytest.Selection 
 			continue
 		}
 		part := shard.Piece{File: piece.File, Cut: piece.Cut}
+		needs := piece.Needs
 		for i, test := range piece.Tests {
 			id := timing.NodeID(piece.File + test)
 			if skip[id] > 0 {
@@ -413,7 +414,7 @@ func narrow(selection pytest.Selection, tests []timing.NodeID) pytest.Selection 
 				some.Elsewhere = append(some.Elsewhere, id)
 				continue
 			}
-			part.Needs = append(part.Needs, needsOf(piece, i, len(part.Tests))...)
+			part.Needs = appendNeed(part.Needs, len(part.Tests), &needs, i)
 			part.Tests = append(part.Tests, test)
 		}
 		if len(part.Tests) > 0 {
@@ -423,15 +424,17 @@ func narrow(selection pytest.Selection, tests []timing.NodeID) pytest.Selection 
 	return some
 }
 
-// needsOf are what test i of a piece needs, as test number at of another one.
-func needsOf(piece shard.Piece, i, at int) (needs []shard.TestNeed) {
-	for _, need := range piece.Needs {
-		if need.Test == i {
+// appendNeed adds what test i of a piece needs as that of test number at. The piece's
+// needs are ascending; those of tests up to i are taken off.
+func appendNeed(to []shard.TestNeed, at int, needs *[]shard.TestNeed, i int) []shard.TestNeed {
+	for len(*needs) > 0 && (*needs)[0].Test <= i {
+		if need := (*needs)[0]; need.Test == i {
 			need.Test = at
-			needs = append(needs, need)
+			to = append(to, need)
 		}
+		*needs = (*needs)[1:]
 	}
-	return needs
+	return to
 }
 
 // reportOptions are the options that name a file which pytest or a plugin

@@ -362,6 +362,9 @@ func fromHere(sys *system, o runOptions) runOptions {
 	// A clone's origin may be a fork, which has no such run.
 	if server, repository := sys.getenv("GITHUB_SERVER_URL"), sys.getenv("GITHUB_REPOSITORY"); server != "" && repository != "" {
 		o.from.run = server + "/" + repository + "/actions/runs/" + id
+		if attempt := sys.getenv("GITHUB_RUN_ATTEMPT"); attempt != "" { // a later one may have another plan
+			o.from.run += "/attempts/" + attempt
+		}
 	}
 	o.from.trustFork = sys.ofFork()
 	if api := sys.getenv("GITHUB_API_URL"); api != "https://api.github.com" {

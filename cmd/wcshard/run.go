@@ -34,6 +34,7 @@ type runOptions struct {
 	run           string
 	pytest        string
 	workers       string
+	memoryModules string // --memory-workers
 	memoryWorkers int
 	timings       string
 	schedule      string
@@ -111,7 +112,7 @@ own variable, and counts as the CI counts:
 	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
 	f.StringVar(&o.pytestArgs, "pytest-args", "", "more `ARGUMENTS` for pytest in one string, quoted as in a shell; those after -- follow")
 	f.StringVar(&o.workers, "workers", "auto", "with --all: workers of the pool, `auto|N`; auto is one for each core of this machine")
-	f.IntVar(&o.memoryWorkers, "memory-workers", 1, "with --all: `N` memory modules at a time")
+	f.StringVar(&o.memoryModules, "memory-workers", "1", "with --all: so many memory modules at a time, `auto|N`; auto is 1")
 	f.StringVar(&o.timings, "timings", defaultTimings, "with --all: history that says what tests take, a `FILE`")
 	f.StringVar(&o.schedule, "schedule", "auto", "with --all: `auto|memory|phases`; memory is one session in which tests wait for memory")
 	f.StringVar(&o.memory, "memory", "", "`SIZE` that pytest and the system's reserve may take together (default: what can be had here)")
@@ -136,10 +137,10 @@ func (o *runOptions) validate(sys *system) error {
 	if o.null && !o.list {
 		return usagef("add --list", "-0 goes with --list")
 	}
-	if o.memoryWorkers < 1 {
-		return usagef("1 runs the memory modules one after another", "--memory-workers is %d, want at least 1", o.memoryWorkers)
+	if err := o.validateAll(); err != nil {
+		return err
 	}
-	if o.memoryWorkers > 1 && o.schedule == memorySchedule {
+	if o.all && o.memoryWorkers > 1 && o.schedule == memorySchedule {
 		return usagef("leave it out, or pass --schedule phases", "--memory-workers has no effect with --schedule memory, where tests wait for memory")
 	}
 	if !slices.Contains([]string{"auto", memorySchedule, phaseSchedule}, o.schedule) {
@@ -164,7 +165,24 @@ func (o *runOptions) validate(sys *system) error {
 		}
 		o.attempt = n
 	}
-	_, err := autoWorkers("--workers", o.workers)
+	return nil
+}
+
+// validateAll checks the flags that go with --all, which variables of a whole pipeline
+// may set for every job.
+func (o *runOptions) validateAll() (err error) {
+	if !o.all {
+		return nil
+	}
+	if o.timings, err = historyFile(o.timings); err != nil {
+		return err
+	}
+	modules, err := autoWorkers("--memory-workers", o.memoryModules)
+	if err != nil {
+		return err
+	}
+	o.memoryWorkers = max(1, modules)
+	_, err = autoWorkers("--workers", o.workers)
 	return err
 }
 
@@ -185,6 +203,10 @@ func doRun(ctx context.Context, sys *system, o runOptions) error {
 	}
 	if o.all {
 		return runAll(ctx, sys, o, plan)
+	}
+	if o.surplus(plan) {
+		sys.say("%s is %d of %d and the plan has %s: nothing to run in this job", o.ci.index, o.index+o.ci.first, o.jobs, count(len(plan.Shards), "shard"))
+		return nil
 	}
 	if err := o.shardAt(plan); err != nil {
 		return err

@@ -103,6 +103,10 @@ const (
 	phaseSchedule  = "phases"
 )
 
+// allSession is the name of the session that runs all shards, and of the artifact of mode
+// all, whatever its sessions are.
+const allSession = "all"
+
 // sessions turns a plan for many machines into sessions for one.
 func sessions(sys *system, o runOptions, plan *shard.Plan, history *timing.History, b budget) ([]session, error) {
 	workers := runtime.NumCPU()
@@ -138,13 +142,13 @@ func oneSession(sys *system, plan *shard.Plan, history *timing.History, workers 
 	fleet := plan.Fleet
 	fleet.Memory, fleet.Reserve = b.memory, b.reserve
 	fleet.CPUs = workers
-	s, err := together("all", all, workers, history, fleet)
+	s, err := together(allSession, all, workers, history, fleet)
 	var large *shard.TooLargeError
 	if errors.As(err, &large) {
 		// It may be gone in a moment, what others hold on this machine.
 		sys.warn("%v: it runs alone, and may be killed", err)
 		fleet.Memory = 0
-		s, err = together("all", all, workers, history, fleet)
+		s, err = together(allSession, all, workers, history, fleet)
 	}
 	if err != nil {
 		return s, err
@@ -196,7 +200,7 @@ func phases(o runOptions, plan *shard.Plan, history *timing.History, workers int
 	}
 	for _, s := range memory {
 		alone := *s
-		alone.Workers = o.memoryWorkers
+		alone.Workers = 1
 		sessions = append(sessions, session{name: s.Name, shards: []*shard.Shard{s}, run: &alone})
 	}
 	return sessions, nil

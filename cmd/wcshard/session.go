@@ -256,7 +256,10 @@ func (j *job) start(s session) (name string, attempt int, err error) {
 			return "", 0, err
 		}
 		_, err = file.Write(header.Line())
-		return name, header.Attempt, errors.Join(err, file.Close())
+		if err = errors.Join(err, file.Close()); err != nil {
+			os.Remove(name) // without its header it would be in the way of the next attempt
+		}
+		return name, header.Attempt, err
 	}
 }
 

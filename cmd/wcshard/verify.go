@@ -20,6 +20,7 @@ import (
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/timing"
+	"github.com/wcshard/wcshard/timing/artifact"
 )
 
 // maxListed is how many tests of one sort are listed on a screen; --json has
@@ -85,15 +86,17 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 		return err
 	}
 	results = current(sys, plan, results)
+	unread = slices.DeleteFunc(unread, func(x shard.RefusedFile) bool {
+		if !superseded(plan, results, x.File) {
+			return false
+		}
+		sys.warn("%s is left out, since a later attempt reported: %s", printable(x.File), x.Reason)
+		return true
+	})
 	verdict := shard.Verify(plan, results)
 	verdict.Refused = append(verdict.Refused, unread...)
-	if o.json {
-		encoder := json.NewEncoder(sys.stdout)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(verdict); err != nil {
-			return err
-		}
+	if err := o.writeJSON(sys, verdict); err != nil {
+		return err
 	}
 	printVerdict(sys, plan, verdict)
 	sys.adviseOn(verdict)
@@ -108,6 +111,17 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 			hint: "look at that job's log: a step beside wcshard's failed, or the job ran out of time"}
 	}
 	return nil
+}
+
+// writeJSON prints a verdict with --json.
+func (o *verifyOptions) writeJSON(sys *system, verdict *shard.Verdict) error {
+	if !o.json {
+		return nil
+	}
+	encoder := json.NewEncoder(sys.stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(verdict)
 }
 
 // doGate judges a whole workflow: how its jobs ended, then what they ran.
@@ -125,7 +139,7 @@ func doGate(sys *system, o verifyOptions) error {
 	case empty && len(bad) == 0:
 		sys.say("there were no tests to run")
 		sys.publishLine("wcshard: there were no tests to run", true)
-		return nil
+		return o.writeJSON(sys, &shard.Verdict{})
 	case digest == "" && len(bad) > 0:
 		text := "no job has put out a matrix, "
 		if empty {
@@ -139,6 +153,25 @@ func doGate(sys *system, o verifyOptions) error {
 		sys.say("%s", job)
 	}
 	return doVerify(sys, o, digest, bad)
+}
+
+// superseded reports whether a results file that cannot be read is of an attempt whose
+// shard has reported in a later one.
+func superseded(plan *shard.Plan, results []*timing.Results, file string) bool {
+	stem, _, _ := strings.Cut(filepath.Base(file), ".jsonl")
+	name, ok := artifact.ParseName(stem)
+	if !ok {
+		return false
+	}
+	later := func(shard string) bool {
+		return slices.ContainsFunc(results, func(r *timing.Results) bool {
+			return r.Header.Plan == plan.Digest && r.Header.Attempt > name.Attempt && slices.Contains(r.Header.Shards, shard)
+		})
+	}
+	if name.Shard != allSession {
+		return later(name.Shard)
+	}
+	return !slices.ContainsFunc(plan.Shards, func(s shard.Shard) bool { return !later(s.Name) })
 }
 
 // current leaves out what stands in a folder from earlier plans. Results of

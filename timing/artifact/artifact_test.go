@@ -44,16 +44,16 @@ func TestNames(t *testing.T) {
 func TestParseRun(t *testing.T) {
 	for text, ref := range map[string]RunRef{
 		"123": {ID: 123},
-		"https://github.com/acme/weather/actions/runs/123":                        {"github.com", "acme/weather", 123, 0},
-		"https://github.com/acme/weather/actions/runs/123/job/456?pr=7#step:3:1":  {"github.com", "acme/weather", 123, 0},
-		"https://ghe.acme.org/acme/weather/actions/runs/123/attempts/2":           {"ghe.acme.org", "acme/weather", 123, 2},
-		"https://ghe.acme.org/acme/weather/actions/runs/123/attempts/2#summary-1": {"ghe.acme.org", "acme/weather", 123, 2},
+		"https://github.com/acme/weather/actions/runs/123":                        {"github.com", "acme/weather", 123, 0, 0},
+		"https://github.com/acme/weather/actions/runs/123/job/456?pr=7#step:3:1":  {"github.com", "acme/weather", 123, 0, 456},
+		"https://ghe.acme.org/acme/weather/actions/runs/123/attempts/2":           {"ghe.acme.org", "acme/weather", 123, 2, 0},
+		"https://ghe.acme.org/acme/weather/actions/runs/123/attempts/2#summary-1": {"ghe.acme.org", "acme/weather", 123, 2, 0},
 	} {
 		if got, err := ParseRun(text); err != nil || got != ref {
 			t.Errorf("ParseRun(%q) = %+v, %v, want %+v", text, got, err, ref)
 		}
 	}
-	for _, text := range []string{"", "0", "-1", "12x", "99999999999999999999", "https://github.com/acme/weather/pull/7", "github.com/acme/weather/actions/runs/1", "https://github.com/a/b/actions/runs/1/attempts/0"} {
+	for _, text := range []string{"", "0", "-1", "12x", "99999999999999999999", "https://github.com/acme/weather/pull/7", "github.com/acme/weather/actions/runs/1", "https://github.com/a/b/actions/runs/1/attempts/0", "https://github.com/a/b/actions/runs/1/job/0"} {
 		_, err := ParseRun(text)
 		want(t, err, Misused, "actions/runs/NUMBER")
 	}

@@ -48,6 +48,15 @@ func (c *Client) Jobs(ctx context.Context, run int64) ([]Job, error) {
 	return all, nil
 }
 
+// JobAttempt asks which attempt at its run a job belongs to.
+func (c *Client) JobAttempt(ctx context.Context, job int64) (int, error) {
+	found, _, err := c.api.Actions.GetWorkflowJobByID(ctx, c.owner, c.name, job)
+	if err != nil {
+		return 0, fmt.Errorf("asking for job %d of %s: %w", job, c.options.Repository, fault(err))
+	}
+	return max(1, int(found.GetRunAttempt())), nil
+}
+
 func newJob(j *github.WorkflowJob) (Job, bool) {
 	ended := j.GetConclusion() == "success" || j.GetConclusion() == "failure"
 	if j.GetStatus() != "completed" || !ended || j.StartedAt == nil || j.CompletedAt == nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -31,6 +32,26 @@ func (f *fake) jobs(run int, list ...map[string]any) {
 		}
 		writeJSON(w, map[string]any{"total_count": len(list), "jobs": list})
 	})
+}
+
+// Which attempt a job belongs to.
+func TestJobAttempt(t *testing.T) {
+	f := newFake(t)
+	f.get("/actions/jobs/7", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, f.ran(7, "tests (pool-1)", func(j map[string]any) { j["run_attempt"] = 2 }))
+	})
+	f.get("/actions/jobs/8", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, f.ran(8, "no attempt", func(j map[string]any) { delete(j, "run_attempt") }))
+	})
+	for job, want := range map[int64]int{7: 2, 8: 1} {
+		if got, err := f.client(nil).JobAttempt(t.Context(), job); err != nil || got != want {
+			t.Errorf("job %d is of attempt %d, %v, want %d", job, got, err, want)
+		}
+	}
+	_, err := f.client(nil).JobAttempt(t.Context(), 9)
+	if err == nil || !strings.Contains(err.Error(), "asking for job 9 of acme/weather: GitHub answered 404") {
+		t.Errorf("a job that is not there: %v", err)
+	}
 }
 
 func TestJobs(t *testing.T) {

@@ -16,10 +16,11 @@ type RunRef struct {
 	Host       string // of the URL; "" for a bare number
 	Repository string // owner/name; "" for a bare number
 	ID         int64
-	Attempt    int // 0 is the newest
+	Attempt    int   // 0 is not said
+	Job        int64 // 0 is none
 }
 
-var runPath = regexp.MustCompile(`^/([^/]+/[^/]+)/actions/runs/([0-9]+)(?:/attempts/([0-9]+))?(?:/job/[0-9]+)?(?:/|$)`)
+var runPath = regexp.MustCompile(`^/([^/]+/[^/]+)/actions/runs/([0-9]+)(?:/attempts/([0-9]+))?(?:/job/([0-9]+))?(?:/|$)`)
 
 // ParseRun reads the number of a run, or the URL of a run, of one of its
 // attempts or of one of its jobs, as it stands in a browser's address bar.
@@ -39,6 +40,11 @@ func ParseRun(text string) (RunRef, error) {
 		if m[3] != "" {
 			if ref.Attempt, err = strconv.Atoi(m[3]); err != nil || ref.Attempt < 1 {
 				return RunRef{}, faultf(Misused, hint, "%.200q names attempt %s, want a number from 1", text, m[3])
+			}
+		}
+		if m[4] != "" {
+			if ref.Job, err = strconv.ParseInt(m[4], 10, 64); err != nil || ref.Job < 1 {
+				return RunRef{}, faultf(Misused, hint, "%.200q names job %s, want a number from 1", text, m[4])
 			}
 		}
 	}
