@@ -200,14 +200,15 @@ func TestActionTrouble(t *testing.T) {
 	}
 }
 
-// TestActionOne runs README's workflow of one job, twice.
+// TestActionOne runs README's workflow of one job, twice. Its name has letters that cannot
+// stand in a key of the cache.
 func TestActionOne(t *testing.T) {
 	t.Parallel()
 	h := newSmallHub(t)
-	h.workflow = noPip(workflows(t)["one"])
+	h.workflow = strings.Replace(noPip(workflows(t)["one"]), "name: tests\n", "name: tests é\n", 1)
 	h.commit()
 	h.want(h.push(), jobs{"tests": "success"})
-	for _, want := range []string{"no durations in the cache", "all 12 tests ran exactly once", "slowest", "Cache saved with key: wcshard-timings-tests="} {
+	for _, want := range []string{"no durations in the cache", "all 12 tests ran exactly once", "slowest", "Cache saved with key: wcshard-timings-tests----1509073604="} {
 		if !h.says(want) {
 			t.Errorf("the log does not say %q:\n%s", want, h.text())
 		}
