@@ -22,6 +22,8 @@ type truthOptions struct {
 	seed  uint64
 	json  bool
 	worst int
+	real  int // suites to run, none to plan
+	keep  string
 }
 
 func newTruth() *cobra.Command {
@@ -37,9 +39,15 @@ room for the set-ups. The figures are makespans over that optimum, where a
 makespan is reckoned here from what the plan gives each job, and how a session
 hands that out to its workers. An import is paid here, as a fixture is, by the
 workers whose tests need it. pytest's workers import all files of a job, so with
-several workers the optimum is a little low.`,
+several workers the optimum is a little low.
+
+With --real pytest runs such plans, and what they predict is compared with what
+their jobs take.`,
 		Args: cobra.NoArgs,
 		RunE: func(verb *cobra.Command, _ []string) error {
+			if o.real > 0 {
+				return doRealTruth(verb.Context(), verb.OutOrStdout(), o)
+			}
 			return doTruth(verb.Context(), verb.OutOrStdout(), o)
 		},
 	}
@@ -47,6 +55,8 @@ several workers the optimum is a little low.`,
 	f.IntVar(&o.cases, "cases", o.cases, "suites to plan, half of them with several workers a job")
 	f.Uint64Var(&o.seed, "seed", o.seed, "seed of the first suite; the next ones follow")
 	f.IntVar(&o.worst, "worst", o.worst, "show so many of the worst cases, by their seeds")
+	f.IntVar(&o.real, "real", 0, "write so many of the suites to disk, which sleep for what they cost, record them, and really run the plans")
+	f.StringVar(&o.keep, "keep", "", "with --real: leave suites, plans and results in a `FOLDER`")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return verb
 }
