@@ -88,7 +88,7 @@ func divideAnew(it *items, n int, goal int64, work, budget int) *balance {
 	var best *balance
 	for _, room := range rooms {
 		for _, costly := range ways {
-			if best != nil && room > 0 && (work < budget/4 || best.within(best.longest(), coarse) || it.blocks > maxByWorker) {
+			if best != nil && room > 0 && (work < budget/4 || best.within(best.longest(), coarse) || it.blocks > manyBlocks) {
 				best.work = work
 				return best
 			}
@@ -221,7 +221,7 @@ func (b *balance) gather(parts []part, costly []int64) (rest []part) {
 	for _, p := range parts {
 		draw := int32(-1)
 		for _, s := range p.shared {
-			if costly[s] > 0 && (draw < 0 || b.setup[s] > b.setup[draw] || b.setup[s] == b.setup[draw] && b.compareSetups(s, draw) < 0) {
+			if costly[s] > 0 && (draw < 0 || b.dearer(s, draw)) {
 				draw = s
 			}
 		}

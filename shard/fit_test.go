@@ -354,12 +354,12 @@ func TestWithin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := newRunner(q)
+		r := newSimulator(q)
 		all := make([]int32, len(s.Tests))
 		for p := range all {
 			all[p] = int32(p)
 		}
-		pieces := r.stretches(all, make([]bool, len(q.files)))
+		pieces := r.draftPieces(all, make([]bool, len(q.files)))
 		for i := range pieces {
 			pieces[i].cut = rapid.Bool().Draw(t, "cut")
 		}

@@ -91,7 +91,7 @@ func newItemsBy(q *sequence, take func(p int32) bool, keys []int32) *items {
 // so that they can be where others are that need it. It returns nil where
 // there are none, and for more tests than can be divided twice in a few seconds.
 func (it *items) carve(n int) *items {
-	if it.blocks > maxByWorker {
+	if it.blocks > manyBlocks {
 		return nil
 	}
 	keys := make([]int32, len(it.root))

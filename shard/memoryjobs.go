@@ -33,7 +33,7 @@ func (it *items) splitModules(packs [][]int32, fleet Fleet, bound int64, pool []
 		sum   int64 // of all
 		done  bool
 	}
-	r := newRunner(it.sequence)
+	r := newSimulator(it.sequence)
 	price := func(m *module) {
 		m.wall, m.sum = 0, 0
 		for _, tests := range m.parts {

@@ -56,11 +56,11 @@ func (q *sequence) memoryNames(packs [][]int32) []string {
 	for k, name := range names {
 		if !seen[whole[k]] { // parts of one module are numbered
 			seen[whole[k]] = true
-			alone[strings.ToLower(short(name, name))]++
+			alone[strings.ToLower(short(name))]++
 		}
 	}
 	for k, name := range names {
-		names[k] = short(name, name)
+		names[k] = short(name)
 		if alone[strings.ToLower(names[k])] > 1 {
 			names[k] = hashed(name, whole[k])
 		}
@@ -89,11 +89,11 @@ func clean(s string) string {
 }
 
 // short returns a name within the limit.
-func short(name, identity string) string {
+func short(name string) string {
 	if len(name) <= maxName {
 		return name
 	}
-	return hashed(name, identity)
+	return hashed(name, name)
 }
 
 // hashed marks a name with a hash of what it stands for.

@@ -38,7 +38,7 @@ func (e *TooManyRowsError) Error() string {
 // but where the set-ups are known and more cuts pay. What several shards set up is
 // gathered into fewer of them where all shards together gain more than the longest
 // one loses, at most pays thousandths. Jobs below the longest are made even where
-// that costs little, up to 100,000 tests; where the set-ups are known, files are cut for
+// that costs little, up to 100,000 blocks; where the set-ups are known, files are cut for
 // that, too, while fewer are than there are pool shards.
 // Tests of one group stay in one shard, over files; where one of them is
 // a memory test, all of them go to its memory shard. So do tests with the same
@@ -118,7 +118,7 @@ func (p *packing) divide(inPool func(int32) bool) {
 	light, n, workers := p.light, p.fleet.Shards, p.fleet.Workers
 	p.chosen = light.byLoad(n, true)
 	p.plan = p.assemble(p.chosen)
-	small := light.blocks <= maxByWorker
+	small := light.blocks <= manyBlocks
 	if before := light.bins(); workers > 1 && 0 < before && before <= n && small && p.far() {
 		p.try(light.byLoad(n, false)) // loads alone do not tell how long jobs of several workers take
 	}
@@ -161,7 +161,7 @@ func (p *packing) finish() {
 			p.plan, p.chosen = trial, gathered
 		}
 	}
-	if p.light.blocks > maxByWorker {
+	if p.light.blocks > manyBlocks {
 		return // to price one more division of so many tests takes half a second
 	}
 	if levelled, ok := p.light.levelled(p.chosen); ok {
@@ -357,7 +357,7 @@ func (q *sequence) assemble(fleet Fleet, by *heavies, packs [][]int32, pool divi
 		number int // of a pool shard; 0: by its place
 	}
 	var drafts []draft
-	r := newRunner(q)
+	r := newSimulator(q)
 	names := q.memoryNames(packs)
 	cut := q.cutFiles(pool.pool)
 	add := func(kind Kind, name string, workers int, tests []int32) *Shard {

@@ -72,22 +72,22 @@ type cohort struct {
 // byParameter offers orders in which all tests that need one instance of a fixture
 // come before those that need the next one, whichever their files are; or each worker
 // has one instance. It goes by the fixture whose instances cost most.
-func (r *runner) byParameter(pieces []stretch, workers int) [][]stretch {
-	if r.families == 0 || r.laneWork <= 0 {
+func (r *simulator) byParameter(pieces []draftPiece, workers int) [][]draftPiece {
+	if r.families == 0 || r.unitWork <= 0 {
 		return nil
 	}
 	tests := testsOf(pieces)
-	if len(tests) > laneBlocks {
+	if len(tests) > maxUnitTests {
 		return nil
 	}
-	r.laneWork -= len(tests)
+	r.unitWork -= len(tests)
 	instance := r.instances(tests)
 	if instance == nil {
 		return nil
 	}
-	r.laneWork -= 3 * len(tests)
+	r.unitWork -= 3 * len(tests)
 	order := r.cohortsBy(pieces, instance)
-	numbered := func(units [][]cohort) []stretch {
+	numbered := func(units [][]cohort) []draftPiece {
 		numbers := make([]int32, len(tests))
 		for n, list := range units {
 			for _, c := range list {
@@ -113,12 +113,12 @@ func (r *runner) byParameter(pieces []stretch, workers int) [][]stretch {
 			*to = append(*to, []cohort{c})
 		}
 	}
-	out := [][]stretch{numbered(slices.Concat(some, none))}
+	out := [][]draftPiece{numbered(slices.Concat(some, none))}
 	if len(none) > 0 {
 		out = append(out, numbered(slices.Concat(none, some)))
 	}
-	if lanes := r.specialize(order, workers); lanes != nil && r.known(tests) {
-		out = append(out, numbered(slices.Concat(lanes, none)))
+	if units := r.specialize(order, workers); units != nil && r.known(tests) {
+		out = append(out, numbered(slices.Concat(units, none)))
 	}
 	return out
 }
@@ -133,7 +133,7 @@ func loadOf(list []cohort) int64 {
 
 // cohortsBy divides pieces into cohorts, by the instance that each root needs: first
 // those of the instance whose tests take longest, and of each instance the longest first.
-func (r *runner) cohortsBy(pieces []stretch, instance map[int32]int32) []cohort {
+func (r *simulator) cohortsBy(pieces []draftPiece, instance map[int32]int32) []cohort {
 	type key struct{ instance, part int32 }
 	index := map[key]int{}
 	var order []cohort
@@ -172,7 +172,7 @@ func (r *runner) cohortsBy(pieces []stretch, instance map[int32]int32) []cohort 
 
 // specialize gives each worker one instance: as many workers to each as its tests
 // take. It is nil where there are fewer workers than instances.
-func (r *runner) specialize(order []cohort, workers int) [][]cohort {
+func (r *simulator) specialize(order []cohort, workers int) [][]cohort {
 	var groups [][]cohort
 	var loads []int64
 	for i, c := range order {
@@ -201,7 +201,7 @@ func (r *runner) specialize(order []cohort, workers int) [][]cohort {
 		}
 		staff[slowest]++
 	}
-	var lanes [][]cohort
+	var units [][]cohort
 	for g, list := range groups { // the longest first, to whoever has least
 		own, took := make([][]cohort, staff[g]), make([]int64, staff[g])
 		for _, c := range list {
@@ -214,14 +214,14 @@ func (r *runner) specialize(order []cohort, workers int) [][]cohort {
 			own[w] = append(own[w], c)
 			took[w] += c.load
 		}
-		lanes = append(lanes, own...)
+		units = append(units, own...)
 	}
-	return lanes
+	return units
 }
 
 // instances returns which instance of the dearest family the tests of each root need:
 // set-ups from 1; 0 is none. It is nil where there is no choice.
-func (r *runner) instances(tests []int32) map[int32]int32 {
+func (r *simulator) instances(tests []int32) map[int32]int32 {
 	count, cost := make([]int, r.families+1), make([]int64, r.families+1)
 	first := make([]int32, r.families+1) // instance of each family, by name
 	seen := map[int]bool{}

@@ -35,10 +35,10 @@ func (p *Plan) Write(w io.Writer) error {
 	for i := range p.Shards {
 		out.shard(&p.Shards[i], i == len(p.Shards)-1)
 	}
-	out.buf = append(out.buf, "],\n"...)
+	out.buf = append(out.buf, lastShard+"\n"...)
 	out.flush()
 	digest := "sha256:" + hex.EncodeToString(out.hash.Sum(nil))
-	out.buf = append(out.buf, `"digest":"`+digest+"\"}\n"...)
+	out.buf = append(out.buf, digestKey+digest+"\"}\n"...)
 	out.flush()
 	if out.err != nil {
 		return fmt.Errorf("writing the plan: %w", out.err)
@@ -46,9 +46,6 @@ func (p *Plan) Write(w io.Writer) error {
 	p.Digest = digest
 	return nil
 }
-
-// Seal sets p.Digest as Write would.
-func (p *Plan) Seal() error { return p.Write(io.Discard) }
 
 type planWriter struct {
 	w    io.Writer

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// maxByWorker bounds the blocks of suites that byWorker is tried on: with more
-// of them no shard has few long ones, and its bins would take seconds.
-const maxByWorker = 100_000
+// manyBlocks bounds the blocks of suites on which more than LPT is tried: with more of
+// them no shard has few long ones, and trying would take seconds.
+const manyBlocks = 100_000
 
 // A division is the positions of each pool shard's tests, ascending, and the
 // shards' numbers: nil where they follow from their wall times.

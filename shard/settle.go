@@ -13,9 +13,9 @@ import (
 // no long test starts last: a whole piece counts by its load, a cut one by its
 // longest test. A piece is cut for what is more than coarse of the time, as it
 // may cost imports and fixtures that are not known.
-func (r *runner) settle(pieces []stretch, c crew) outlook {
+func (r *simulator) settle(pieces []draftPiece, c crew) outlook {
 	if c.workers <= 1 {
-		slices.SortFunc(pieces, func(x, y stretch) int { return cmp.Compare(x.file, y.file) })
+		slices.SortFunc(pieces, func(x, y draftPiece) int { return cmp.Compare(x.file, y.file) })
 		var all []int32
 		for i := range pieces {
 			slices.Sort(pieces[i].tests)
@@ -51,20 +51,20 @@ func (r *runner) settle(pieces []stretch, c crew) outlook {
 		return best
 	}
 	for _, trial := range r.byParameter(pieces, c.workers) {
-		if now := r.plain(trial, c.workers); best.wall-now.wall > best.wall/1000*lanePays {
+		if now := r.plain(trial, c.workers); best.wall-now.wall > best.wall/1000*unitPays {
 			copy(pieces, trial)
 			best = now
 		}
 	}
-	if bundled, wall := r.divideLanes(whole, c.workers, best.wall); bundled != nil {
+	if bundled, wall := r.divideUnits(whole, c.workers, best.wall); bundled != nil {
 		copy(pieces, bundled)
 		best.wall = wall
 	}
 	return best
 }
 
-func sortPieces(pieces []stretch) {
-	slices.SortFunc(pieces, func(x, y stretch) int {
+func sortPieces(pieces []draftPiece) {
+	slices.SortFunc(pieces, func(x, y draftPiece) int {
 		return cmp.Or(cmp.Compare(y.top, x.top), cmp.Compare(x.file, y.file))
 	})
 }
@@ -75,7 +75,7 @@ func sortPieces(pieces []stretch) {
 // worker. Those of a cut piece run slowest first, bound ones together; tests
 // that share a set-up which may cost more than the longest of them stay next to
 // each other, since a worker that leaves it for a moment pays for it again.
-func (r *runner) order(x *stretch) {
+func (r *simulator) order(x *draftPiece) {
 	slices.Sort(x.tests)
 	x.top = x.load
 	if !x.cut {
@@ -128,7 +128,7 @@ func (r *runner) order(x *stretch) {
 // costly returns for each test the dearest of the set-ups that some but not all of
 // the tests need and that may cost more than the longest of those, or -1. Of tests
 // that stay together it is the dearest of all of them.
-func (r *runner) costly(tests []int32) []int {
+func (r *simulator) costly(tests []int32) []int {
 	need, longest := map[int]int{}, map[int]int64{}
 	for _, p := range tests {
 		for _, s := range r.test(p).Setups {
@@ -164,7 +164,7 @@ func (r *runner) costly(tests []int32) []int {
 // each other. pytest tears down what a class has set up when a test of another class
 // is next, and what has a parameter when one with another parameter is; everything
 // else stays.
-func (r *runner) repeats(s, tests int) int64 {
+func (r *simulator) repeats(s, tests int) int64 {
 	if id := r.suite.Setups[s].ID; strings.HasPrefix(id, "class ") || strings.HasSuffix(id, "]") {
 		return r.setup[s] * int64(tests-1)
 	}

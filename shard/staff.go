@@ -12,7 +12,7 @@ type job struct {
 // A staffing is a job's workers, and how they run its pieces.
 type staffing struct {
 	outlook
-	pieces  []stretch
+	pieces  []draftPiece
 	workers int
 	spare   int // workers that it goes without for the sake of memory
 }
@@ -23,9 +23,9 @@ type staffing struct {
 // where it is done as soon, since it starts sooner: a suite that takes seconds to
 // start does so twice with xdist, before there is a worker. The wall time is with
 // start-up and imports. The pieces are the staffing's, then.
-func (r *runner) staff(pieces []stretch, workers int, j job) staffing {
+func (r *simulator) staff(pieces []draftPiece, workers int, j job) staffing {
 	most := r.countUnits(pieces, true, workers)
-	var unsettled []stretch
+	var unsettled []draftPiece
 	if r.suite.BaseOf(1) < r.suite.BaseOf(most) {
 		unsettled = duplicate(pieces)
 	}
@@ -40,7 +40,7 @@ func (r *runner) staff(pieces []stretch, workers int, j job) staffing {
 }
 
 // staffWithin finds the workers of a job for the memory that it has.
-func (r *runner) staffWithin(pieces []stretch, most int, j job) staffing {
+func (r *simulator) staffWithin(pieces []draftPiece, most int, j job) staffing {
 	numbers := r.candidates(most, j)
 	if len(numbers) == 1 {
 		return r.employ(pieces, numbers[0], j)
@@ -58,7 +58,7 @@ func (r *runner) staffWithin(pieces []stretch, most int, j job) staffing {
 }
 
 // duplicate returns pieces that can be settled without those.
-func duplicate(pieces []stretch) []stretch {
+func duplicate(pieces []draftPiece) []draftPiece {
 	out := slices.Clone(pieces)
 	for i := range out {
 		out[i].tests = slices.Clone(out[i].tests)
@@ -71,7 +71,7 @@ const maxCrews = 8
 
 // candidates returns the numbers of workers to price, falling: from the most
 // that there may be down to the most for which all fits.
-func (r *runner) candidates(most int, j job) []int {
+func (r *simulator) candidates(most int, j job) []int {
 	if j.budget == 0 {
 		return []int{most}
 	}
@@ -89,7 +89,7 @@ func (r *runner) candidates(most int, j job) []int {
 
 // employ settles the pieces for so many workers, or for fewer where some would
 // have nothing to do.
-func (r *runner) employ(pieces []stretch, workers int, j job) staffing {
+func (r *simulator) employ(pieces []draftPiece, workers int, j job) staffing {
 	for {
 		c := crew{workers: workers, paid: micros(r.suite.BaseOf(workers)) + j.loaded, limit: unlimited}
 		need := r.meeting(j.tests, workers)
@@ -117,7 +117,7 @@ func (r *runner) employ(pieces []stretch, workers int, j job) staffing {
 }
 
 // inTurn returns the most that one worker comes to over its floor.
-func (r *runner) inTurn(pieces []stretch) int64 {
+func (r *simulator) inTurn(pieces []draftPiece) int64 {
 	top, kept, use := int64(0), int64(0), int64(0)
 	for i := range pieces {
 		for _, p := range pieces[i].tests {
@@ -130,7 +130,7 @@ func (r *runner) inTurn(pieces []stretch) int64 {
 
 // expect returns the expected peak of a job whose tests need so much together.
 // Where no floor is known, it is the sum of the highest peaks.
-func (r *runner) expect(tests []int32, workers int, use int64) int64 {
+func (r *simulator) expect(tests []int32, workers int, use int64) int64 {
 	if r.suite.Floor > 0 {
 		return use - room{floor: r.suite.Floor, controller: r.suite.Controller}.of(workers)
 	}

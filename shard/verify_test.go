@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -21,7 +22,7 @@ func verdictPlan(t testing.TB) *Plan {
 	p := mustPack(t, Suite{Tests: []Test{
 		test("a.py::1", 20), test("a.py::2", 20), test("b.py::1", 20), test("c.py::1", 10), test("c.py::1", 10), m,
 	}}, Fleet{Shards: 2})
-	if err := p.Seal(); err != nil {
+	if err := p.Write(io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	want := "pool-1 w1 40ms: a.py[1 2]\npool-2 w1 40ms: b.py[1] c.py[1 1]\nmem-m w1 1ms: m.py[1]\n"

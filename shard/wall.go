@@ -15,10 +15,10 @@ const maxWorkers = 4096
 // plan on every machine.
 const scheduleEffort = 20_000_000
 
-// A runner foresees how a shard runs. Its sequence has no imports among the
+// A simulator foresees how a shard runs. Its sequence has no imports among the
 // set-ups: each worker pays all of its job's before the first test, whichever
 // tests it will run.
-type runner struct {
+type simulator struct {
 	*sequence
 	imports []int64 // by set-up
 	spans   []bool
@@ -35,7 +35,7 @@ type runner struct {
 	holds    []int32 // by worker and family: the set-up that it has, if it has seen that
 
 	work     int // looks at workers and units that schedules within memory may still take
-	laneWork int // and what may still go into dividing jobs over their workers
+	unitWork int // and what may still go into dividing jobs over their workers
 }
 
 // A crew is the workers of a job.
@@ -57,7 +57,7 @@ type outlook struct {
 	peak int64 // the most that the tests need together, where they have a limit
 }
 
-func newRunner(q *sequence) *runner {
+func newSimulator(q *sequence) *simulator {
 	own := *q
 	own.setup = slices.Clone(q.setup)
 	imports := make([]int64, len(q.setup))
@@ -66,7 +66,7 @@ func newRunner(q *sequence) *runner {
 			imports[s], own.setup[s] = q.setup[s], 0
 		}
 	}
-	r := &runner{sequence: &own, imports: imports, spans: q.spanning(), work: scheduleEffort, laneWork: laneEffort}
+	r := &simulator{sequence: &own, imports: imports, spans: q.spanning(), work: scheduleEffort, unitWork: unitEffort}
 	r.family, r.families = families(q.suite)
 	r.inFile = make([]int64, len(r.setup))
 	for s := range r.inFile {
@@ -77,8 +77,8 @@ func newRunner(q *sequence) *runner {
 	return r
 }
 
-// A stretch is a piece in the making.
-type stretch struct {
+// A draftPiece is a piece in the making.
+type draftPiece struct {
 	file  int32
 	cut   bool
 	tests []int32
@@ -90,8 +90,8 @@ type stretch struct {
 // shard orders the tests of one job, foresees its wall time, and drops the
 // workers that would have nothing to do. It also says how many it goes without for
 // the sake of memory.
-func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) (s Shard, spare int) {
-	staffed := r.staff(r.stretches(tests, cut), workers, job{
+func (r *simulator) shard(tests []int32, workers int, cut []bool, budget int64) (s Shard, spare int) {
+	staffed := r.staff(r.draftPieces(tests, cut), workers, job{
 		room:  room{budget: budget, floor: r.suite.Floor, controller: r.suite.Controller},
 		tests: tests, loaded: r.once(r.imports, tests),
 	})
@@ -112,16 +112,16 @@ func (r *runner) shard(tests []int32, workers int, cut []bool, budget int64) (s 
 	return s, staffed.spare
 }
 
-// stretches divides positions, ascending, by file.
-func (r *runner) stretches(tests []int32, cut []bool) []stretch {
-	var out []stretch
+// draftPieces divides positions, ascending, by file.
+func (r *simulator) draftPieces(tests []int32, cut []bool) []draftPiece {
+	var out []draftPiece
 	for len(tests) > 0 {
 		f := r.file[tests[0]]
 		n := 1
 		for n < len(tests) && r.file[tests[n]] == f {
 			n++
 		}
-		out = append(out, stretch{file: f, cut: cut[f], tests: slices.Clone(tests[:n]), load: r.load(tests[:n])})
+		out = append(out, draftPiece{file: f, cut: cut[f], tests: slices.Clone(tests[:n]), load: r.load(tests[:n])})
 		tests = tests[n:]
 	}
 	return out
@@ -129,7 +129,7 @@ func (r *runner) stretches(tests []int32, cut []bool) []stretch {
 
 // unit names what stays on one worker with test k of a piece: what the plan has
 // put together, or its whole piece, or, in a cut one and across files, its block.
-func (r *runner) unit(x *stretch, k int) int32 {
+func (r *simulator) unit(x *draftPiece, k int) int32 {
 	if x.units != nil && x.units[k] > 0 {
 		return math.MinInt32 + x.units[k]
 	}
@@ -141,7 +141,7 @@ func (r *runner) unit(x *stretch, k int) int32 {
 
 // countUnits counts what different workers can do, up to a limit; with loose, as
 // if all pieces were cut.
-func (r *runner) countUnits(pieces []stretch, loose bool, limit int) int {
+func (r *simulator) countUnits(pieces []draftPiece, loose bool, limit int) int {
 	seen := map[int32]bool{}
 	for i := range pieces {
 		x := &pieces[i]
@@ -160,7 +160,7 @@ func (r *runner) countUnits(pieces []stretch, loose bool, limit int) int {
 }
 
 // forget begins a run of so many workers that have no set-up yet.
-func (r *runner) forget(workers int) {
+func (r *simulator) forget(workers int) {
 	if n := workers * len(r.setup); len(r.seen) < n {
 		r.seen = make([]uint32, n)
 	}
@@ -177,7 +177,7 @@ func (r *runner) forget(workers int) {
 
 // alone returns the time of a test on a worker, with the set-ups that it does
 // not have yet.
-func (r *runner) alone(worker int, p int32) int64 {
+func (r *simulator) alone(worker int, p int32) int64 {
 	sum := r.cost[p]
 	if f := r.file[p] + 1; f != r.at[worker] {
 		r.stamp++
@@ -204,7 +204,7 @@ func (r *runner) alone(worker int, p int32) int64 {
 
 // run foresees the pieces in this order: each unit in turn goes to the worker that
 // is free first.
-func (r *runner) run(pieces []stretch, c crew) outlook {
+func (r *simulator) run(pieces []draftPiece, c crew) outlook {
 	if c.limit != unlimited {
 		return r.within(pieces, c)
 	}
@@ -217,7 +217,7 @@ type span struct{ piece, lo, hi int32 }
 // lineUp lists the units in the order in which workers take them: numbered ones
 // first, then the others as they come. Most units are one span; more has the
 // other spans of those that are not.
-func (r *runner) lineUp(pieces []stretch) (units []span, more map[int][]span) {
+func (r *simulator) lineUp(pieces []draftPiece) (units []span, more map[int][]span) {
 	index := map[int32]int{} // of the units that may go on elsewhere
 	more = map[int][]span{}
 	var numbered []int32 // of each unit
@@ -273,7 +273,7 @@ func (r *runner) lineUp(pieces []stretch) (units []span, more map[int][]span) {
 // of the one before. At first each takes one, and then those that have one test
 // a second one, in reverse, where no test needs memory (see
 // shard/pytest/schedule.py).
-func (r *runner) plain(pieces []stretch, workers int) outlook {
+func (r *simulator) plain(pieces []draftPiece, workers int) outlook {
 	r.forget(workers)
 	units, more := r.lineUp(pieces)
 	ends := make([]int64, workers) // when all that a worker has is done
@@ -326,7 +326,7 @@ func (r *runner) plain(pieces []stretch, workers int) outlook {
 }
 
 // needy reports whether the plan mentions the memory of any test.
-func (r *runner) needy(pieces []stretch) bool {
+func (r *simulator) needy(pieces []draftPiece) bool {
 	for i := range pieces {
 		for _, p := range pieces[i].tests {
 			if n := r.test(p).Estimate.Need; max(n.High, n.Kept) >= MinNeed {

@@ -26,12 +26,12 @@ type unit struct {
 // though nothing runs, the workers are started afresh, which costs once more what
 // they take before their first test. The wall is never where a test does not fit at
 // all.
-func (r *runner) within(pieces []stretch, c crew) outlook {
+func (r *simulator) within(pieces []draftPiece, c crew) outlook {
 	if r.work <= 0 {
 		return r.roughly(pieces, c)
 	}
 	r.forget(c.workers)
-	s := schedule{runner: r, crew: c, units: r.unitsOf(pieces), hands: make([]worker, c.workers), outlook: outlook{last: -1}}
+	s := schedule{simulator: r, crew: c, units: r.unitsOf(pieces), hands: make([]worker, c.workers), outlook: outlook{last: -1}}
 	s.begin(!r.needy(pieces))
 	for s.step() {
 		if r.work <= 0 {
@@ -43,7 +43,7 @@ func (r *runner) within(pieces []stretch, c crew) outlook {
 
 // roughly is within without a schedule: as long as the workers take, or as long
 // as the memory takes when it is always full.
-func (r *runner) roughly(pieces []stretch, c crew) outlook {
+func (r *simulator) roughly(pieces []draftPiece, c crew) outlook {
 	out := r.plain(pieces, c.workers)
 	full := float64(0)
 	for i := range pieces {
@@ -64,7 +64,7 @@ func (r *runner) roughly(pieces []stretch, c crew) outlook {
 }
 
 // unitsOf lists what one worker does in one go, in running order.
-func (r *runner) unitsOf(pieces []stretch) []unit {
+func (r *simulator) unitsOf(pieces []draftPiece) []unit {
 	var units []unit
 	index := map[int32]int{}
 	for i := range pieces {
@@ -85,7 +85,7 @@ func (r *runner) unitsOf(pieces []stretch) []unit {
 
 // A schedule is a simulation of a job under way.
 type schedule struct {
-	*runner
+	*simulator
 	crew
 	outlook
 	units   []unit

@@ -127,13 +127,13 @@ func TestFindPython(t *testing.T) {
 // What an earlier run kept is not measured again.
 func TestKept(t *testing.T) {
 	s := &benchSuite{spec: suiteSpecs["quick"], out: t.TempDir(), recorded: map[string]error{}}
-	if err := keepJSON(s.file("record.json"), suiteRecord{Tests: map[string]int{"a": 1}, Failed: map[string]string{"peer": "no"}, Share: 0.5}); err != nil {
+	if err := keepJSON(s.file("record.json"), suiteRecord{Tests: map[string]int{"a": 1}, Failed: map[string]string{"rival": "no"}, Share: 0.5}); err != nil {
 		t.Fatal(err)
 	}
 	if err := keepJSON(s.file("rows-2.json"), []suiteRow{{Suite: "quick", Planner: "wcshard", Longest: 3}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.recordAll(t.Context(), 1); err != nil || s.tests["a"] != 1 || s.share != 0.5 || s.recorded["peer"] == nil {
+	if err := s.recordAll(t.Context(), 1); err != nil || s.tests["a"] != 1 || s.share != 0.5 || s.recorded["rival"] == nil {
 		t.Errorf("recordAll() = %v, suite %+v", err, s)
 	}
 	rows, err := s.measure(t.Context(), 2, 1)

@@ -1,4 +1,4 @@
-// Wcbench measures wcshard beside its peers. It is for those who work on
+// Wcbench measures wcshard beside its rivals. It is for those who work on
 // wcshard, and no part of what users install.
 //
 //	go run ./cmd/wcbench plan [--data DIR] [--tests N] [--json]
@@ -11,7 +11,7 @@
 //	go run ./cmd/wcbench inside [--suites NAMES] [--workers N,...] [--rounds N] [--quick] [--json]
 //	go run ./cmd/wcbench predictions [--suites NAMES] [--workers N,...] [--noise] [--json]
 //
-// Peers are called through their own code: pytest's plugins from PyPI in virtual
+// Rivals are called through their own code: pytest's plugins from PyPI in virtual
 // environments, gotestsum's own command. All are installed into the user's cache
 // once, in fixed versions.
 package main
@@ -26,7 +26,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The peers' versions.
+// The rivals' versions.
 const (
 	pytestSplit = "pytest-split==0.11.0"
 	gotestsum   = "v1.13.0"
@@ -37,7 +37,7 @@ func main() {
 	defer stop()
 	root := &cobra.Command{
 		Use:           "wcbench",
-		Short:         "Measure wcshard beside its peers",
+		Short:         "Measure wcshard beside its rivals",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -106,18 +106,18 @@ func doNoise(ctx context.Context, w io.Writer, o noiseOptions) error {
 	if len(weeks) < warmUp+2 {
 		return fmt.Errorf("%d recordings, want at least %d: runs to learn from, and some to plan", len(weeks), warmUp+2)
 	}
-	peers, err := peerPlanners(ctx)
+	rivals, err := rivalPlanners(ctx)
 	if err != nil {
-		return fmt.Errorf("installing peers: %w", err)
+		return fmt.Errorf("installing rivals: %w", err)
 	}
-	peers = slices.DeleteFunc(peers, func(p planner) bool { return !strings.HasPrefix(p.name, "pytest-split") })
+	rivals = slices.DeleteFunc(rivals, func(p planner) bool { return !strings.HasPrefix(p.name, "pytest-split") })
 	var rows []noiseRow
 	for _, noise := range noises {
 		draws := 1
 		if noise.random {
 			draws = o.draws
 		}
-		more, err := replayAll(ctx, weeks, noise.name, o.shards, draws, peers)
+		more, err := replayAll(ctx, weeks, noise.name, o.shards, draws, rivals)
 		if err != nil {
 			return fmt.Errorf("replaying with noise %s: %w", noise.name, err)
 		}
@@ -143,16 +143,16 @@ type replay struct {
 	weeks  []recording
 	noise  string
 	counts []int // of jobs
-	peers  []planner
+	rivals []planner
 	names  []string   // of all planners
 	rows   []noiseRow // by number of jobs, then planner
 }
 
 // replayAll plans each run after the first few, for each draw.
-func replayAll(ctx context.Context, weeks []recording, noise string, counts []int, draws int, peers []planner) ([]noiseRow, error) {
-	r := replay{weeks: weeks, noise: noise, counts: counts, peers: peers}
+func replayAll(ctx context.Context, weeks []recording, noise string, counts []int, draws int, rivals []planner) ([]noiseRow, error) {
+	r := replay{weeks: weeks, noise: noise, counts: counts, rivals: rivals}
 	r.names = []string{onItsOwn: "wcshard", withLastPlan: "wcshard --last-plan", byOracle: "oracle"}
-	for _, p := range peers {
+	for _, p := range rivals {
 		r.names = append(r.names, p.name)
 	}
 	for _, n := range counts {
@@ -189,7 +189,7 @@ func (r *replay) once(ctx context.Context, draw uint64) error {
 			for c := range r.counts {
 				last = append(last, before[c*len(r.names)+i])
 			}
-			jobs, err := run.plan(ctx, i, r.peers, r.counts, last)
+			jobs, err := run.plan(ctx, i, r.rivals, r.counts, last)
 			if err != nil && (i < ours || ctx.Err() != nil) {
 				return fmt.Errorf("planning %s with %s: %w", run.real.name, name, err)
 			}
@@ -338,7 +338,7 @@ func renamed(rec recording) recording {
 
 // plan divides the run with planner i: wcshard from the history, the others
 // from the last durations.
-func (run *replayed) plan(ctx context.Context, i int, peers []planner, counts []int, last []map[timing.NodeID]int) ([][]int, error) {
+func (run *replayed) plan(ctx context.Context, i int, rivals []planner, counts []int, last []map[timing.NodeID]int) ([][]int, error) {
 	if i == byOracle {
 		jobs, _, err := splitByPack(ctx, run.oracle, counts)
 		return jobs, err
@@ -352,7 +352,7 @@ func (run *replayed) plan(ctx context.Context, i int, peers []planner, counts []
 			}
 			known.tests = append(known.tests, measured{t.id, wall})
 		}
-		jobs, _, err := peers[i-ours].split(ctx, known, counts)
+		jobs, _, err := rivals[i-ours].split(ctx, known, counts)
 		return jobs, err
 	}
 	ids := make([]timing.NodeID, len(run.real.tests))

@@ -104,13 +104,13 @@ func doPlan(ctx context.Context, w io.Writer, o planOptions) error {
 	if err != nil && (o.tests == 0 || !errors.Is(err, os.ErrNotExist)) {
 		return fmt.Errorf("reading durations: %w", err)
 	}
-	peers, err := peerPlanners(ctx)
+	rivals, err := rivalPlanners(ctx)
 	if err != nil {
-		return fmt.Errorf("installing peers: %w", err)
+		return fmt.Errorf("installing rivals: %w", err)
 	}
 	var rows []planRow
 	for _, rec := range recordings {
-		more, err := planAll(ctx, rec, shardCounts, append([]planner{{"wcshard", splitByPack}}, peers...))
+		more, err := planAll(ctx, rec, shardCounts, append([]planner{{"wcshard", splitByPack}}, rivals...))
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func doPlan(ctx context.Context, w io.Writer, o planOptions) error {
 	}
 	var large []planRow
 	if o.tests > 0 {
-		if large, err = planLarge(ctx, o, peers); err != nil {
+		if large, err = planLarge(ctx, o, rivals); err != nil {
 			return fmt.Errorf("planning a large suite: %w", err)
 		}
 	}
@@ -157,7 +157,7 @@ func planAll(ctx context.Context, rec recording, counts []int, planners []planne
 }
 
 // planLarge plans a made-up suite, and measures what that costs.
-func planLarge(ctx context.Context, o planOptions, peers []planner) ([]planRow, error) {
+func planLarge(ctx context.Context, o planOptions, rivals []planner) ([]planRow, error) {
 	if o.files < 1 || o.shards < 1 {
 		return nil, fmt.Errorf("--files and --shards want at least 1")
 	}
@@ -178,7 +178,7 @@ func planLarge(ctx context.Context, o planOptions, peers []planner) ([]planRow, 
 	ours := planner{"wcshard", func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
 		return splitByMatrix(ctx, place.wcshard, s, rec, counts)
 	}}
-	return planAll(ctx, rec, []int{o.shards}, append([]planner{ours}, peers...))
+	return planAll(ctx, rec, []int{o.shards}, append([]planner{ours}, rivals...))
 }
 
 // splitByMatrix calls wcshard matrix.

@@ -147,7 +147,7 @@ func doPredictions(ctx context.Context, w io.Writer, specs []suiteSpec, o predic
 
 // predictionSuite puts a suite and what runs it on disk.
 func predictionSuite(ctx context.Context, o predictionOptions, spec suiteSpec, place workplace) (*loopSuite, error) {
-	s, err := place.suite(ctx, spec, "predictions", o.suites.python, recorded)
+	s, err := place.suite(ctx, spec, "predictions", o.suites.python, recordingPackages)
 	if err != nil {
 		return nil, err
 	}

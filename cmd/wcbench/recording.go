@@ -21,8 +21,9 @@ import (
 	"github.com/wcshard/wcshard/shard/pytest"
 )
 
-// recorded is the pytest that the cost of recording is measured with.
-var recorded = []string{"pytest==9.2.0", "pytest-xdist==3.8.0"}
+// recordingPackages are what recording is measured with, predictions, and made-up suites
+// that are run.
+var recordingPackages = []string{"pytest==9.2.0", "pytest-xdist==3.8.0"}
 
 type recordingOptions struct {
 	tests, rounds int
@@ -106,7 +107,7 @@ func doRecording(ctx context.Context, w io.Writer, specs []suiteSpec, o recordin
 		return err
 	}
 	venv := filepath.Join(cache, "recording")
-	if r.python, err = pytest.Venv(ctx, pytest.VenvOptions{Dir: venv, Requirements: recorded}); err != nil {
+	if r.python, err = pytest.Venv(ctx, pytest.VenvOptions{Dir: venv, Requirements: recordingPackages}); err != nil {
 		return fmt.Errorf("making a virtual environment: %w", err)
 	}
 	rows, err := r.rows(ctx, o)
@@ -161,7 +162,7 @@ type recordedSuite struct {
 func recordingOfSuites(ctx context.Context, w io.Writer, place workplace, specs []suiteSpec, o recordingOptions) error {
 	var rows []recordedSuite
 	for _, spec := range specs {
-		s, err := place.suite(ctx, spec, "recording", o.suites.python, recorded)
+		s, err := place.suite(ctx, spec, "recording", o.suites.python, recordingPackages)
 		if err != nil {
 			return err
 		}

@@ -11,14 +11,14 @@ import (
 // A suiteRecord is what the recording runs leave, beside durations.
 type suiteRecord struct {
 	Tests  map[string]int    `json:"tests"`
-	Failed map[string]string `json:"failed,omitempty"` // rival → why it recorded nothing
+	Failed map[string]string `json:"failed,omitempty"` // planner → why it recorded nothing
 	Runs   int               `json:"runs"`
 	Clock  bool              `json:"by_the_clock,omitempty"` // with --wall
 	Share  float64           `json:"share"`
 	Beat   float64           `json:"beat_cpu_seconds,omitempty"` // of the pacer, while wcshard recorded
 }
 
-// recordAll has each rival record durations so many times, one after another, or
+// recordAll has each planner record durations so many times, one after another, or
 // takes those that an earlier run kept.
 func (s *benchSuite) recordAll(ctx context.Context, runs int) error {
 	name := s.file("record.json")
@@ -36,8 +36,8 @@ func (s *benchSuite) recordAll(ctx context.Context, runs int) error {
 			return fmt.Errorf("%s is of a comparison with --wall=%v: pass that, or another folder to --keep", name, kept.Clock)
 		}
 		s.tests, s.share, s.beat, s.runs = kept.Tests, kept.Share, kept.Beat, runs
-		for rival, why := range kept.Failed {
-			s.recorded[rival] = errors.New(why)
+		for name, why := range kept.Failed {
+			s.recorded[name] = errors.New(why)
 		}
 		return nil
 	}
@@ -46,7 +46,7 @@ func (s *benchSuite) recordAll(ctx context.Context, runs int) error {
 		return err
 	}
 	for s.runs = range runs {
-		for _, r := range rivals {
+		for _, r := range suitePlanners {
 			if s.recorded[r.name] != nil {
 				continue
 			}
@@ -56,10 +56,10 @@ func (s *benchSuite) recordAll(ctx context.Context, runs int) error {
 		}
 	}
 	if s.tests == nil {
-		return fmt.Errorf("no rival could: %w", s.recorded[rivals[0].name])
+		return fmt.Errorf("no planner could: %w", s.recorded[suitePlanners[0].name])
 	}
-	for rival, err := range s.recorded {
-		kept.Failed[rival] = err.Error()
+	for name, err := range s.recorded {
+		kept.Failed[name] = err.Error()
 	}
 	s.runs = runs
 	kept.Tests, kept.Share, kept.Beat, kept.Clock = s.tests, s.share, s.beat, s.byClock
@@ -81,9 +81,9 @@ func (s *benchSuite) forget() error {
 	return nil
 }
 
-// record has a rival record durations. One that cannot is left out, with the
+// record has a planner record durations. One that cannot is left out, with the
 // reason.
-func (s *benchSuite) record(ctx context.Context, r rival) error {
+func (s *benchSuite) record(ctx context.Context, r suitePlanner) error {
 	if err := r.record(ctx, s); err != nil {
 		if ctx.Err() != nil {
 			return err

@@ -190,7 +190,7 @@ func (s *benchSuite) overShards(ctx context.Context, w io.Writer, o suitesOption
 	return rows, nil
 }
 
-// measure runs all jobs of all rivals, or takes the rows that an earlier run
+// measure runs all jobs of all planners, or takes the rows that an earlier run
 // kept.
 func (s *benchSuite) measure(ctx context.Context, n, rounds int) ([]suiteRow, error) {
 	name := s.file(fmt.Sprintf("rows-%d.json", n))
@@ -232,7 +232,7 @@ func keepJSON(name string, value any) error {
 // faults says what wcshard got wrong.
 func faults(rows []suiteRow) error {
 	for _, r := range rows {
-		if r.Planner == rivals[0].name && (r.Lost+r.Doubled+len(r.Wrong) > 0 || r.Reason != "") {
+		if r.Planner == suitePlanners[0].name && (r.Lost+r.Doubled+len(r.Wrong) > 0 || r.Reason != "") {
 			return fmt.Errorf("wcshard on %s over %d jobs: %d tests lost, %d doubled, %d wrong exits; %s", r.Suite, r.Shards, r.Lost, r.Doubled, len(r.Wrong), cmp.Or(r.Reason, "it ran"))
 		}
 	}
@@ -278,7 +278,7 @@ func (s *benchSuite) pytest(ctx context.Context, name string, args ...string) er
 	return err
 }
 
-// A comparison is what the jobs so far came to, by rival.
+// A comparison is what the jobs so far came to, by planner.
 type comparison struct {
 	Rows []suiteRow       `json:"rows"`
 	Runs [][][]jobRun     `json:"runs"` // of each job, by round
@@ -295,7 +295,7 @@ type jobRun struct {
 	Slower  float64 `json:"slower"` // times that the machine was
 }
 
-// compare runs all jobs of all rivals, taking turns, so many times. Each is kept
+// compare runs all jobs of all planners, taking turns, so many times. Each is kept
 // as it ends, since all of them may take hours; so a later call with more rounds
 // runs only those.
 func (s *benchSuite) compare(ctx context.Context, n, rounds int) ([]suiteRow, error) {
@@ -307,8 +307,8 @@ func (s *benchSuite) compare(ctx context.Context, n, rounds int) ([]suiteRow, er
 	if _, err := readKept(part, &c); err != nil {
 		return nil, err
 	}
-	for rounds*n*len(rivals) > c.Done {
-		k, i := c.Done/len(rivals)%n, c.Done%len(rivals)
+	for rounds*n*len(suitePlanners) > c.Done {
+		k, i := c.Done/len(suitePlanners)%n, c.Done%len(suitePlanners)
 		if k < len(calls[i]) {
 			if err := s.job(ctx, &c, i, k, calls[i][k]); err != nil {
 				return nil, err
@@ -329,11 +329,11 @@ func (s *benchSuite) compare(ctx context.Context, n, rounds int) ([]suiteRow, er
 	return c.Rows, nil
 }
 
-// divide has each rival divide the suite over n jobs.
+// divide has each planner divide the suite over n jobs.
 func (s *benchSuite) divide(ctx context.Context, n int) (comparison, [][]jobCall) {
 	var c comparison
 	var calls [][]jobCall
-	for _, r := range rivals {
+	for _, r := range suitePlanners {
 		var row suiteRow
 		var jobs []jobCall
 		err := s.recorded[r.name]
@@ -350,7 +350,7 @@ func (s *benchSuite) divide(ctx context.Context, n int) (comparison, [][]jobCall
 	return c, calls
 }
 
-// job runs the k-th job of the i-th rival once more. What ran counts once, however
+// job runs the k-th job of the i-th planner once more. What ran counts once, however
 // many rounds there are.
 func (s *benchSuite) job(ctx context.Context, c *comparison, i, k int, call jobCall) error {
 	o, err := s.once(ctx, call.args)

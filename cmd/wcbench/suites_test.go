@@ -48,7 +48,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%+v is no fault", bad)
 		}
 	}
-	if err := faults([]suiteRow{good, {Planner: "peer", Lost: 3}}); err != nil {
+	if err := faults([]suiteRow{good, {Planner: "rival", Lost: 3}}); err != nil {
 		t.Errorf("faults() = %v: those of rivals are theirs", err)
 	}
 }
@@ -57,7 +57,7 @@ func TestPrintSuite(t *testing.T) {
 	var b strings.Builder
 	rows := []suiteRow{
 		{Suite: "x", Planner: "wcshard", Shards: 2, Tests: 9, Jobs: []float64{0.5, 1}, Walls: []float64{2, 4}, Slower: []float64{2, 2}, Busy: 2, Longest: 2, Sum: 3, Bound: 1.5, Errors: []float64{0.1, 0.3}},
-		{Suite: "x", Planner: "peer", Shards: 2, Reason: "it knows no files"},
+		{Suite: "x", Planner: "rival", Shards: 2, Reason: "it knows no files"},
 	}
 	if err := printSuite(&b, rows); err != nil {
 		t.Fatal(err)
@@ -118,12 +118,12 @@ func TestFixtureSuite(t *testing.T) {
 	}
 }
 
-// fakeRival has two jobs of one test each, which has the job's name, and notes
+// fakePlanner has two jobs of one test each, which has the job's name, and notes
 // them in a log.
-func fakeRival(name, first string) rival {
+func fakePlanner(name, first string) suitePlanner {
 	script := `echo $1 >>log; ` + first + `
 echo "<testsuites><testsuite><testcase classname='c' name='$1'/></testsuite></testsuites>" >"${2#--junitxml=}"`
-	return rival{name, nil, func(context.Context, *benchSuite, int) (row suiteRow, calls []jobCall, err error) {
+	return suitePlanner{name, nil, func(context.Context, *benchSuite, int) (row suiteRow, calls []jobCall, err error) {
 		for _, job := range []string{"0", "1"} {
 			calls = append(calls, jobCall{name: job, args: []string{"sh", "-c", script, "sh", name + job}, predicted: time.Second})
 		}
@@ -134,11 +134,11 @@ echo "<testsuites><testsuite><testcase classname='c' name='$1'/></testsuite></te
 // Planners record in turns, one that cannot does not try again, and what was recorded
 // less often than is wanted now is not taken; nor what a call left that was cut off.
 func TestRecordings(t *testing.T) {
-	defer func(before []rival) { rivals = before }(rivals)
+	defer func(before []suitePlanner) { suitePlanners = before }(suitePlanners)
 	dir := t.TempDir()
 	var log []string
-	records := func(name string, err error) rival {
-		return rival{name, func(_ context.Context, s *benchSuite) error {
+	records := func(name string, err error) suitePlanner {
+		return suitePlanner{name, func(_ context.Context, s *benchSuite) error {
 			if _, err := os.Stat(s.file("timings.jsonl")); err == nil {
 				t.Error("durations of a call that was cut off are still there")
 			}
@@ -147,7 +147,7 @@ func TestRecordings(t *testing.T) {
 			return err
 		}, nil}
 	}
-	rivals = []rival{records("a", nil), records("b", errors.New("it cannot")), records("c", nil)}
+	suitePlanners = []suitePlanner{records("a", nil), records("b", errors.New("it cannot")), records("c", nil)}
 	record := func(runs int) error {
 		s := &benchSuite{spec: suiteSpec{name: "x"}, out: dir, recorded: map[string]error{}}
 		err := s.recordAll(t.Context(), runs)
@@ -176,8 +176,8 @@ func TestRounds(t *testing.T) {
 		t.Skip("no sh")
 	}
 	dir := t.TempDir()
-	defer func(before []rival) { rivals = before }(rivals)
-	rivals = []rival{fakeRival("a", "")}
+	defer func(before []suitePlanner) { suitePlanners = before }(suitePlanners)
+	suitePlanners = []suitePlanner{fakePlanner("a", "")}
 	s := &benchSuite{spec: suiteSpec{name: "x"}, dir: dir, out: dir, share: 1, recorded: map[string]error{}, tests: map[string]int{"c::a0": 1, "c::a1": 1}}
 	s.pace, s.beat = &pacer{beats: []beat{{seconds: 3}}}, 2
 	rows, err := s.compare(t.Context(), 2, 3)
@@ -228,8 +228,8 @@ func TestCompareGoesOn(t *testing.T) {
 	}
 	dir := t.TempDir()
 	const first = `if [ $1 = b1 ] && [ ! -e there ]; then touch there; exit; fi`
-	defer func(before []rival) { rivals = before }(rivals)
-	rivals = []rival{fakeRival("a", first), fakeRival("b", first), {"none", nil, nil}}
+	defer func(before []suitePlanner) { suitePlanners = before }(suitePlanners)
+	suitePlanners = []suitePlanner{fakePlanner("a", first), fakePlanner("b", first), {"none", nil, nil}}
 	s := &benchSuite{spec: suiteSpec{name: "x"}, dir: dir, out: dir, recorded: map[string]error{"none": errors.New("it cannot")}, tests: map[string]int{"c::a0": 1, "c::b1": 1}}
 	if _, err := s.measure(t.Context(), 2, 1); err == nil {
 		t.Fatal("a job without a report is no error")

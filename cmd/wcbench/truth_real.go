@@ -107,7 +107,7 @@ func runTruth(ctx context.Context, place workplace, c truth) (realRow, error) {
 	row := realRow{Seed: c.Seed, Kind: c.Kind, Jobs: c.fleet.Shards, Workers: c.fleet.Workers, Tests: len(c.suite.Tests)}
 	folder := fmt.Sprintf("truth-%d", c.Seed)
 	s := &benchSuite{tool: "predictions", dir: filepath.Join(place.dir, folder), out: filepath.Join(place.dir, folder+"-out"), wcshard: place.wcshard}
-	if err := s.install(ctx, "", recorded); err != nil {
+	if err := s.install(ctx, "", recordingPackages); err != nil {
 		return row, err
 	}
 	for _, dir := range []string{s.dir, s.out} { // of an earlier call, with --keep

@@ -23,8 +23,8 @@ var rivalPlan string
 // rival_plan.py names them.
 var pluginPlanners = []string{"pytest-split duration_based_chunks", "pytest-split least_duration", "pytest-balance", "pytest-fsplit"}
 
-// peerPlanners installs the peers that split tests from durations.
-func peerPlanners(ctx context.Context) ([]planner, error) {
+// rivalPlanners installs the rivals that split tests from durations.
+func rivalPlanners(ctx context.Context) ([]planner, error) {
 	cache, err := cacheDir()
 	if err != nil {
 		return nil, err
@@ -39,13 +39,13 @@ func peerPlanners(ctx context.Context) ([]planner, error) {
 	if err != nil {
 		return nil, err
 	}
-	peers := []planner{}
+	rivals := []planner{}
 	for _, name := range pluginPlanners {
-		peers = append(peers, planner{name: name, split: func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
+		rivals = append(rivals, planner{name: name, split: func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
 			return splitByPlugin(ctx, python, name, rec, counts)
 		}})
 	}
-	return append(peers, planner{"gotestsum ci-matrix", func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
+	return append(rivals, planner{"gotestsum ci-matrix", func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
 		return splitByGotestsum(ctx, sum, rec, counts)
 	}}), nil
 }

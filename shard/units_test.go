@@ -279,8 +279,8 @@ func TestBoundTestsOfSeveralSetups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRunner(q)
-	pieces := r.stretches([]int32{0, 1, 2, 3}, []bool{true})
+	r := newSimulator(q)
+	pieces := r.draftPieces([]int32{0, 1, 2, 3}, []bool{true})
 	if wall := r.settle(pieces, crew{workers: 2, limit: unlimited}).wall; wall < micros(56*time.Millisecond) {
 		t.Errorf("two workers take %v, want at least the 56 ms of the group with what it needs", duration(wall))
 	}

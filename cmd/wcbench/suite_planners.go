@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// A job is one job's command line, without the report file.
+// A jobCall is one job's command line, without the report file.
 type jobCall struct {
 	name      string
 	args      []string
 	predicted time.Duration
 }
 
-// A rival divides a suite. Its record run measures durations; jobs says how to
-// run each of n jobs, in definition order.
-type rival struct {
+// A suitePlanner divides a suite: wcshard, or a rival. Its record run measures
+// durations; jobs says how to run each of n jobs, in definition order.
+type suitePlanner struct {
 	name   string
 	record func(ctx context.Context, s *benchSuite) error
 	jobs   func(ctx context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error)
 }
 
-// rivals are all that divide suites, each in the mode that its own
-// documentation shows.
-var rivals = []rival{
+// suitePlanners are all that divide suites, wcshard the first, each in the mode that its
+// own documentation shows.
+var suitePlanners = []suitePlanner{
 	{"wcshard", recordWcshard, wcshardJobs},
 	{"pytest-split duration_based_chunks", recordTogether, pytestSplitJobs("duration_based_chunks")},
 	{"pytest-split least_duration", recordedIn("durations"), pytestSplitJobs("least_duration")},

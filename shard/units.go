@@ -7,41 +7,38 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
-// laneEffort bounds the work of all divisions of jobs over their workers that
-// one plan makes; laneBlocks the blocks of a job that is divided.
+// unitEffort bounds the work of all divisions of jobs over their workers that one plan
+// makes; maxUnitTests the tests of a job that is divided.
 const (
-	laneEffort = 5_000_000
-	laneBlocks = 20_000
-	lanePays   = 5 // thousandths of its time that dividing a job must save
+	unitEffort   = 5_000_000
+	maxUnitTests = 20_000
+	unitPays     = 5 // thousandths of its time that dividing a job must save
 )
 
-// A lane is what one worker of a job runs where the plan says so: blocks that
-// share set-ups, which would repeat on other workers.
-//
 // The workers of a job take the next unit when they have nothing to do. That
 // keeps them all busy whatever the tests really take, and costs nothing where
 // set-ups are cheap beside tests. Where they are dear, which tests meet on a
 // worker decides what the job takes: then the job is divided over its workers
 // as the suite is over jobs, and tests that belong together become a unit.
 
-// divideLanes tries to shorten a job by saying which tests stay together. whole
+// divideUnits tries to shorten a job by saying which tests stay together. whole
 // are its pieces as they were before any was cut for its workers, wall is what
-// it takes without. It returns nil where that saves no more than lanePays.
-func (r *runner) divideLanes(whole []stretch, workers int, wall int64) ([]stretch, int64) {
+// it takes without. It returns nil where that saves no more than unitPays.
+func (r *simulator) divideUnits(whole []draftPiece, workers int, wall int64) ([]draftPiece, int64) {
 	tests := testsOf(whole)
-	if r.laneWork <= 0 || len(tests) > laneBlocks || !r.known(tests) || wall-r.leastWall(tests, workers) <= wall/1000*lanePays {
+	if r.unitWork <= 0 || len(tests) > maxUnitTests || !r.known(tests) || wall-r.leastWall(tests, workers) <= wall/1000*unitPays {
 		return nil, wall
 	}
 	it := newItems(r.part(tests), func(int32) bool { return true })
 	it.workers = true
-	r.laneWork -= len(r.setup) + len(tests)
-	if wall-it.bound(int64(workers)) <= wall/1000*lanePays {
+	r.unitWork -= len(r.setup) + len(tests)
+	if wall-it.bound(int64(workers)) <= wall/1000*unitPays {
 		return nil, wall
 	}
-	work := min(r.laneWork, effort)
+	work := min(r.unitWork, effort)
 	b := newBalance(it, workers, work, false)
-	r.laneWork -= work - b.work
-	if wall-b.longest() <= wall/1000*lanePays {
+	r.unitWork -= work - b.work
+	if wall-b.longest() <= wall/1000*unitPays {
 		return nil, wall
 	}
 	for _, divide := range []func(*balance) []int32{(*balance).companies, (*balance).byBin} {
@@ -55,7 +52,7 @@ func (r *runner) divideLanes(whole []stretch, workers int, wall int64) ([]stretc
 
 // known reports whether most of what tests take was measured. What is not is
 // better left to whichever worker is free.
-func (r *runner) known(tests []int32) bool {
+func (r *simulator) known(tests []int32) bool {
 	all, guessed := int64(0), int64(0)
 	for _, p := range tests {
 		all += r.cost[p]
@@ -67,7 +64,7 @@ func (r *runner) known(tests []int32) bool {
 }
 
 // testsOf returns the tests of pieces, ascending.
-func testsOf(pieces []stretch) []int32 {
+func testsOf(pieces []draftPiece) []int32 {
 	var tests []int32
 	for i := range pieces {
 		tests = append(tests, pieces[i].tests...)
@@ -78,7 +75,7 @@ func testsOf(pieces []stretch) []int32 {
 
 // leastWall is a bound on what workers take for tests that costs little: set-ups
 // once, and all shared evenly.
-func (r *runner) leastWall(tests []int32, workers int) int64 {
+func (r *simulator) leastWall(tests []int32, workers int) int64 {
 	longest := int64(0)
 	for _, p := range tests {
 		longest = max(longest, r.cost[p])
@@ -218,13 +215,13 @@ func (b *balance) loadOf(blocks []int32) int64 {
 // bundle returns the pieces with the given units of their tests. Everything
 // keeps definition order, so that what is set up for a package or a class is
 // not left and set up again; only blocks of no unit are sorted, slow ones first.
-func (r *runner) bundle(whole []stretch, tests, units []int32) []stretch {
+func (r *simulator) bundle(whole []draftPiece, tests, units []int32) []draftPiece {
 	block := map[int32]int64{} // by root
 	for _, p := range tests {
 		block[r.root[p]] += r.cost[p]
 	}
 	out := slices.Clone(whole)
-	slices.SortFunc(out, func(x, y stretch) int { return cmp.Compare(x.file, y.file) })
+	slices.SortFunc(out, func(x, y draftPiece) int { return cmp.Compare(x.file, y.file) })
 	unit := func(p int32) int32 {
 		i, _ := slices.BinarySearch(tests, p)
 		return units[i]
