@@ -161,15 +161,24 @@ func TestActionTrouble(t *testing.T) {
 	}
 	h.event, h.eventJSON = "push", ""
 
-	// A history in the cache that cannot be read is left out, and the next one is good.
+	// A history in the cache that cannot be read is left out, and so is the plan beside
+	// it; the next ones are good.
 	const matrixSteps = "    # mode: matrix, and the first half of all\n"
 	const damage = "    - if: steps.setup.outputs.mode != 'run'\n      shell: bash\n" +
-		"      run: mkdir -p .wcshard/history && echo garbage > .wcshard/history/wcshard-timings.jsonl.gz\n"
+		"      run: for file in .wcshard/history/*; do echo \"damaged $file\"; echo garbage > \"$file\"; done\n"
 	h.run++
 	h.edit("action.yml", matrixSteps, damage+matrixSteps)
 	h.want(h.push(), good)
-	if !h.says("the history from the cache is left out, see above") || h.saved() != 1 {
-		t.Errorf("a damaged cache was kept, %d histories were saved:\n%s", h.saved(), h.text())
+	for _, want := range []string{
+		"damaged .wcshard/history/wcshard-plan.json.gz", "damaged .wcshard/history/wcshard-timings.jsonl.gz",
+		"warning: the earlier plan is left out", "the history from the cache is left out, see above",
+	} {
+		if !h.says(want) {
+			t.Errorf("the log does not say %q:\n%s", want, h.text())
+		}
+	}
+	if h.saved() != 1 {
+		t.Errorf("%d histories were saved in place of a damaged one, want 1:\n%s", h.saved(), h.text())
 	}
 	h.edit("action.yml", damage, "")
 

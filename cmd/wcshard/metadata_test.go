@@ -209,7 +209,7 @@ var notInputs = map[string]string{
 	"shard": "row says it", "shard-index": "row says it", "all": "mode says it", "list": "prints only", "null": "prints only",
 	"attempt": "GitHub says it", "run-id": "GitHub says it", "from-run": "for laptops", "failed": "for laptops",
 	"with-context": "for laptops", "trust-fork": "for laptops", "json": "for machines",
-	"enforce": "for laptops", "last-plan": "plans are steady without",
+	"enforce": "for laptops", "last-plan": "the cache has it",
 }
 
 // TestInputs holds inputs and flags together: an input is a flag of the same
