@@ -136,7 +136,7 @@ func (r suiteReport) comparisons() [][]suiteRow {
 }
 
 // chart draws a bar for each planner: its longest job over the bound, as the
-// geometric mean of all comparisons that it is in and has lost no test of.
+// geometric mean of all comparisons in which it ran each test once.
 func (r suiteReport) chart(w io.Writer, planners []string) {
 	const width = 40
 	mean, lines, most := map[string]float64{}, map[string]int{}, 0.0
@@ -144,7 +144,7 @@ func (r suiteReport) chart(w io.Writer, planners []string) {
 		sum, n := 0.0, 0
 		for _, rows := range r.comparisons() {
 			for _, x := range rows {
-				if x.Planner == planner && x.Longest > 0 && x.Lost == 0 && rows[0].Bound > 0 {
+				if x.Planner == planner && x.Longest > 0 && x.Lost+x.Doubled == 0 && rows[0].Bound > 0 {
 					sum += math.Log(x.Longest / rows[0].Bound)
 					n++
 				}
@@ -163,7 +163,7 @@ func (r suiteReport) chart(w io.Writer, planners []string) {
 			fmt.Fprintf(w, "  %-34s      -\n", planner)
 			continue
 		case n < len(r.comparisons()):
-			fewer = fmt.Sprintf("  (of %d)", n) // the others have no figures, no bound, or lost tests
+			fewer = fmt.Sprintf("  (of %d)", n) // the others have no figures, no bound, or tests that were lost or doubled
 		}
 		fmt.Fprintf(w, "  %-34s %6.2f  %s%s\n", planner, mean[planner], strings.Repeat("#", int(math.Round(width*mean[planner]/max(most, 1)))), fewer)
 	}
