@@ -331,7 +331,7 @@ func (c *tally) listMissing() {
 			reason = NotFound
 		case running[id]:
 			reason = WasRunning
-		case !r.Ended || r.Exit > 1: // 0 and 1 are pytest's for a session that went all the way
+		case !r.Whole():
 			reason = NotReached
 		}
 		for range int(t.want) - ran {

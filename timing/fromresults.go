@@ -254,7 +254,7 @@ func (b *builder) workers(src int32, r *Results) {
 // of another one, as times count from a worker's own start.
 func outside(r *Results) time.Duration {
 	renewed := r.Header.CPUs > 0 && len(r.Workers) > r.Header.Workers // or their number is not known
-	if !r.Ended || r.Exit > 1 || len(r.Tests) == 0 || len(r.Killed)+len(r.Deaths)+len(r.Running) > 0 || renewed {
+	if !r.Whole() || len(r.Tests) == 0 || len(r.Killed)+len(r.Deaths)+len(r.Running) > 0 || renewed {
 		return 0
 	}
 	last := time.Duration(0)

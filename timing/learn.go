@@ -49,7 +49,7 @@ func (b *builder) job(src int32, r *Results, paused []time.Duration) {
 		return // as with --pdb: they were not so many
 	}
 	s := sample{source: src}
-	whole := r.Ended && (r.Exit == 0 || r.Exit == 1) && len(r.Killed)+len(r.Deaths)+len(r.Running)+len(r.Missing) == 0
+	whole := r.Whole() && len(r.Killed)+len(r.Deaths)+len(r.Running)+len(r.Missing) == 0
 	if whole {
 		s.call, s.teardown = body(r, paused)
 	}

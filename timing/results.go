@@ -69,6 +69,10 @@ type TestResult struct {
 	Line     int
 }
 
+// Whole reports whether the session went all the way: pytest ended it with 0, or with 1
+// where tests failed.
+func (r *Results) Whole() bool { return r.Ended && (r.Exit == 0 || r.Exit == 1) }
+
 // TestStart is a test that started.
 type TestStart struct {
 	ID       NodeID
