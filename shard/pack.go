@@ -350,6 +350,7 @@ func (it *items) joinDoubtful(packs [][]int32, by *heavies, limit int) [][]int32
 // assemble makes the plan's shards of positions.
 func (q *sequence) assemble(fleet Fleet, by *heavies, packs [][]int32, pool division) *Plan {
 	plan := &Plan{Fleet: fleet}
+	plan.Setups, _ = mentioned(q.suite)
 	type draft struct {
 		shard  Shard
 		first  int32

@@ -1,8 +1,10 @@
 package shard
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wcshard/wcshard/timing"
@@ -33,6 +35,7 @@ type Plan struct {
 	Makespan  time.Duration // longest Shard.Wall
 	Bound     time.Duration // no plan for this fleet has a shorter makespan
 	Error     Error         // how far earlier predictions were off
+	Setups    []Setup       // what tests share that takes long, by ID; pieces say which of it their tests need
 	Shards    []Shard       // longest first
 	Warnings  []string      // doubts for the user; not part of the plan file
 }
@@ -88,6 +91,11 @@ type Piece struct {
 	// or all to one worker.
 	Units []UnitRun
 
+	// Setups says which of the plan's set-ups the tests need, in runs as long as Tests
+	// together; nil where they need none. The shard itself does without: it is for who
+	// runs the tests of several shards together.
+	Setups []SetupRun
+
 	// Needs are the tests that matter to the memory of the job, ascending by
 	// Test: those whose need or kept memory is at least MinNeed.
 	Needs []TestNeed
@@ -102,6 +110,39 @@ type UnitRun struct {
 	Unit  int // from 1; 0: none
 	Tests int // at least 1
 }
+
+// SetupRun is consecutive tests of a piece that need the same set-ups.
+type SetupRun struct {
+	Tests  int   // at least 1
+	Setups []int // indexes into Plan.Setups, ascending
+}
+
+// minSetup is what a set-up takes at least that a plan mentions.
+const minSetup = 10 * time.Millisecond
+
+// mentioned returns the set-ups of a suite that a plan mentions, and of each of the
+// suite's its index among these, -1 for none: the imports of files and of their folders
+// follow from the files.
+func mentioned(suite *Suite) (setups []Setup, index []int) {
+	index = slices.Repeat([]int{-1}, len(suite.Setups))
+	var order []int
+	for i, s := range suite.Setups {
+		if scope, _, ok := strings.Cut(s.ID, " "); ok && s.Cost >= minSetup && slices.Contains(mentionedKinds, scope) {
+			order = append(order, i)
+		}
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(suite.Setups[i].ID, suite.Setups[j].ID) })
+	for n, i := range order {
+		index[i] = n
+		s := suite.Setups[i]
+		s.Cost = s.Cost.Truncate(time.Microsecond)
+		setups = append(setups, s)
+	}
+	return setups, index
+}
+
+// mentionedKinds are how the IDs of fixtures and libraries begin.
+var mentionedKinds = []string{"session", "package", "module", "class", strings.TrimSpace(timing.LibraryPrefix)}
 
 // MinNeed is the least memory of a test that a plan mentions, in bytes. All
 // that is below it is noise beside a worker's floor.

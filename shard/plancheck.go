@@ -33,7 +33,13 @@ func (p *Plan) valid() error {
 			return fmt.Errorf("%q is not UTF-8", s)
 		}
 	}
+	for _, s := range p.Setups {
+		if s.Cost < 0 || s.Cost > maxTotal || s.Cost%time.Microsecond != 0 || !utf8.ValidString(s.ID) {
+			return fmt.Errorf("set-up %q takes %v: want UTF-8, and whole microseconds, 0 to %v", s.ID, s.Cost, maxTotal)
+		}
+	}
 	c := newPlanChecker()
+	c.setups = len(p.Setups)
 	for i := range p.Shards {
 		s := &p.Shards[i]
 		if err := c.shard(s); err != nil {
@@ -87,6 +93,8 @@ type planChecker struct {
 	names map[string]bool   // in lower case
 	files map[string]string // file → the last shard with some of it
 	cut   map[string]bool   // files in several shards
+
+	setups int // of the plan
 }
 
 func newPlanChecker() *planChecker {
@@ -141,6 +149,9 @@ func (c *planChecker) piece(s *Shard, p *Piece) error {
 	if err := c.units(s, p); err != nil {
 		return err
 	}
+	if err := c.setUps(s, p); err != nil {
+		return err
+	}
 	return c.needs(s, p)
 }
 
@@ -158,6 +169,26 @@ func (c *planChecker) units(s *Shard, p *Piece) error {
 	}
 	if p.Units != nil && (left > 0 || !some) {
 		return fmt.Errorf("shard %s: the units of %q leave out %d tests, or are none", s.Name, p.File, left)
+	}
+	return nil
+}
+
+func (c *planChecker) setUps(s *Shard, p *Piece) error {
+	left, some := len(p.Tests), false
+	for i, run := range p.Setups {
+		if run.Tests < 1 || run.Tests > left || i > 0 && slices.Equal(run.Setups, p.Setups[i-1].Setups) {
+			return fmt.Errorf("shard %s: set-ups of %d tests of %q: want other ones than before, and of as many tests as there are", s.Name, run.Tests, p.File)
+		}
+		for k, n := range run.Setups {
+			if n < 0 || n >= c.setups || k > 0 && n <= run.Setups[k-1] {
+				return fmt.Errorf("shard %s: tests of %q need set-up %d: want 0 to %d, ascending", s.Name, p.File, n, c.setups-1)
+			}
+		}
+		left -= run.Tests
+		some = some || len(run.Setups) > 0
+	}
+	if p.Setups != nil && (left > 0 || !some) {
+		return fmt.Errorf("shard %s: the set-ups of %q leave out %d tests, or are none", s.Name, p.File, left)
 	}
 	return nil
 }

@@ -72,6 +72,7 @@ type planHeader struct {
 	Makespan  int64         `json:"makespan_us"`
 	Bound     int64         `json:"bound_us"`
 	Error     *planError    `json:"error,omitempty"`
+	Setups    []planSetup   `json:"setups,omitempty"`
 }
 
 type planError struct {
@@ -108,6 +109,12 @@ type planFleet struct {
 	MemoryJobs         int     `json:"memory_jobs,omitempty"`
 }
 
+type planSetup struct {
+	ID     string `json:"id"`
+	Cost   int64  `json:"cost_us"`
+	Import bool   `json:"import,omitempty"`
+}
+
 type planShard struct {
 	Name    string    `json:"name"`
 	Kind    string    `json:"kind"`
@@ -130,6 +137,7 @@ type planBasis struct {
 
 // The lines of a plan file between the pieces.
 const (
+	setupsKey  = `"setups":[`
 	shardsLine = `"shards":[`
 	piecesKey  = `,"pieces":[`
 	lastPiece  = "]}"
@@ -157,6 +165,16 @@ func (p *Plan) appendHeader(b []byte) []byte {
 		b = fmt.Appendf(b, "\"error\":%s,", encode(planError(p.Error)))
 	}
 	b = append(b, '\n')
+	if len(p.Setups) > 0 {
+		b = append(b, setupsKey...)
+		for i, s := range p.Setups {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, encode(planSetup{s.ID, micros(s.Cost), s.Import})...)
+		}
+		b = append(b, "],\n"...)
+	}
 	return append(b, shardsLine+"\n"...)
 }
 
@@ -213,6 +231,20 @@ func appendPiece(b []byte, p *Piece) []byte {
 			}
 			b = appendInt(append(b, '['), int64(u.Unit))
 			b = append(appendInt(append(b, ','), int64(u.Tests)), ']')
+		}
+		b = append(b, ']')
+	}
+	if len(p.Setups) > 0 {
+		b = append(b, `,"setups":[`...)
+		for i, run := range p.Setups {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendInt(append(b, '['), int64(run.Tests))
+			for _, s := range run.Setups {
+				b = appendInt(append(b, ','), int64(s))
+			}
+			b = append(b, ']')
 		}
 		b = append(b, ']')
 	}

@@ -38,6 +38,8 @@ func samplePlan(t testing.TB) *Plan {
 		},
 	}
 	p := mustPack(t, s, Fleet{Shards: 2, CPUs: 2, Memory: 16 << 30, Runner: "ubuntu-latest", MemoryRunner: "large <8>"})
+	p.Setups = []Setup{{ID: "import numpy", Cost: 300 * time.Millisecond, Import: true}, {ID: "session tests::db[='é\u2028<x>']", Cost: 1500 * time.Millisecond}}
+	p.Shards[2].Pieces[0].Setups = []SetupRun{{1, []int{0}}, {1, []int{0, 1}}}
 	seed := int64(-5)
 	p.Collector = Collector{Args: []string{"-k", "a & b", "tests"}, Pytest: "9.2.0", Python: "3.13.0", Root: ".", Seed: &seed, Order: "definition", Conftests: []string{"tests", "tests/slow"}}
 	return p
@@ -170,12 +172,12 @@ func TestReadPlanRefuses(t *testing.T) {
 		{"a newer version", edit(`"version":1`, `"version":2`), "p:2: written by a newer wcshard (version 2, this one reads 1)"},
 		{"version 0", edit(`"version":1`, `"version":0`), "p:2: version is 0, want 1"},
 		{"an unknown key", edit(`"root":"."`, `"root":".","x":1`), `p:3: reading the header: json: unknown field "x"`},
-		{"a key spelt otherwise", edit(`"root":"."`, `"Root":"."`), "p:6: the header is not as wcshard writes it"},
-		{"a fleet spelt otherwise", edit(`"cpus":2`, `"cpus": 2`), "p:6: the header is not as wcshard writes it"},
+		{"a key spelt otherwise", edit(`"root":"."`, `"Root":"."`), "p:7: the header is not as wcshard writes it"},
+		{"a fleet spelt otherwise", edit(`"cpus":2`, `"cpus": 2`), "p:7: the header is not as wcshard writes it"},
 		{"a torn file", strings.Join(lines[:9], "") + `{"file":"tests/test_b.py","te`, "p:10: the file ends early"},
-		{"no digest", body, "p:19: the file ends early"},
-		{"changed", strings.Replace(good, "test_x", "test_z", 1), "p:19: the plan has been changed since it was written: its digest is not sha256:"},
-		{"more after it", good + "{}", "p:20: there is more after the plan"},
+		{"no digest", body, "p:20: the file ends early"},
+		{"changed", strings.Replace(good, "test_x", "test_z", 1), "p:20: the plan has been changed since it was written: its digest is not sha256:"},
+		{"more after it", good + "{}", "p:21: there is more after the plan"},
 		{"CRLF", strings.ReplaceAll(good, "\n", "\r\n"), `p:1: got "{\r", want {`},
 		{"two shards of one name", edit(`"name":"pool-2"`, `"name":"POOL-1"`), `two shards are named "POOL-1"`},
 		{"a name that leaves the folder", edit(`"name":"pool-2"`, `"name":".."`), `shard name "..": want 1 to 60`},
@@ -206,8 +208,12 @@ func TestReadPlanRefuses(t *testing.T) {
 		{"a test in two shards", edit(`::test_é[😀`+"\u2028"+`\u0085\u001b[31m]`, `::test_%0A::error::`), `"tests/test_b.py::test_%0A::error::" is in shards`},
 		{"an error without jobs", edit(`"bound_us":`, `"error":{"jobs":0,"median_permille":5,"ninth_permille":6},"bound_us":`), "p:5: predictions that were off by"},
 		{"a hostile error", edit(`"bound_us":`, `"error":{"jobs":3,"median_permille":9,"ninth_permille":8},"bound_us":`), "p:5: predictions that were off by"},
-		{"an error in the wrong place", edit(`"bound_us":`, `"error":{"jobs":3,"median_permille":8,"ninth_permille":9},"bound_us":`), "p:6: the header is not as wcshard writes it"},
-		{"no shards", sealed(strings.Join(lines[:6], "") + "],\n"), `p:7: got "],", want a shard`},
+		{"an error in the wrong place", edit(`"bound_us":`, `"error":{"jobs":3,"median_permille":8,"ninth_permille":9},"bound_us":`), "p:7: the header is not as wcshard writes it"},
+		{"a hostile set-up", edit(`"cost_us":300000`, `"cost_us":-1`), `p:6: set-up "import numpy" takes -1 µs`},
+		{"a set-up too many", edit(`"setups":[[1,0]`, `"setups":[[1,7]`), "need set-up 7: want 0 to 1"},
+		{"a set-up spelt otherwise", edit(`"setups":[[1,0]`, `"setups":[[1,00]`), "as wcshard writes them"},
+		{"set-ups of nothing", edit(`"setups":[[1,0],[1,0,1]]`, `"setups":[]`), "as wcshard writes them"},
+		{"no shards", sealed(strings.Join(lines[:7], "") + "],\n"), `p:8: got "],", want a shard`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := ReadPlan(strings.NewReader(c.text), "p")
@@ -252,6 +258,33 @@ func (e *endless) Read(p []byte) (int, error) {
 // last is the cut piece of two tests of the sample plan.
 func last(p *Plan) *Piece { return &p.Shards[2].Pieces[0] }
 
+// A plan says what its tests share, where that takes long: fixtures and libraries, not
+// the imports of files, which follow from these.
+func TestPlanSetups(t *testing.T) {
+	ms := time.Millisecond
+	setups := []Setup{
+		{ID: "session ::db", Cost: 20 * ms}, {ID: "a.py", Cost: 50 * ms, Import: true}, {ID: "tests/", Cost: 50 * ms, Import: true},
+		{ID: "module a.py::m", Cost: 10 * ms}, {ID: "import numpy", Cost: 10*ms + 1, Import: true}, {ID: "class a.py::C::c", Cost: 9 * ms},
+	}
+	test := func(id string, order int, setups ...int) Test {
+		return Test{ID: timing.NodeID(id), Order: order, Setups: setups, Estimate: timing.Estimate{Wall: ms}}
+	}
+	suite := Suite{Setups: setups, Tests: []Test{
+		test("a.py::1", 0, 0, 1), test("a.py::2", 1, 0, 1), test("a.py::3", 2, 0, 1, 3, 4, 5), test("a.py::4", 3, 1, 2), test("b.py::1", 4),
+	}}
+	plan := mustPack(t, suite, Fleet{Shards: 1, Workers: 1, CPUs: 1})
+	if want := []Setup{{ID: "import numpy", Cost: 10 * ms, Import: true}, {ID: "module a.py::m", Cost: 10 * ms}, {ID: "session ::db", Cost: 20 * ms}}; !reflect.DeepEqual(plan.Setups, want) {
+		t.Errorf("the plan mentions %+v, want %+v", plan.Setups, want)
+	}
+	got := map[string][]SetupRun{}
+	for _, piece := range plan.Shards[0].Pieces {
+		got[piece.File] = piece.Setups
+	}
+	if want := map[string][]SetupRun{"a.py": {{2, []int{2}}, {1, []int{0, 1, 2}}, {1, nil}}, "b.py": nil}; !reflect.DeepEqual(got, want) {
+		t.Errorf("pieces need %v, want %v", got, want)
+	}
+}
+
 func TestWriteRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -267,6 +300,13 @@ func TestWriteRefuses(t *testing.T) {
 		{"units of fewer", func(p *Plan) { last(p).Units = []UnitRun{{1, 1}} }, "leave out 1 tests"},
 		{"two runs of one unit", func(p *Plan) { last(p).Units = []UnitRun{{1, 1}, {1, 1}} }, "another one than before"},
 		{"units that are none", func(p *Plan) { last(p).Units = []UnitRun{{0, 2}} }, "or are none"},
+		{"set-ups of more tests than there are", func(p *Plan) { last(p).Setups = []SetupRun{{3, []int{0}}} }, "as many tests as there are"},
+		{"set-ups of fewer", func(p *Plan) { last(p).Setups = []SetupRun{{1, []int{0}}} }, "leave out 1 tests"},
+		{"set-ups that are none", func(p *Plan) { last(p).Setups = []SetupRun{{2, nil}} }, "or are none"},
+		{"two runs of the same set-ups", func(p *Plan) { last(p).Setups = []SetupRun{{1, []int{0}}, {1, []int{0}}} }, "other ones than before"},
+		{"a set-up that there is not", func(p *Plan) { last(p).Setups = []SetupRun{{2, []int{2}}} }, "need set-up 2: want 0 to 1, ascending"},
+		{"set-ups out of order", func(p *Plan) { last(p).Setups = []SetupRun{{2, []int{1, 0}}} }, "need set-up 0: want 0 to 1, ascending"},
+		{"a set-up of nanoseconds", func(p *Plan) { p.Setups[0].Cost++ }, "want UTF-8, and whole microseconds"},
 	} {
 		p := samplePlan(t)
 		c.edit(p)

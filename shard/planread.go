@@ -189,8 +189,28 @@ func (r *planReader) header(p *Plan) error {
 	if err := p.Error.inRange(); err != nil {
 		return r.errorf("%v", err)
 	}
-	if err := r.want(shardsLine); err != nil {
+	line, err := r.line()
+	if err != nil {
 		return err
+	}
+	if body, ok := bytes.CutSuffix(line, []byte(",")); ok && bytes.HasPrefix(body, []byte(setupsKey)) {
+		if err := decode(slices.Concat([]byte("{"), body, []byte("}")), &h); err != nil {
+			return r.errorf("reading the set-ups: %v", err)
+		}
+		text = append(append(text, line...), '\n')
+		for _, s := range h.Setups {
+			if s.Cost < 0 || s.Cost > most {
+				return r.errorf("set-up %q takes %d µs, want 0 to %d", s.ID, s.Cost, most)
+			}
+			p.Setups = append(p.Setups, Setup{s.ID, duration(s.Cost), s.Import})
+		}
+		r.check.setups = len(p.Setups)
+		if line, err = r.line(); err != nil {
+			return err
+		}
+	}
+	if string(line) != shardsLine {
+		return r.errorf("got %s, want %s", excerpt(line), shardsLine)
 	}
 	text = append(text, shardsLine+"\n"...)
 	if !bytes.Equal(text, p.appendHeader(nil)) {
@@ -267,7 +287,7 @@ func (r *planReader) shard() (s Shard, last bool, err error) {
 	return s, false, r.errorf("got %s, want the end of shard %s", excerpt(line), s.Name)
 }
 
-// piece reads one line {"file":"…","cut":true,"units":[[1,2]],"tests":["…","…"],"needs":[[1,2,3]]}. It is read by hand, as
+// piece reads one line {"file":"…","cut":true,"units":[[1,2]],"setups":[[2,0]],"tests":["…","…"],"needs":[[1,2,3]]}. It is read by hand, as
 // a large plan is nothing but such lines; the strings share the line's memory.
 func (r *planReader) piece() (p Piece, more bool, err error) {
 	line, err := r.line()
@@ -280,6 +300,9 @@ func (r *planReader) piece() (p Piece, more bool, err error) {
 	p.Cut = s.opt(`,"cut":true`)
 	if s.opt(`,"units":[`) {
 		p.Units = s.units()
+	}
+	if s.opt(`,"setups":[`) {
+		p.Setups = s.setups()
 	}
 	s.word(`,"tests":[`)
 	p.Tests = make([]string, 0, strings.Count(s.text, `","`)+1)
@@ -331,6 +354,25 @@ func (s *pieceScanner) units() []UnitRun {
 		u.Tests = int(s.number())
 		s.word("]")
 		list = append(list, u)
+		if s.bad || !s.opt(",") {
+			s.word("]")
+			return list
+		}
+	}
+}
+
+// setups takes a list of runs; there is at least one.
+func (s *pieceScanner) setups() []SetupRun {
+	var list []SetupRun
+	for {
+		var run SetupRun
+		s.word("[")
+		run.Tests = int(s.number())
+		for s.opt(",") {
+			run.Setups = append(run.Setups, int(s.number()))
+		}
+		s.word("]")
+		list = append(list, run)
 		if s.bad || !s.opt(",") {
 			s.word("]")
 			return list

@@ -26,6 +26,8 @@ type simulator struct {
 	epoch   uint32   // of this run
 	stamp   uint32   // the last number given to a run or a visit
 
+	mentioned []int // by set-up: its index in the plan, or -1
+
 	inFile []int64  // by set-up: its cost where it is of a module or a class, and gone when a worker leaves the file; else 0
 	at     []int32  // by worker: the file that it is in, from 1
 	visit  []uint32 // by worker: its stay in that
@@ -67,6 +69,7 @@ func newSimulator(q *sequence) *simulator {
 		}
 	}
 	r := &simulator{sequence: &own, imports: imports, spans: q.spanning(), work: scheduleEffort, unitWork: unitEffort}
+	_, r.mentioned = mentioned(q.suite)
 	r.family, r.families = families(q.suite)
 	r.inFile = make([]int64, len(r.setup))
 	for s := range r.inFile {
@@ -106,10 +109,43 @@ func (r *simulator) shard(tests []int32, workers int, cut []bool, budget int64) 
 			piece.Tests[i] = r.test(p).ID.Rest()
 		}
 		piece.Units = unitRuns(x.units)
+		piece.Setups = r.setupRuns(x.tests)
 		piece.Needs = r.needs(x.tests)
 		s.Pieces = append(s.Pieces, piece)
 	}
 	return s, staffed.spare
+}
+
+// setupRuns says which of the plan's set-ups tests need.
+func (r *simulator) setupRuns(tests []int32) []SetupRun {
+	var runs []SetupRun
+	some := false
+	var last []int // of the suite, which tests share
+	for i, p := range tests {
+		needs := r.test(p).Setups
+		if i > 0 && len(needs) == len(last) && (len(needs) == 0 || &needs[0] == &last[0]) {
+			runs[len(runs)-1].Tests++
+			continue
+		}
+		last = needs
+		var list []int
+		for _, s := range needs {
+			if n := r.mentioned[s]; n >= 0 {
+				list = append(list, n)
+			}
+		}
+		slices.Sort(list)
+		some = some || len(list) > 0
+		if n := len(runs); n > 0 && slices.Equal(runs[n-1].Setups, list) {
+			runs[n-1].Tests++
+		} else {
+			runs = append(runs, SetupRun{1, list})
+		}
+	}
+	if !some {
+		return nil
+	}
+	return runs
 }
 
 // draftPieces divides positions, ascending, by file.

@@ -320,6 +320,7 @@ func reduce(plan *shard.Plan, s *shard.Shard, keep map[timing.NodeID]bool, conte
 		mine.Tests, other.Tests = nil, nil
 		mine.Needs, other.Needs = nil, nil
 		mine.Units, other.Units = nil, nil // what stayed together for its set-ups is not whole any more
+		mine.Setups, other.Setups = nil, nil
 		needs := piece.Needs
 		for i, test := range piece.Tests {
 			id := timing.NodeID(piece.File + test)

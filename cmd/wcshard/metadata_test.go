@@ -145,7 +145,8 @@ func TestLookAround(t *testing.T) {
 		want []string // lines of $GITHUB_OUTPUT
 		fail string
 	}{
-		"linux":                   {nil, []string{"mode=matrix", "learn=true", "platform=linux-amd64", "sum=", "asset=", "suite=my-tests--nightly-"}, ""},
+		"linux":                   {nil, []string{"mode=matrix", "learn=true", "platform=linux-amd64", "sum=", "asset=", "suite=my-tests--nightly--375310014"}, ""},
+		"plain name":              {[]string{"WORKFLOW=tests.v1_x-2"}, []string{"suite=tests.v1_x-2"}, ""},
 		"macos":                   {[]string{"RUNNER_OS=macOS", "RUNNER_ARCH=ARM64"}, []string{"platform=darwin-arm64", "sum=" + sum, "asset=wcshard-v1.2.3-darwin-arm64"}, ""},
 		"windows":                 {[]string{"RUNNER_OS=Windows", `RUNNER_TEMP=\`}, []string{"platform=windows-amd64", "sum=" + sum, "asset=wcshard-v1.2.3-windows-amd64.exe"}, ""},
 		"a job of the matrix":     {[]string{"ROW=" + sum, "JOBS=3"}, []string{"mode=run"}, ""},

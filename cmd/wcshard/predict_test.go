@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -183,7 +185,7 @@ func TestPredicted(t *testing.T) {
 
 // writeSuite writes a suite into a folder of its own, and returns that and a way to call
 // wcshard there.
-func writeSuite(t *testing.T, venv string, files map[string]string) (dir string, call func(args ...string)) {
+func writeSuite(t *testing.T, venv string, files map[string]string) (dir string, call func(args ...string) string) {
 	t.Helper()
 	dir = t.TempDir()
 	for name, text := range files {
@@ -193,7 +195,7 @@ func writeSuite(t *testing.T, venv string, files map[string]string) (dir string,
 		writeTestFile(t, filepath.Join(dir, name), text)
 	}
 	env := []string{"VIRTUAL_ENV=" + venv, "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
-	return dir, func(args ...string) { t.Helper(); mustRun(t, wcshard(t, dir, env, args...)) }
+	return dir, func(args ...string) string { t.Helper(); return mustRun(t, wcshard(t, dir, env, args...)) }
 }
 
 // resultsIn reads what a shard left in a folder at its first attempt.
@@ -218,7 +220,7 @@ func historyIn(t *testing.T, dir string) *timing.History {
 
 // predictedRound records the suite, plans it from all that was recorded, and
 // says what was predicted wrongly.
-func predictedRound(t *testing.T, dir string, round int, call func(args ...string)) (faults []string) {
+func predictedRound(t *testing.T, dir string, round int, call func(args ...string) string) (faults []string) {
 	check := func(what string, predicted, real time.Duration, sleeps int) {
 		t.Logf("%s: predicted %v, real %v", what, predicted.Round(time.Millisecond), real.Round(time.Millisecond))
 		// What waking up from so many sleeps may add: less than any fixture takes.
@@ -279,6 +281,16 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 			check(fmt.Sprintf("%s with %d workers", strings.Join(filesOf(s), ", "), c.workers), s.Wall-session, testsTook(r), 20)
 		}
 	}
+
+	// All of them in one process here, from a plan for three machines: the plan has what
+	// they share, and pytest the order in which it sets up each of that once.
+	plan(3, 1)
+	out := call("run", "--all", "--workers", "1", "--schedule", "phases", "--results", results("together"))
+	var about float64
+	if found := regexp.MustCompile(`pool \(1 of 1\): .* about ([0-9.]+) s, with`).FindStringSubmatch(out); found != nil {
+		about, _ = strconv.ParseFloat(found[1], 64)
+	}
+	check("all in one process", time.Duration(about*float64(time.Second))-session, testsTook(resultsIn(t, filepath.Join(dir, results("together")), "pool")), 50)
 	return faults
 }
 

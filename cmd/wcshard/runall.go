@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 
 	"github.com/wcshard/wcshard/shard"
@@ -142,13 +143,13 @@ func oneSession(sys *system, plan *shard.Plan, history *timing.History, workers 
 	fleet := plan.Fleet
 	fleet.Memory, fleet.Reserve = b.memory, b.reserve
 	fleet.CPUs = workers
-	s, err := together(allSession, all, workers, history, fleet)
+	s, err := together(allSession, plan, all, workers, history, fleet)
 	var large *shard.TooLargeError
 	if errors.As(err, &large) {
 		// It may be gone in a moment, what others hold on this machine.
 		sys.warn("%v: it runs alone, and may be killed", err)
 		fleet.Memory = 0
-		s, err = together(allSession, all, workers, history, fleet)
+		s, err = together(allSession, plan, all, workers, history, fleet)
 	}
 	if err != nil {
 		return s, err
@@ -188,14 +189,14 @@ func phases(o runOptions, plan *shard.Plan, history *timing.History, workers int
 	fleet := plan.Fleet
 	fleet.Memory = 0 // the workers are as many as was said
 	if len(pool) > 0 {
-		s, err := together("pool", pool, workers, history, fleet)
+		s, err := together("pool", plan, pool, workers, history, fleet)
 		if err != nil {
 			return nil, err
 		}
 		sessions = append(sessions, s)
 	}
 	if o.memoryWorkers > 1 && len(memory) > 1 {
-		s, err := together("memory", memory, o.memoryWorkers, history, fleet)
+		s, err := together("memory", plan, memory, o.memoryWorkers, history, fleet)
 		return append(sessions, s), err
 	}
 	for _, s := range memory {
@@ -229,8 +230,48 @@ func keepNeeds(suite *shard.Suite, shards []*shard.Shard) {
 	}
 }
 
+// joinSetups gives the tests of shards what the plan says that they share: it knew
+// what each of them asks for.
+func joinSetups(suite *shard.Suite, plan *shard.Plan, shards []*shard.Shard) {
+	index := map[string]int{} // in the suite, by ID
+	for i, s := range suite.Setups {
+		index[s.ID] = i
+	}
+	number := make([]int, len(plan.Setups))
+	for i, s := range plan.Setups {
+		at, ok := index[s.ID]
+		if !ok {
+			at = len(suite.Setups)
+			index[s.ID] = at
+			suite.Setups = append(suite.Setups, s)
+		}
+		number[i] = at
+	}
+	k := 0 // the tests are in the order of the shards
+	for _, s := range shards {
+		for _, piece := range s.Pieces {
+			runs := piece.Setups
+			if runs == nil {
+				runs = []shard.SetupRun{{Tests: len(piece.Tests)}}
+			}
+			for _, run := range runs {
+				list := slices.Clone(suite.Tests[k].Setups) // of the file, of which they all are
+				for _, n := range run.Setups {
+					list = append(list, number[n])
+				}
+				slices.Sort(list)
+				list = slices.Compact(list)
+				for range run.Tests {
+					suite.Tests[k].Setups = list
+					k++
+				}
+			}
+		}
+	}
+}
+
 // together packs the tests of several shards into one, slowest groups first.
-func together(name string, shards []*shard.Shard, workers int, history *timing.History, fleet shard.Fleet) (session, error) {
+func together(name string, plan *shard.Plan, shards []*shard.Shard, workers int, history *timing.History, fleet shard.Fleet) (session, error) {
 	c := new(pytest.Collection)
 	for _, s := range shards {
 		for _, id := range s.IDs() {
@@ -243,10 +284,11 @@ func together(name string, shards []*shard.Shard, workers int, history *timing.H
 	fleet.MemoryShare, fleet.MemoryRunnerMemory = 0, 0
 	suite := makeSuite(c, history, fleet, nil)
 	keepNeeds(&suite, shards)
+	joinSetups(&suite, plan, shards)
 	fleet.Runner, fleet.MemoryRunner = "this machine", "" // the history was asked for the plan's
-	plan, err := shard.Pack(suite, fleet)
+	packed, err := shard.Pack(suite, fleet)
 	if err != nil {
 		return session{}, fmt.Errorf("packing %s for this machine: %w", count(len(c.Tests), "test"), err)
 	}
-	return session{name: name, shards: shards, run: &plan.Shards[0]}, nil
+	return session{name: name, shards: shards, run: &packed.Shards[0]}, nil
 }

@@ -27,7 +27,7 @@ func TestTooLargeHere(t *testing.T) {
 		t.Fatal(err)
 	}
 	shards := []*shard.Shard{{Name: "pool-1", Pieces: []shard.Piece{{File: "a.py", Tests: []string{"::x"}}}}}
-	_, err = together("all", shards, 2, history, shard.Fleet{Runner: "ubuntu-latest", MemoryRunner: "large", Memory: 1 << 30, CPUs: 2})
+	_, err = together("all", new(shard.Plan), shards, 2, history, shard.Fleet{Runner: "ubuntu-latest", MemoryRunner: "large", Memory: 1 << 30, CPUs: 2})
 	var large *shard.TooLargeError
 	if !errors.As(err, &large) || large.Runner != "this machine" {
 		t.Errorf("together() = %v, want an error about this machine", err)
@@ -37,7 +37,7 @@ func TestTooLargeHere(t *testing.T) {
 // TestMemoryWorkersRefused: a flag without effect is no flag to accept.
 func TestMemoryWorkersRefused(t *testing.T) {
 	for schedule, want := range map[string]int{memorySchedule: exitUsage, phaseSchedule: exitOK, "auto": exitOK} {
-		o := runOptions{all: true, index: noIndex, memoryWorkers: 2, schedule: schedule, workers: "auto"}
+		o := runOptions{all: true, index: noIndex, timings: defaultTimings, memoryModules: "2", schedule: schedule, workers: "auto"}
 		if err := o.validate(new(system)); exitStatus(err) != want {
 			t.Errorf("--schedule %s with --memory-workers: %v, want status %d", schedule, err, want)
 		}

@@ -339,6 +339,7 @@ func (j *job) selection(s session) (pytest.Selection, error) {
 	selection, err := pytest.Select(j.plan, names...)
 	selection.Pieces = s.run.Pieces
 	selection.Reduced = j.options.from.failed
+	selection.Gathered = len(s.shards) > 1
 	return selection, err
 }
 

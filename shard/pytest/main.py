@@ -224,11 +224,16 @@ class Running(Common):
                 kept.append(namesakes[place])
             else:
                 self.missing.append(nodeid)
-        if not self.is_worker and not self.option("numprocesses") and not self.order and interleaved(items):
+        gathered = self.settings["gathered"] and not self.order
+        if not self.is_worker and not self.option("numprocesses") and not self.order and (gathered or interleaved(items)):
             # A plugin has ordered tests over files, as pytest-django does: they
-            # would not find what they expect in another order.
+            # would not find what they expect in another order. And the plan of tests
+            # of several shards does not know in which order they were collected.
             place = {id(item): k for k, item in enumerate(items)}
             kept.sort(key=lambda item: place[id(item)])
+        elif gathered:
+            files = [file_of(self.plain(item.nodeid)) for item in items]
+            in_definition_order(kept, items, ["" if file in self.cut else file for file in files])
         if not self.order:
             in_definition_order(kept, items, groups)
         expected = collections.Counter(self.planned)

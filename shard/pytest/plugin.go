@@ -39,6 +39,7 @@ type pluginConfig struct {
 	Partial   bool                    `json:"partial"`
 	Again     bool                    `json:"again,omitempty"`
 	Reduced   bool                    `json:"reduced"`
+	Gathered  bool                    `json:"gathered"`
 	Conftests []string                `json:"conftests"`
 	Memory    *Memory                 `json:"memory,omitempty"`  // absent: no admission by memory
 	Timeout   bool                    `json:"timeout,omitempty"` // pytest-timeout is to be there
@@ -150,6 +151,7 @@ type Selection struct {
 	Elsewhere []timing.NodeID         // tests of the same files that other shards run
 	Turns     map[timing.NodeID][]int // for names that several tests of the plan share: which of the namesakes, from 0, in running order
 	Partial   bool                    // the plan has more tests: what judges a whole run is not to judge this one
+	Gathered  bool                    // these are of several shards: a plan of them does not know in which order they were collected
 	Reduced   bool                    // these are some of a shard's tests, which others of it may have run for
 }
 

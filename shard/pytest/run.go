@@ -101,6 +101,7 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Turns:     opts.Selection.Turns,
 		Partial:   opts.Selection.Partial,
 		Reduced:   opts.Selection.Reduced,
+		Gathered:  opts.Selection.Gathered,
 		Conftests: append([]string{}, opts.Conftests...),
 		Memory:    opts.Memory,
 		Timeout:   opts.Timeout > 0,
