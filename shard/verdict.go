@@ -36,7 +36,7 @@ type ShardVerdict struct {
 	Outcomes  map[timing.Outcome]int // as in Verdict
 	Reported  bool                   // there are results of it
 	Ended     bool                   // to the end, with Exit
-	Exit      int                    // pytest's exit status; 0 for a 1 that comes from a shard run again since
+	Exit      int                    // pytest's exit status; 0 for a 1 that comes from a shard run again since, or from another one of its session
 	Attempt   int                    // the one that counts
 	File      string                 // its results
 	Running   []timing.NodeID        // tests that had started when it ended early

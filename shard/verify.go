@@ -43,6 +43,7 @@ type tally struct {
 	chosen  []*timing.Results // by shard; nil where there are none
 	strange []Unplanned       // as they come
 	failed  []failed
+	failing map[*timing.Results]bool // a planned test failed in it
 	excused map[*timing.Results]bool // a test failed in it whose shard a later attempt ran again
 	again   map[int32][]string       // doubled test → shards of its runs
 }
@@ -82,6 +83,7 @@ func newTally(plan *Plan) *tally {
 		chosen:  make([]*timing.Results, len(plan.Shards)),
 		again:   map[int32][]string{},
 		excused: map[*timing.Results]bool{},
+		failing: map[*timing.Results]bool{},
 	}
 	for i := range plan.Shards {
 		s := &plan.Shards[i]
@@ -223,6 +225,7 @@ func (c *tally) count() {
 			test := &c.tests[t]
 			test.got++
 			c.record(x, t)
+			c.failing[r] = c.failing[r] || x.Outcome.Bad()
 			if test.got > test.want {
 				c.again[t] = nil
 			}
@@ -381,10 +384,12 @@ func (c *tally) closeShards() {
 		s := &c.verdict.Shards[i]
 		s.Reported, s.Attempt, s.File = true, r.Header.Attempt, r.Name
 		s.Ended, s.Exit, s.Real = r.Ended, r.Exit, r.Elapsed
-		if s.Exit == 1 && c.excused[r] {
+		s.Together = len(r.Header.Shards) > 1
+		bad := func(o timing.Outcome) bool { return o.Bad() && s.Outcomes[o] > 0 }
+		elsewhere := s.Together && c.failing[r] && !slices.ContainsFunc(timing.Outcomes(), bad)
+		if s.Exit == 1 && (c.excused[r] || elsewhere) {
 			s.Exit = 0
 		}
-		s.Together = len(r.Header.Shards) > 1
 		s.Runner, s.Workers = r.Header.Runner, r.Header.Workers
 		if !r.Ended {
 			for _, x := range r.Running {

@@ -154,6 +154,39 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// A session of several shards ends with 1 for all of them: it says something of those
+// whose tests failed, or of all where no test did.
+func TestVerifyTogetherExit(t *testing.T) {
+	p := verdictPlan(t)
+	for _, c := range []struct {
+		failed string // a test
+		want   map[string]int
+	}{
+		{"b.py::1", map[string]int{"pool-1": 0, "pool-2": 1, "mem-m": 0}},
+		{"", map[string]int{"pool-1": 1, "pool-2": 1, "mem-m": 1}}, // too little coverage, for example
+	} {
+		r := &timing.Results{Name: "all", Ended: true, Exit: 1, Header: timing.ResultsHeader{Plan: p.Digest, Attempt: 1, Workers: 1}}
+		for i := range p.Shards {
+			r.Header.Shards = append(r.Header.Shards, p.Shards[i].Name)
+			for _, id := range p.Shards[i].IDs() {
+				outcome := timing.Passed
+				if string(id) == c.failed {
+					outcome = timing.Failed
+				}
+				r.Tests = append(r.Tests, timing.TestResult{ID: id, Worker: "main", Outcome: outcome})
+			}
+		}
+		v := Verify(p, []*timing.Results{r})
+		got := map[string]int{}
+		for _, s := range v.Shards {
+			got[s.Name] = s.Exit
+		}
+		if !reflect.DeepEqual(got, c.want) || v.Green() || !v.Complete() {
+			t.Errorf("with %q failed the shards exited with %v, green %t, complete %t, want %v, not green, complete", c.failed, got, v.Green(), v.Complete(), c.want)
+		}
+	}
+}
+
 func TestVerdictJSON(t *testing.T) {
 	p := verdictPlan(t)
 	failed := session(p, 1, "pool-1", "a.py::1 failed", "a.py::2")

@@ -245,7 +245,7 @@ func (a *advice) print(sys *system) {
 	}
 	table.Flush()
 	if rest := a.offers[shown:]; len(rest) > 0 {
-		sys.say("up to %s it gets no faster (--json has all)", count(rest[len(rest)-1].Shards, "pool job"))
+		sys.say("more pool jobs, up to %d, gain no hundredth (--json has all)", rest[len(rest)-1].Shards)
 	}
 	sys.say("%s; each job takes %s s outside pytest (%s)", count(len(a.suite.Tests), "test"), seconds(a.options.jobs.Pool.Took), a.options.from)
 	if text := a.options.expected(); text != "" {

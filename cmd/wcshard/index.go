@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -45,7 +46,7 @@ func indexVariables() string {
 }
 
 // noIndex stands for no --shard-index.
-const noIndex = -1
+const noIndex = math.MinInt
 
 // chooseShards checks that it was said once what to run. Only where nothing
 // was said the CI's own number of this job counts: some set it in every job.
@@ -72,7 +73,7 @@ func (o *runOptions) chooseShards(sys *system) error {
 	switch {
 	case len(given) > 1:
 		return usagef(hint, "got both %s", strings.Join(given, " and "))
-	case o.index < noIndex:
+	case o.index < 0 && o.index != noIndex:
 		return usagef("shards count from 0", "--shard-index is %d", o.index)
 	case len(given) == 1:
 		return nil

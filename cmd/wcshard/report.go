@@ -358,7 +358,7 @@ func fromHere(sys *system, o runOptions) runOptions {
 	if sys.getenv("GITHUB_ACTIONS") != "true" || id == "" || o.from.run != "" {
 		return o
 	}
-	o.plan, o.timings, o.from.run = defaultPlan, defaultTimings, id
+	o.plan, o.timings, o.results, o.from.run = defaultPlan, defaultTimings, defaultResults, id
 	// A clone's origin may be a fork, which has no such run.
 	if server, repository := sys.getenv("GITHUB_SERVER_URL"), sys.getenv("GITHUB_REPOSITORY"); server != "" && repository != "" {
 		o.from.run = server + "/" + repository + "/actions/runs/" + id

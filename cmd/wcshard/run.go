@@ -294,6 +294,9 @@ func reproduce(o runOptions) string {
 		words = append(words, "--plan", o.plan)
 	}
 	words = append(words, o.from.words()...)
+	if o.results != "" && o.results != defaultResults {
+		words = append(words, "--results", o.results)
+	}
 	if o.pytest != "" {
 		words = append(words, "--pytest", o.pytest)
 	}

@@ -125,7 +125,7 @@ func (g gzipFile) Close() error {
 }
 
 // writeFile makes a file appear whole or not at all: written beside its place,
-// synced, then renamed. A name ending in .gz is compressed, without a time of
+// synced, then renamed. What a link names is written, and the link stays. A name ending in .gz is compressed, without a time of
 // day in its header, so that the same content gives the same bytes. (renameio
 // does the same, but not on Windows.)
 func writeFile(name string, write func(io.Writer) error) (err error) {
@@ -136,6 +136,17 @@ func writeFile(name string, write func(io.Writer) error) (err error) {
 	}()
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return err
+	}
+	packed := strings.HasSuffix(name, ".gz")
+	if target, err := filepath.EvalSymlinks(name); err == nil { // a link stays one
+		name = target
+	}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		file, err := os.OpenFile(name, os.O_WRONLY, 0) // a device or a pipe, which nothing can take the place of
+		if err != nil {
+			return err
+		}
+		return errors.Join(writeTo(file, packed, write), file.Close())
 	}
 	aside := fmt.Sprintf("%s.%d-%d.tmp", name, os.Getpid(), time.Now().UnixNano())
 	file, err := os.OpenFile(aside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
@@ -148,14 +159,8 @@ func writeFile(name string, write func(io.Writer) error) (err error) {
 			os.Remove(aside)
 		}
 	}()
-	buffered := bufio.NewWriterSize(file, 1<<18)
-	if strings.HasSuffix(name, ".gz") {
-		z, _ := gzip.NewWriterLevel(buffered, packing) // fails for no level that there is
-		err = errors.Join(write(z), z.Close())
-	} else {
-		err = write(buffered)
-	}
-	for _, step := range []func() error{buffered.Flush, file.Sync, file.Close} {
+	err = writeTo(file, packed, write)
+	for _, step := range []func() error{file.Sync, file.Close} {
 		if err == nil {
 			err = step() // the first failure says it; the rest follows from it
 		}
@@ -164,6 +169,22 @@ func writeFile(name string, write func(io.Writer) error) (err error) {
 		return err
 	}
 	return os.Rename(aside, name)
+}
+
+// writeTo writes through a buffer, and compresses what is to be packed.
+func writeTo(file *os.File, packed bool, write func(io.Writer) error) error {
+	buffered := bufio.NewWriterSize(file, 1<<18)
+	if !packed {
+		if err := write(buffered); err != nil {
+			return err
+		}
+		return buffered.Flush()
+	}
+	z, _ := gzip.NewWriterLevel(buffered, packing) // fails for no level that there is
+	if err := errors.Join(write(z), z.Close()); err != nil {
+		return err
+	}
+	return buffered.Flush()
 }
 
 // readLines returns the lines of a file without their line ends, and the

@@ -46,7 +46,7 @@ func (o *targetOptions) kept(suite shard.Suite, c shard.Choice) string {
 	case 2*known < len(suite.Tests):
 		return text + fmt.Sprintf("; only %d of %s were measured, so that it may take far longer", known, count(len(suite.Tests), "test"))
 	case !o.accuracy.KnowsRuns():
-		return text + "; how far predictions are off is not known yet"
+		return text + "; how much more whole runs take is known from the third on"
 	case runs < 10 && o.counted < 10:
 		return text + fmt.Sprintf("; none of the last %d runs took more", runs)
 	}

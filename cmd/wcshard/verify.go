@@ -313,9 +313,12 @@ func printVerdict(sys *system, plan *shard.Plan, v *shard.Verdict) {
 	if len(parts) > 0 {
 		sys.say("%s", strings.Join(parts, ", "))
 	}
-	if v.Complete() {
+	switch {
+	case v.Complete():
 		sys.say("%d of %d tests ran exactly once", v.Planned, v.Planned)
-	} else {
+	case v.Once == v.Planned:
+		sys.say("incomplete, as said above, though %d of %d tests ran exactly once", v.Once, v.Planned)
+	default:
 		sys.say("incomplete: %d of %d tests ran exactly once", v.Once, v.Planned)
 	}
 }

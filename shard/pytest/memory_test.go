@@ -142,8 +142,8 @@ func TestCrowded(t *testing.T) {
 				t.Errorf("status %d, tests by worker %v, want %d on one of them\n%s", o.status, workers, s.Len(), o.output)
 			}
 			want := []string{
-				"2 of the workers were closed: all together held more than 0.0 GiB while they ran no test",
-				"1 of the tests ran while no other did: they did not fit into 0.0 GiB",
+				"2 workers were closed: all together held more than 1 MiB while they ran no test",
+				"1 test ran alone: it did not fit into 1 MiB",
 			}
 			if !slices.EqualFunc(o.results.Notes, want, strings.HasPrefix) {
 				t.Errorf("notes %q, want %q", o.results.Notes, want)

@@ -267,15 +267,17 @@ class Scheduler:
         """Say where memory was too little for tests to run beside each other."""
         plan, budget = self.plan, gib(self.plan.budget)
         if plan.surplus:
-            text = f"{plan.surplus} of the workers were closed: all together held more than {budget} while they ran no test"
+            closed = "1 worker was" if plan.surplus == 1 else f"{plan.surplus} workers were"
+            text = f"{closed} closed: all together held more than {budget} while they ran no test"
             self.plugin.write({"t": "note", "text": f"{text}: plan fewer workers, or allow more memory"})
         if plan.over:
-            text = f"{plan.over} of the tests ran while no other did: they did not fit into {budget} beside what the workers held"
+            ran = "1 test ran alone: it" if plan.over == 1 else f"{plan.over} tests ran alone: they"
+            text = f"{ran} did not fit into {budget} beside what the workers held"
             self.plugin.write({"t": "note", "text": text})
 
 
 def gib(size: int) -> str:
-    return f"{size / (1 << 30):.1f} GiB"
+    return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else f"{size >> 20} MiB"
 
 
 class Processes:
