@@ -92,7 +92,7 @@ func (p *resultsReader) takePlace(t *TestResult) {
 	}
 	p.again[t.ID]--
 	if i := slices.IndexFunc(p.res.Tests, func(old TestResult) bool { return old.ID == t.ID && old.Outcome == Crashed }); i >= 0 {
-		p.res.Tests = slices.Delete(p.res.Tests, i, i+1)
+		p.drop(i)
 	}
 	if t.Outcome == Passed {
 		t.Outcome = PassedAlone

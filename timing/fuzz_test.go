@@ -105,20 +105,25 @@ func countTests(t *testing.T, in []byte) int {
 		ID     string `json:"id"`
 		Worker string `json:"worker"`
 		Start  int64  `json:"start_us"`
+		Again  bool   `json:"again"`
 	}
-	n, last := 0, map[string]test{}
+	n, last := 0, map[string]*test{}
 	for line := range bytes.Lines(in) {
 		var v test
 		if err := json.Unmarshal(line, &v); err != nil {
 			t.Fatal(err)
 		}
-		if v.T != "test" {
-			continue
+		before := last[v.Worker]
+		switch {
+		case v.T == "start" && v.Again && before != nil && before.ID == v.ID:
+			n--
+			last[v.Worker] = nil
+		case v.T == "test":
+			if before == nil || v.Start == 0 || *before != v {
+				n++
+			}
+			last[v.Worker] = &v
 		}
-		if v.Start == 0 || last[v.Worker] != v {
-			n++
-		}
-		last[v.Worker] = v
 	}
 	return n
 }

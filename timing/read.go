@@ -67,6 +67,7 @@ func ReadResults(r io.Reader, name string) (*Results, error) {
 		open:    map[openTest]int{},
 		dead:    map[openTest]int{},
 		last:    map[string]int{},
+		earlier: map[string]TestResult{},
 		memory:  map[string]*workerWatch{},
 		workers: map[string]int{},
 		levels:  map[string]int64{},
@@ -109,9 +110,10 @@ func ReadResults(r io.Reader, name string) (*Results, error) {
 type resultsReader struct {
 	d       lineDecoder
 	res     *Results
-	open    map[openTest]int // started, not finished: the number of the start
-	dead    map[openTest]int // of these, those whose worker is gone
-	last    map[string]int   // what each worker ran last: index into Tests
+	open    map[openTest]int      // started, not finished: the number of the start
+	dead    map[openTest]int      // of these, those whose worker is gone
+	last    map[string]int        // what each worker ran last: index into Tests
+	earlier map[string]TestResult // by worker: the try before the one that runs
 	starts  int
 	memory  map[string]*workerWatch
 	samples int               // processes that were sampled
@@ -301,19 +303,27 @@ func (d *lineDecoder) fields(names []string, required int, field func(i int)) {
 	}
 }
 
-var startKeys = []string{"id", "worker"}
+var startKeys = []string{"id", "worker", "again"}
 
 func (p *resultsReader) start() {
 	var t openTest
+	again := false // within the protocol of the test that has just been reported
 	p.d.fields(startKeys, 2, func(i int) {
-		if i == 0 {
+		switch i {
+		case 0:
 			t.id = NodeID(p.d.text())
-		} else {
+		case 1:
 			t.worker = p.intern()
+		case 2:
+			again = p.d.bool()
 		}
 	})
 	if p.d.msg != "" {
 		return
+	}
+	if i, ok := p.lastOf(t.worker, t.id); ok && again { // what it came to is not known yet
+		p.earlier[t.worker] = p.res.Tests[i]
+		p.drop(i)
 	}
 	maps.DeleteFunc(p.dead, func(died openTest, _ int) bool { return died.id == t.id }) // this repeats it
 	if _, ok := p.open[t]; !ok {
@@ -384,28 +394,48 @@ func (p *resultsReader) test() {
 		p.levels[t.Worker] = t.After
 	}
 	p.takePlace(&t)
-	if !p.repeats(&t) {
-		p.last[t.Worker] = len(p.res.Tests)
-		p.res.Tests = append(p.res.Tests, t)
+	if earlier, ok := p.earlier[t.Worker]; ok {
+		delete(p.earlier, t.Worker)
+		if earlier.ID == t.ID {
+			t.follow(&earlier)
+		}
+	}
+	if i, ok := p.lastOf(t.Worker, t.ID); ok && t.Start > 0 && p.res.Tests[i].Start == t.Start {
+		t.follow(&p.res.Tests[i])
+		p.drop(i)
+	}
+	p.last[t.Worker] = len(p.res.Tests)
+	p.res.Tests = append(p.res.Tests, t)
+}
+
+// lastOf returns what a worker ran last, if that was the given test: an index into Tests.
+func (p *resultsReader) lastOf(worker string, id NodeID) (int, bool) {
+	i, ok := p.last[worker]
+	return i, ok && i < len(p.res.Tests) && p.res.Tests[i].ID == id && p.res.Tests[i].Worker == worker
+}
+
+// drop takes a result back.
+func (p *resultsReader) drop(i int) {
+	p.res.Tests = slices.Delete(p.res.Tests, i, i+1)
+	for worker, last := range p.last {
+		switch {
+		case last == i:
+			delete(p.last, worker)
+		case last > i:
+			p.last[worker]--
+		}
 	}
 }
 
-// repeats reports whether t is another try of what its worker ran last, and lets it count
-// in its place: plugins such as flaky report the teardown of each try, all within one
-// protocol, so that the start, and all that was measured since, is the same.
-func (p *resultsReader) repeats(t *TestResult) bool {
-	i, ok := p.last[t.Worker]
-	if !ok || i >= len(p.res.Tests) || t.Start == 0 {
-		return false
+// follow makes t the last of several tries of a test. Plugins such as flaky report the
+// teardown of each of them, all within one protocol: what t measures is since the start
+// of the first.
+func (t *TestResult) follow(earlier *TestResult) {
+	t.Before, t.Peak, t.Children = earlier.Before, max(earlier.Peak, t.Peak), max(earlier.Children, t.Children)
+	t.Reruns += earlier.Reruns + 1
+	if earlier.Outcome == PassedAlone && t.Outcome == Passed {
+		t.Outcome = PassedAlone
 	}
-	before := &p.res.Tests[i]
-	if before.ID != t.ID || before.Worker != t.Worker || before.Start != t.Start {
-		return false
-	}
-	t.Before, t.Peak, t.Children = before.Before, max(before.Peak, t.Peak), max(before.Children, t.Children)
-	t.Reruns += before.Reruns + 1
-	*before = *t
-	return true
 }
 
 // fixtures reads [["module tests/test_a.py::model",setup_us,teardown_us],…].

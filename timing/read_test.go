@@ -282,11 +282,47 @@ func TestReadTries(t *testing.T) {
 		all = append(all, fmt.Sprint(x.ID, x.Worker, x.Outcome, x.Start.Microseconds(), x.Wall.Microseconds(), x.Before, x.Peak, x.Reruns))
 	}
 	want := []string{
-		fmt.Sprint("a.py::first", "gw0", "failed", 5, 30, 40, 90, 2), fmt.Sprint("a.py::other", "gw1", "passed", 5, 10, 40, 50, 0),
+		fmt.Sprint("a.py::other", "gw1", "passed", 5, 10, 40, 50, 0), fmt.Sprint("a.py::first", "gw0", "failed", 5, 30, 40, 90, 2),
 		fmt.Sprint("a.py::first", "gw0", "passed", 6, 1, 60, 60, 0), fmt.Sprint("a.py::other", "gw0", "passed", 7, 1, 60, 60, 0),
 		fmt.Sprint("a.py::first", "gw0", "passed", 6, 1, 60, 60, 0), // not in a row: it ran twice
 	}
 	if !slices.Equal(all, want) {
 		t.Errorf("read\n%s\nwant\n%s", strings.Join(all, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A test that has begun again within its protocol has no result: it may be killed, and
+// what was reported of its try before says nothing.
+func TestReadTriedAgain(t *testing.T) {
+	const ran = `{"t":"test","id":"a.py::x","worker":"gw0","outcome":"%s","start_us":%d,"wall_us":9,"before":10,"peak":%d,"after":1}` + "\n"
+	const start = `{"t":"start","id":"a.py::x","worker":"%s"%s}` + "\n"
+	other := `{"t":"test","id":"a.py::y","worker":"gw1","outcome":"passed","start_us":1}` + "\n"
+	first := header + fmt.Sprintf(start, "gw0", "") + fmt.Sprintf(ran, "passed", 5, 90) + other
+	again := first + fmt.Sprintf(start, "gw0", `,"again":true`)
+	for _, c := range []struct {
+		name, text string
+		want       []string // outcome, peak and reruns of x
+		running    int
+	}{
+		{"killed in its second try", again, nil, 1},
+		{"a crash", again + `{"t":"test","id":"a.py::x","worker":"gw0","outcome":"crashed"}` + "\n", []string{"crashed 90 1"}, 0},
+		{"done", again + fmt.Sprintf(ran, "failed", 5, 50), []string{"failed 90 1"}, 0},
+		{"a namesake", first + fmt.Sprintf(start, "gw0", ""), []string{"passed 90 0"}, 1},
+		{"a namesake that is done", first + fmt.Sprintf(start, "gw0", "") + fmt.Sprintf(ran, "failed", 6, 50), []string{"passed 90 0", "failed 50 0"}, 0},
+		{"another worker's", first + fmt.Sprintf(start, "gw1", `,"again":true`), []string{"passed 90 0"}, 1},
+	} {
+		got, err := ReadResults(strings.NewReader(c.text), "f")
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		var all []string
+		for _, x := range got.Tests {
+			if x.ID == "a.py::x" {
+				all = append(all, fmt.Sprintf("%s %d %d", x.Outcome, x.Peak, x.Reruns))
+			}
+		}
+		if !slices.Equal(all, c.want) || len(got.Running) != c.running || len(got.Tests) != len(c.want)+1 {
+			t.Errorf("%s: %q of %d results, %d running, want %q, and one more, %d running", c.name, all, len(got.Tests), len(got.Running), c.want, c.running)
+		}
 	}
 }

@@ -171,7 +171,7 @@ func TestActionTrouble(t *testing.T) {
 	h.want(h.push(), good)
 	for _, want := range []string{
 		"damaged .wcshard/history/wcshard-plan.json.gz", "damaged .wcshard/history/wcshard-timings.jsonl.gz",
-		"warning: the earlier plan is left out", "the history from the cache is left out, see above",
+		"warning: the earlier plan is left out", "learning on top of the history from the cache failed, see above: it is left out",
 	} {
 		if !h.says(want) {
 			t.Errorf("the log does not say %q:\n%s", want, h.text())

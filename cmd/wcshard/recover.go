@@ -381,7 +381,7 @@ func narrow(selection pytest.Selection, tests []timing.NodeID) pytest.Selection 
 		keep[id]++
 		files[id.File()] = true
 	}
-	some := pytest.Selection{Turns: map[timing.NodeID][]int{}, Partial: true, Reduced: true}
+	some := pytest.Selection{Turns: map[timing.NodeID][]int{}, Partial: true, Reduced: true, Gathered: selection.Gathered}
 	for _, id := range selection.Elsewhere {
 		if files[id.File()] {
 			some.Elsewhere = append(some.Elsewhere, id)

@@ -140,6 +140,11 @@ func writeFile(name string, write func(io.Writer) error) (err error) {
 	packed := strings.HasSuffix(name, ".gz")
 	if target, err := filepath.EvalSymlinks(name); err == nil { // a link stays one
 		name = target
+	} else if target, err := os.Readlink(name); err == nil { // though what it names is gone
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(name), target)
+		}
+		name = target
 	}
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		file, err := os.OpenFile(name, os.O_WRONLY, 0) // a device or a pipe, which nothing can take the place of

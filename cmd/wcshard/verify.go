@@ -139,7 +139,7 @@ func doGate(sys *system, o verifyOptions) error {
 	case empty && len(bad) == 0:
 		sys.say("there were no tests to run")
 		sys.publishLine("wcshard: there were no tests to run", true)
-		return o.writeJSON(sys, &shard.Verdict{})
+		return o.writeJSON(sys, &shard.Verdict{Outcomes: map[timing.Outcome]int{}})
 	case digest == "" && len(bad) > 0:
 		text := "no job has put out a matrix, "
 		if empty {
@@ -156,7 +156,7 @@ func doGate(sys *system, o verifyOptions) error {
 }
 
 // superseded reports whether a results file that cannot be read is of an attempt whose
-// shard has reported in a later one.
+// shard has reported in a later one; or all have, where it is of a session of several.
 func superseded(plan *shard.Plan, results []*timing.Results, file string) bool {
 	stem, _, _ := strings.Cut(filepath.Base(file), ".jsonl")
 	name, ok := artifact.ParseName(stem)
@@ -168,7 +168,7 @@ func superseded(plan *shard.Plan, results []*timing.Results, file string) bool {
 			return r.Header.Plan == plan.Digest && r.Header.Attempt > name.Attempt && slices.Contains(r.Header.Shards, shard)
 		})
 	}
-	if name.Shard != allSession {
+	if slices.ContainsFunc(plan.Shards, func(s shard.Shard) bool { return s.Name == name.Shard }) {
 		return later(name.Shard)
 	}
 	return !slices.ContainsFunc(plan.Shards, func(s shard.Shard) bool { return !later(s.Name) })

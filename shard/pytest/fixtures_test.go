@@ -215,7 +215,7 @@ def test_rows(rows, n):
     pass
 
 
-@pytest.mark.parametrize("backend", ["b"], indirect=True)
+@pytest.mark.parametrize("backend", ["".join("b")], indirect=True)
 def test_one(schema, backend):
     assert backend == "b"
 `,
@@ -223,7 +223,7 @@ def test_one(schema, backend):
 from conftest import ODD, Color
 
 
-@pytest.mark.parametrize("server", ["pg", {"port": 1}, 0, ODD, ValueError, Color.RED], indirect=True)
+@pytest.mark.parametrize("server", ["pg", {"port": 1}, 0, ODD, ValueError, Color.RED, lambda: 1, lambda: 2], indirect=True)
 def test_server(server):
     pass
 `,
@@ -263,8 +263,10 @@ def test_schema(schema):
 		"session ::server[='mysql']",
 		"session ::server[='pg']",
 		"session ::server[=0]",
-		"session ::server[=3 of test_server.py]",
-		"session ::server[=35fa24e7]", // {"port": 1}
+		"session ::server[=3 of test_server.py test_server]",
+		"session ::server[=35fa24e7]",                        // {"port": 1}
+		"session ::server[=6 of test_server.py test_server]", // lambdas
+		"session ::server[=7 of test_server.py test_server]",
 		"session ::server[=Color.RED]",
 		"session ::server[=builtins.ValueError]",
 		"session pkg::schema",

@@ -79,8 +79,9 @@ class Bound:
         for k, item in enumerate(self.items):
             file, _, rest = item.nodeid.partition("::")
             called.setdefault(("", item.nodeid), []).append(k)
+            plain = rest.partition("[")[0]
             # Of a name in a class also the class, whose name stands for all of its tests.
-            for name in {rest, rest.partition("::")[2], rest.rpartition("::")[0], rest.rpartition("::")[2], rest.partition("[")[0]}:
+            for name in {rest, plain, rest.partition("::")[2], rest.rpartition("::")[2], plain.rpartition("::")[0]}:
                 called.setdefault((file, name), []).append(k)
             for mark in item.iter_markers(marker):
                 if own := mark.kwargs.get("name"):
@@ -91,8 +92,9 @@ class Bound:
             keys = [(file, name), ("", name)]
             if "::" in name:  # pytest-order takes the path from the test's own folder, or one above
                 keys += [("", f"{file[:at]}/{name}") for at in reversed(range(len(file))) if file[at] == "/"]
-            for other in next((called[key] for key in keys if key in called), ()):
-                self.unite(k, other)
+            for key in keys:
+                for other in called.get(key, ()):
+                    self.unite(k, other)
 
     def names(self) -> list[str]:
         """Return a name for each bound test: its xdist_group, if one of those that it

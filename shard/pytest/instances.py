@@ -94,11 +94,22 @@ def parameter(value: Any, index: int, fixturedefs: Any, item: pytest.Item) -> st
         if index < len(own) and own[index] is value:
             return str(index)
         for number, given in enumerate(own):
-            if given is value:
+            if given is value or alike(given, value):
                 return str(number)
     if id(value) not in known:
         known[id(value)] = value, written(value)
-    return "=" + (known[id(value)][1] or f"{index} of {file_of(item.nodeid)}")
+    # Of one that cannot be written, which of the test's own list it is.
+    return "=" + (known[id(value)][1] or f"{index} of {file_of(item.nodeid)} {item.name.partition('[')[0]}")
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Report whether pytest takes two parameters for one, as it does by == from 8 on."""
+    if type(a) is not type(b) or type(a) not in BUILTIN:
+        return False
+    try:
+        return bool(a == b)
+    except Exception:  # of what they hold
+        return False
 
 
 def written(value: Any) -> str:
@@ -107,7 +118,7 @@ def written(value: Any) -> str:
     Python's own: proxies answer with what they stand for, or with an error."""
     kind = type(value)
     if issubclass(kind, NAMED):
-        return f"{value.__module__}.{value.__qualname__}"
+        return "" if "<" in value.__qualname__ else f"{value.__module__}.{value.__qualname__}"  # <lambda>, <locals>
     if issubclass(kind, enum.Enum):
         return f"{kind.__qualname__}.{value.name}"
     if kind not in BUILTIN:

@@ -66,6 +66,7 @@ class Running(Common):
         self.measured = NOTHING
         # Writing, where the terminal is.
         self.tries: dict[tuple[str, str], Try] = {}  # by worker and test
+        self.reported: dict[str, str] = {}  # by worker: the test whose end was reported, until its protocol is over
         self.repeated: dict[str, int] = {}  # by test: tries before the next, where one crashed
         self.starting: Any = None  # the node whose test is about to start
         self.running: dict[str, str | None] = {}  # by worker: the test, None when all its reports are in
@@ -319,6 +320,7 @@ class Running(Common):
         self.garbage.begin()
         self.shared_before = 0.0
         result = yield
+        self.reported.clear()
         if self.ended:
             self.tail += Real.clock() - self.ended
             self.tests += 1
@@ -414,7 +416,8 @@ class Running(Common):
             return  # another try
         self.running[worker] = nodeid
         # By hand, since it is written while the test waits: a third of the time.
-        self.stream.write_line(f'{{"t":"start","id":{quote(self.plain(nodeid))},"worker":{quote(worker)}}}')
+        again = ',"again":true' if self.reported.pop(worker, None) == nodeid else ""  # flaky: not over, though reported
+        self.stream.write_line(f'{{"t":"start","id":{quote(self.plain(nodeid))},"worker":{quote(worker)}{again}}}')
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -435,6 +438,8 @@ class Running(Common):
         if report.when == "teardown" and not current.repeated:
             del self.tries[worker, report.nodeid]
             self.running[worker] = None
+            if node is None or self.scheduler is not None:
+                self.reported[worker] = report.nodeid
             measured = self.measure() if node is None else Measured.unpack(packed) if packed else NOTHING
             self.write_test(worker, current, measured)
 

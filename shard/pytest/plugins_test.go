@@ -323,6 +323,23 @@ def test_plain():
 `,
 				"test_b.py": "def test_b():\n    pass\n",
 			})
+			if workers > 1 && runtime.GOOS != "windows" {
+				write(t, filepath.Join(p.dir, "test_c.py"), `import os
+import signal
+
+from flaky import flaky
+
+tries = []
+
+
+@flaky(max_runs=3)
+def test_killed():
+    tries.append(1)
+    if len(tries) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert False
+`)
+			}
 			c := p.collect(t)
 			plan, s := one(c, workers, false)
 			o := p.shard(t, c, plan, s)
@@ -336,6 +353,9 @@ def test_plain():
 			want := map[timing.NodeID]string{
 				"test_a.py::test_recovers": "passed after 2 ", "test_a.py::test_twice": "passed after 1 ", "test_a.py::test_never": "failed after 1 ",
 				"test_a.py::test_plain": "passed after 0 ", "test_b.py::test_b": "passed after 0 ",
+			}
+			if len(s.IDs()) > len(want) { // what was reported of its first try does not count
+				want["test_c.py::test_killed"] = "crashed after 1 "
 			}
 			if !reflect.DeepEqual(got, want) || len(o.results.Running) > 0 {
 				t.Errorf("ran %q, want %q; still running %v\n%s", got, want, o.results.Running, o.output)
@@ -360,8 +380,9 @@ def test_second():
 
 
 @pytest.mark.order(after="TestC")
-def test_third():
-    pass
+class TestD:
+    def test_third(self):
+        pass
 
 
 class TestC:
@@ -387,7 +408,7 @@ def test_alone():
 	}
 	const a, b = "tests/test_a.py::", "tests/test_b.py::"
 	// All marked tests of a file stay together, and so do those that they name.
-	together := []timing.NodeID{a + "TestC::test_c", a + "TestC::test_d", a + "test_second", a + "test_third", b + "test_first"}
+	together := []timing.NodeID{a + "TestC::test_c", a + "TestC::test_d", a + "TestD::test_third", a + "test_second", b + "test_first"}
 	alone := []timing.NodeID{"other/test_b.py::test_first", a + "test_alone", b + "test_alone"}
 	if len(got) != 2 || !slices.Equal(got[""], alone) {
 		t.Fatalf("groups %q, want %q in one and %q in none", got, together, alone)

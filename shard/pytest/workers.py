@@ -94,6 +94,7 @@ class Scheduler:
 
     def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
         self.plugin.running.pop(node.gateway.id, None)
+        self.plugin.reported.pop(node.gateway.id, None)
         self.useful.add(node)
         if self.plan.complete(node, item_index, duration):
             self.obey()
