@@ -350,7 +350,6 @@ func (it *items) joinDoubtful(packs [][]int32, by *heavies, limit int) [][]int32
 // assemble makes the plan's shards of positions.
 func (q *sequence) assemble(fleet Fleet, by *heavies, packs [][]int32, pool division) *Plan {
 	plan := &Plan{Fleet: fleet}
-	plan.Setups, _ = mentioned(q.suite)
 	type draft struct {
 		shard  Shard
 		first  int32
@@ -359,6 +358,7 @@ func (q *sequence) assemble(fleet Fleet, by *heavies, packs [][]int32, pool divi
 	}
 	var drafts []draft
 	r := newSimulator(q)
+	plan.Setups, r.mentioned = mentioned(q.suite)
 	names := q.memoryNames(packs)
 	cut := q.cutFiles(pool.pool)
 	add := func(kind Kind, name string, workers int, tests []int32) *Shard {

@@ -287,8 +287,11 @@ func (r *planReader) shard() (s Shard, last bool, err error) {
 	return s, false, r.errorf("got %s, want the end of shard %s", excerpt(line), s.Name)
 }
 
-// piece reads one line {"file":"…","cut":true,"units":[[1,2]],"setups":[[2,0]],"tests":["…","…"],"needs":[[1,2,3]]}. It is read by hand, as
-// a large plan is nothing but such lines; the strings share the line's memory.
+// piece reads one line
+//
+//	{"file":"…","cut":true,"units":[[1,2]],"setups":[[2,0]],"tests":["…","…"],"needs":[[1,2,3]]}
+//
+// by hand, as a large plan is nothing but such lines; the strings share its memory.
 func (r *planReader) piece() (p Piece, more bool, err error) {
 	line, err := r.line()
 	if err != nil {

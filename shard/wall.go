@@ -26,7 +26,7 @@ type simulator struct {
 	epoch   uint32   // of this run
 	stamp   uint32   // the last number given to a run or a visit
 
-	mentioned []int // by set-up: its index in the plan, or -1
+	mentioned []int // by set-up: its index in the plan, or -1; nil where jobs are only priced
 
 	inFile []int64  // by set-up: its cost where it is of a module or a class, and gone when a worker leaves the file; else 0
 	at     []int32  // by worker: the file that it is in, from 1
@@ -69,7 +69,6 @@ func newSimulator(q *sequence) *simulator {
 		}
 	}
 	r := &simulator{sequence: &own, imports: imports, spans: q.spanning(), work: scheduleEffort, unitWork: unitEffort}
-	_, r.mentioned = mentioned(q.suite)
 	r.family, r.families = families(q.suite)
 	r.inFile = make([]int64, len(r.setup))
 	for s := range r.inFile {
@@ -116,8 +115,11 @@ func (r *simulator) shard(tests []int32, workers int, cut []bool, budget int64) 
 	return s, staffed.spare
 }
 
-// setupRuns says which of the plan's set-ups tests need.
+// setupRuns says which of the plan's set-ups tests need; nil where there is no plan.
 func (r *simulator) setupRuns(tests []int32) []SetupRun {
+	if r.mentioned == nil {
+		return nil
+	}
 	var runs []SetupRun
 	some := false
 	var last []int // of the suite, which tests share

@@ -400,6 +400,7 @@ func (p *resultsReader) test() {
 			t.follow(&earlier)
 		}
 	}
+	// Where another scheduler than ours is asked for, no start says "again".
 	if i, ok := p.lastOf(t.Worker, t.ID); ok && t.Start > 0 && p.res.Tests[i].Start == t.Start {
 		t.follow(&p.res.Tests[i])
 		p.drop(i)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +88,8 @@ func TestRealTruth(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer place.clean()
-	row, err := runTruth(t.Context(), place, newTruthCase(2).dearer())
+	c := newTruthCase(2).dearer()
+	row, err := runTruth(t.Context(), place, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +100,10 @@ func TestRealTruth(t *testing.T) {
 		if least := time.Second.Seconds(); predicted < least || row.Real[i] < least {
 			t.Errorf("predicted %.2f, real %.2f s, want some seconds", predicted, row.Real[i])
 		}
+	}
+	// Nor can a plan of what was measured predict less than the best one takes.
+	if least := (c.optimum - c.suite.Base).Seconds(); slices.Max(row.Predicted) < least || slices.Max(row.Real) < least {
+		t.Errorf("predicted %.2f, real %.2f s, want the longest to take at least %.2f", row.Predicted, row.Real, least)
 	}
 	var b strings.Builder
 	if err := printReal(&b, []realRow{row}, 1); err != nil || !strings.Contains(b.String(), "\nseed 2: off by ") || !strings.Contains(b.String(), byTrial) {

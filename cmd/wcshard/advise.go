@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -384,8 +383,5 @@ func (a *advice) writeJSON(sys *system) error {
 		}
 		out.Choices = append(out.Choices, r)
 	}
-	encoder := json.NewEncoder(sys.stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(out)
+	return sys.writeJSON(out)
 }

@@ -225,18 +225,17 @@ func (r *remote) results(ctx context.Context, only string) ([]*timing.Results, e
 				continue
 			}
 			results, err := r.read(a, file)
-			var syntax *timing.SyntaxError
 			if err != nil {
 				err = advise(fmt.Errorf("run %d: %w", r.run.ID, err), hintArtifact)
 			}
-			if errors.As(err, &syntax) && syntax.Line <= 1 { // torn at birth, as in readResults
+			switch {
+			case err == nil:
+				all = append(all, results)
+			case tornAtBirth(err) != nil:
 				torn = append(torn, err)
-				continue
-			}
-			if err != nil {
+			default:
 				return nil, err
 			}
-			all = append(all, results)
 		}
 	}
 	if len(all) == 0 && len(torn) > 0 {

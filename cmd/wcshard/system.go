@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -124,10 +125,19 @@ func (g gzipFile) Close() error {
 	return errors.Join(g.Reader.Close(), g.file.Close())
 }
 
+// writeJSON prints what is for machines on standard output.
+func (sys *system) writeJSON(v any) error {
+	encoder := json.NewEncoder(sys.stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
 // writeFile makes a file appear whole or not at all: written beside its place,
-// synced, then renamed. What a link names is written, and the link stays. A name ending in .gz is compressed, without a time of
-// day in its header, so that the same content gives the same bytes. (renameio
-// does the same, but not on Windows.)
+// synced, then renamed. What a link names is written, and the link stays; so is
+// a device. A name ending in .gz is compressed, without a time of day in its
+// header, so that the same content gives the same bytes. (renameio does the
+// same, but not on Windows, and puts a file in the place of a device.)
 func writeFile(name string, write func(io.Writer) error) (err error) {
 	defer func() {
 		if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -95,8 +94,10 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 	})
 	verdict := shard.Verify(plan, results)
 	verdict.Refused = append(verdict.Refused, unread...)
-	if err := o.writeJSON(sys, verdict); err != nil {
-		return err
+	if o.json {
+		if err := sys.writeJSON(verdict); err != nil {
+			return err
+		}
 	}
 	printVerdict(sys, plan, verdict)
 	sys.adviseOn(verdict)
@@ -111,17 +112,6 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 			hint: "look at that job's log: a step beside wcshard's failed, or the job ran out of time"}
 	}
 	return nil
-}
-
-// writeJSON prints a verdict with --json.
-func (o *verifyOptions) writeJSON(sys *system, verdict *shard.Verdict) error {
-	if !o.json {
-		return nil
-	}
-	encoder := json.NewEncoder(sys.stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(verdict)
 }
 
 // doGate judges a whole workflow: how its jobs ended, then what they ran.
@@ -139,7 +129,10 @@ func doGate(sys *system, o verifyOptions) error {
 	case empty && len(bad) == 0:
 		sys.say("there were no tests to run")
 		sys.publishLine("wcshard: there were no tests to run", true)
-		return o.writeJSON(sys, &shard.Verdict{Outcomes: map[timing.Outcome]int{}})
+		if !o.json {
+			return nil
+		}
+		return sys.writeJSON(&shard.Verdict{Outcomes: map[timing.Outcome]int{}})
 	case digest == "" && len(bad) > 0:
 		text := "no job has put out a matrix, "
 		if empty {
@@ -212,8 +205,7 @@ func readResults(sys *system, names []string) (all []*timing.Results, unread []s
 		}
 		for _, file := range files {
 			results, err := readResultsFile(sys, file)
-			var syntax *timing.SyntaxError
-			if errors.As(err, &syntax) && syntax.Line <= 1 && isResults(filepath.Base(file)) {
+			if syntax := tornAtBirth(err); syntax != nil && isResults(filepath.Base(file)) {
 				unread = append(unread, shard.RefusedFile{File: file, Reason: syntax.Msg})
 				continue
 			}
@@ -224,6 +216,16 @@ func readResults(sys *system, names []string) (all []*timing.Results, unread []s
 		}
 	}
 	return all, unread, nil
+}
+
+// tornAtBirth returns what is wrong with a results file that has no good first line, and
+// so knows nothing; nil for other errors and none.
+func tornAtBirth(err error) *timing.SyntaxError {
+	var syntax *timing.SyntaxError
+	if errors.As(err, &syntax) && syntax.Line <= 1 {
+		return syntax
+	}
+	return nil
 }
 
 // hintResults says what to do about a results file that is none. One by another

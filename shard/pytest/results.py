@@ -137,8 +137,6 @@ class Try:
         if report.outcome == "rerun":  # pytest-rerunfailures says it of one phase of the try
             self.reruns += not self.repeated
             self.repeated = True
-        elif report.outcome == "retried":  # pytest-retry, after each try; its last is reported as the only one
-            self.reruns += 1
         if not subtest and report.when in PHASES:
             self.durations[PHASES[report.when]] = report.duration
         expected = hasattr(report, "wasxfail")
