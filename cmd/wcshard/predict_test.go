@@ -270,7 +270,8 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 		for i := range plan.Shards {
 			s := &plan.Shards[i]
 			if s.Workers != c.workers {
-				t.Errorf("%s has %d workers, want %d", s.Name, s.Workers, c.workers)
+				// On a machine so busy that xdist's start seems to cost more than it saves.
+				faults = append(faults, fmt.Sprintf("%s has %d workers, want %d", strings.Join(filesOf(s), ", "), s.Workers, c.workers))
 			}
 			folder := results(fmt.Sprintf("%d-%d-%d", k, c.shards, i))
 			call("run", "--shard", s.Name, "--results", folder)
