@@ -3,7 +3,6 @@ package shard
 import (
 	"cmp"
 	"slices"
-	"strings"
 )
 
 // How far from the goal balancing goes on, in thousandths: whole items are
@@ -254,7 +253,7 @@ func (b *balance) gather(parts []part, costly []int64) (rest []part) {
 
 // compareSetups orders set-ups by what a plan may depend on: not their index.
 func (q *sequence) compareSetups(s, t int32) int {
-	return strings.Compare(q.suite.Setups[s].ID, q.suite.Setups[t].ID)
+	return cmp.Compare(q.suite.Setups[s].ID, q.suite.Setups[t].ID)
 }
 
 // lowest returns the bin whose load ends up lowest with p.

@@ -21,7 +21,7 @@ func syntheticSuite(tests, files int, setups bool) Suite {
 	session := 0
 	if setups {
 		for k := range 16 {
-			s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("session ::s%d", k), Cost: time.Duration(r.IntN(2_000_000)) * time.Microsecond})
+			s.Setups = append(s.Setups, Setup{ID: timing.SetupID(fmt.Sprintf("session ::s%d", k)), Cost: time.Duration(r.IntN(2_000_000)) * time.Microsecond})
 		}
 		session = 16
 	}
@@ -31,7 +31,7 @@ func syntheticSuite(tests, files int, setups bool) Suite {
 		var needs []int
 		if setups {
 			n := len(s.Setups)
-			s.Setups = append(s.Setups, Setup{ID: file, Cost: time.Duration(r.IntN(200_000)) * time.Microsecond}, Setup{ID: "module " + file + "::model", Cost: time.Duration(r.IntN(500_000)) * time.Microsecond})
+			s.Setups = append(s.Setups, Setup{ID: timing.SetupID(file), Cost: time.Duration(r.IntN(200_000)) * time.Microsecond}, Setup{ID: timing.SetupID("module " + file + "::model"), Cost: time.Duration(r.IntN(500_000)) * time.Microsecond})
 			if f%10 == 0 {
 				needs = append(needs, r.IntN(session))
 			}

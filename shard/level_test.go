@@ -23,7 +23,7 @@ func TestLevelled(t *testing.T) {
 	for file := range 6 {
 		class := len(s.Setups)
 		for range 5 {
-			s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("class %d", len(s.Setups)), Cost: 50 * time.Millisecond})
+			s.Setups = append(s.Setups, Setup{ID: timing.SetupID(fmt.Sprintf("class a.py::C%d::f", len(s.Setups))), Cost: 50 * time.Millisecond})
 		}
 		for k := range 20 {
 			add(fmt.Sprintf("f%d.py::Test%d::test_%d", file, k/4, k), 250*time.Millisecond, file/3, class+k/4)

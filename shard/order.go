@@ -196,7 +196,7 @@ func (q *sequence) compare(i, j int32) int {
 		return c
 	}
 	return slices.CompareFunc(a.Setups, b.Setups, func(x, y int) int {
-		return strings.Compare(q.suite.Setups[x].ID, q.suite.Setups[y].ID)
+		return cmp.Compare(q.suite.Setups[x].ID, q.suite.Setups[y].ID)
 	})
 }
 

@@ -3,7 +3,8 @@ package shard
 import (
 	"cmp"
 	"slices"
-	"strings"
+
+	"github.com/wcshard/wcshard/timing"
 )
 
 // pytest has one instance of a fixture with parameters at a time: when a test needs
@@ -15,11 +16,12 @@ import (
 
 // family returns what the IDs of all instances of a fixture have in common, where it
 // has parameters and tests of several files may need it; else "".
-func family(id string) string {
-	if !strings.HasSuffix(id, "]") || !strings.HasPrefix(id, "session ") && !strings.HasPrefix(id, "package ") {
+func family(id timing.SetupID) string {
+	_, _, parameters := id.Parts()
+	if parameters == "" || !id.OfFiles() {
 		return ""
 	}
-	return id[:max(0, strings.LastIndexByte(id, '['))]
+	return string(id)[:len(id)-len(parameters)]
 }
 
 // families numbers the families from 1, and returns that of each set-up: 0 is none.

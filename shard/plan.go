@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/wcshard/wcshard/timing"
@@ -127,7 +126,7 @@ func mentioned(suite *Suite) (setups []Setup, index []int) {
 	index = slices.Repeat([]int{-1}, len(suite.Setups))
 	var order []int
 	for i, s := range suite.Setups {
-		if scope, _, ok := strings.Cut(s.ID, " "); ok && s.Cost >= minSetup && slices.Contains(mentionedKinds, scope) {
+		if _, library := s.ID.Library(); s.Cost >= minSetup && (library || s.ID.Scope() != "") {
 			order = append(order, i)
 		}
 	}
@@ -140,9 +139,6 @@ func mentioned(suite *Suite) (setups []Setup, index []int) {
 	}
 	return setups, index
 }
-
-// mentionedKinds are how the IDs of fixtures and libraries begin.
-var mentionedKinds = []string{"session", "package", "module", "class", strings.TrimSpace(timing.LibraryPrefix)}
 
 // MinNeed is the least memory of a test that a plan mentions, in bytes. All
 // that is below it is noise beside a worker's floor.

@@ -34,7 +34,7 @@ func (p *Plan) valid() error {
 		}
 	}
 	for _, s := range p.Setups {
-		if s.Cost < 0 || s.Cost > maxTotal || s.Cost%time.Microsecond != 0 || !utf8.ValidString(s.ID) {
+		if s.Cost < 0 || s.Cost > maxTotal || s.Cost%time.Microsecond != 0 || !utf8.ValidString(string(s.ID)) {
 			return fmt.Errorf("set-up %q takes %v: want UTF-8, and whole microseconds, 0 to %v", s.ID, s.Cost, maxTotal)
 		}
 	}

@@ -171,7 +171,7 @@ func (p *Plan) appendHeader(b []byte) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = append(b, encode(planSetup{s.ID, micros(s.Cost), s.Import})...)
+			b = append(b, encode(planSetup{string(s.ID), micros(s.Cost), s.Import})...)
 		}
 		b = append(b, "],\n"...)
 	}

@@ -202,7 +202,7 @@ func (r *planReader) header(p *Plan) error {
 			if s.Cost < 0 || s.Cost > most {
 				return r.errorf("set-up %q takes %d µs, want 0 to %d", s.ID, s.Cost, most)
 			}
-			p.Setups = append(p.Setups, Setup{s.ID, duration(s.Cost), s.Import})
+			p.Setups = append(p.Setups, Setup{timing.SetupID(s.ID), duration(s.Cost), s.Import})
 		}
 		r.check.setups = len(p.Setups)
 		if line, err = r.line(); err != nil {

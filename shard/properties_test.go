@@ -26,7 +26,7 @@ func drawSuite(t *rapid.T) Suite {
 		id := rapid.SampledFrom([]string{
 			fmt.Sprintf("s%d", k), fmt.Sprintf("session ::f%d[%d]", k%2, k), fmt.Sprintf("module d%d/Test_%d.py::s%d", k%2, k/2, k),
 		}).Draw(t, "set-up")
-		s.Setups = append(s.Setups, Setup{ID: id, Cost: time.Duration(rapid.IntRange(0, 30_000).Draw(t, "cost")) * time.Microsecond})
+		s.Setups = append(s.Setups, Setup{ID: timing.SetupID(id), Cost: time.Duration(rapid.IntRange(0, 30_000).Draw(t, "cost")) * time.Microsecond})
 	}
 	measured := rapid.Bool().Draw(t, "measured") // otherwise little is, mostly
 	one := rapid.IntRange(0, 3).Draw(t, "one instance a test") > 0

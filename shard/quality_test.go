@@ -122,10 +122,10 @@ func TestPackSetupsAgainstBruteForce(t *testing.T) {
 		files, n := 1+r.IntN(5), 2+r.IntN(3)
 		var s Suite
 		for f := range files {
-			s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("f%d.py", f), Cost: time.Duration(r.IntN(20)) * time.Millisecond})
+			s.Setups = append(s.Setups, Setup{ID: timing.SetupID(fmt.Sprintf("f%d.py", f)), Cost: time.Duration(r.IntN(20)) * time.Millisecond})
 		}
 		for k := range 2 {
-			s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("session ::s%d", k), Cost: time.Duration(r.IntN(60)) * time.Millisecond})
+			s.Setups = append(s.Setups, Setup{ID: timing.SetupID(fmt.Sprintf("session ::s%d", k)), Cost: time.Duration(r.IntN(60)) * time.Millisecond})
 		}
 		for k := range 4 + r.IntN(7) {
 			f := r.IntN(files)

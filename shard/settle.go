@@ -3,7 +3,8 @@ package shard
 import (
 	"cmp"
 	"slices"
-	"strings"
+
+	"github.com/wcshard/wcshard/timing"
 )
 
 // settle orders the pieces for a crew, cuts those that are too long for one of its
@@ -165,7 +166,8 @@ func (r *simulator) costly(tests []int32) []int {
 // is next, and what has a parameter when one with another parameter is; everything
 // else stays.
 func (r *simulator) repeats(s, tests int) int64 {
-	if id := r.suite.Setups[s].ID; strings.HasPrefix(id, "class ") || strings.HasSuffix(id, "]") {
+	id := r.suite.Setups[s].ID
+	if _, _, parameters := id.Parts(); parameters != "" || id.Scope() == timing.ClassScope {
 		return r.setup[s] * int64(tests-1)
 	}
 	return r.setup[s]

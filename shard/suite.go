@@ -109,9 +109,7 @@ func (s *Suite) LimitNeeds(more func(file string) time.Duration) {
 // it: the import of a file or of libraries that files share, or one instance of a
 // fixture whose scope is above function.
 type Setup struct {
-	// ID is a file's path, a folder's with a slash at the end (its conftest.py),
-	// "import numpy.linalg", or "module tests/test_a.py::model" for a fixture.
-	ID     string
+	ID     timing.SetupID
 	Cost   time.Duration // set-up and teardown
 	Import bool          // each worker of a job that runs any of the tests pays it, before its first test
 }

@@ -162,7 +162,7 @@ func TestBoundWithWorkers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := Suite{Base: time.Duration(rapid.IntRange(0, 20).Draw(t, "base")) * time.Millisecond}
 		for k := range rapid.IntRange(0, 4).Draw(t, "setups") {
-			s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("s%d", k), Cost: time.Duration(rapid.IntRange(0, 60).Draw(t, "cost")) * time.Millisecond})
+			s.Setups = append(s.Setups, Setup{ID: timing.SetupID(fmt.Sprintf("s%d", k)), Cost: time.Duration(rapid.IntRange(0, 60).Draw(t, "cost")) * time.Millisecond})
 		}
 		n := rapid.IntRange(1, 7).Draw(t, "tests")
 		for k := range n {
@@ -292,7 +292,7 @@ func TestUnitsOfManyJobs(t *testing.T) {
 	const jobs = 32
 	var s Suite
 	for i := range jobs {
-		s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("package p%02d::db", i), Cost: time.Minute})
+		s.Setups = append(s.Setups, Setup{ID: timing.SetupID(fmt.Sprintf("package p%02d::db", i)), Cost: time.Minute})
 		for _, x := range []struct {
 			file    string
 			seconds int
@@ -340,7 +340,7 @@ func TestUnitsKeepGroups(t *testing.T) {
 func TestOrderKeepsClasses(t *testing.T) {
 	var s Suite
 	for class := range 4 {
-		s.Setups = append(s.Setups, Setup{ID: fmt.Sprintf("class a.py::C%d::f", class), Cost: 20 * time.Millisecond})
+		s.Setups = append(s.Setups, Setup{ID: timing.SetupID(fmt.Sprintf("class a.py::C%d::f", class)), Cost: 20 * time.Millisecond})
 		for k := range 400 {
 			x := test(fmt.Sprintf("a.py::C%d::t%d", class, k), 5+(k*7+class*3)%36)
 			x.Order, x.Setups = len(s.Tests), []int{class}

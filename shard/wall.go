@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"strings"
 )
 
 // maxWorkers bounds the workers of a job, in a fleet and in a plan file.
@@ -72,7 +71,7 @@ func newSimulator(q *sequence) *simulator {
 	r.family, r.families = families(q.suite)
 	r.inFile = make([]int64, len(r.setup))
 	for s := range r.inFile {
-		if id := q.suite.Setups[s].ID; strings.HasPrefix(id, "module ") || strings.HasPrefix(id, "class ") {
+		if q.suite.Setups[s].ID.OfFile() {
 			r.inFile[s] = r.setup[s]
 		}
 	}

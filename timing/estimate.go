@@ -157,7 +157,7 @@ func (e *Estimator) sharedAt(k kind, i int, value func(*sample) int64) int64 {
 	if k == sessionKind {
 		return e.typicalOf(e.recent(series.samples), value)
 	}
-	library := k == fixtureKind && strings.HasPrefix(series.id, LibraryPrefix)
+	_, library := SetupID(series.id).Library()
 	samples := series.samples
 	if perJob(k, series.id) {
 		samples = e.recent(samples)
@@ -359,8 +359,23 @@ func (e *Estimator) Library(name string) time.Duration {
 // Fixture returns the time that one instance of a fixture takes, set-up and
 // teardown. An unknown instance takes the median over the fixtures of the same
 // scope and name in other places or with other parameters, else 0.
-func (e *Estimator) Fixture(id string) time.Duration {
-	return e.orRelatives(fixtureKind, id, fixtureName, func(s *sample) int64 { return s.setup + s.teardown })
+func (e *Estimator) Fixture(id SetupID) time.Duration {
+	return e.orRelatives(fixtureKind, string(id), fixtureName, func(s *sample) int64 { return s.setup + s.teardown })
+}
+
+// Setup returns the time that what tests share takes: File, Folder, Library or Fixture,
+// as its ID says.
+func (e *Estimator) Setup(id SetupID) time.Duration {
+	if library, ok := id.Library(); ok {
+		return e.Library(library)
+	}
+	switch {
+	case id.Scope() != "":
+		return e.Fixture(id)
+	case strings.HasSuffix(string(id), "/"):
+		return e.Folder(string(id))
+	}
+	return e.File(string(id))
 }
 
 // FixturesOf returns the most that shared fixtures can take for tests of a
@@ -369,15 +384,16 @@ func (e *Estimator) FixturesOf(file string) time.Duration {
 	if e.places == nil {
 		e.places = map[string]time.Duration{}
 		for i, s := range e.h.series[fixtureKind] {
-			if strings.HasPrefix(s.id, LibraryPrefix) {
+			id := SetupID(s.id)
+			if id.Scope() == "" {
 				continue
 			}
-			scope, rest, _ := strings.Cut(s.id, " ")
-			place := ""
-			if scope == "module" || scope == "class" {
-				place = NodeID(rest).File()
+			file := ""
+			if id.OfFile() {
+				place, _, _ := id.Parts()
+				file = place.File()
 			}
-			e.places[place] += time.Duration(e.sharedAt(fixtureKind, i, func(s *sample) int64 { return s.setup + s.teardown })) * time.Microsecond
+			e.places[file] += time.Duration(e.sharedAt(fixtureKind, i, func(s *sample) int64 { return s.setup + s.teardown })) * time.Microsecond
 		}
 	}
 	return e.places[""] + e.places[file]
@@ -404,15 +420,10 @@ func (e *Estimator) orRelatives(k kind, id string, name func(string) string, val
 	return time.Duration(e.medians[k][name(id)]) * time.Microsecond
 }
 
-// fixtureName returns the scope and name of a fixture instance's ID, which is
-// "scope place::name[param]".
+// fixtureName returns the scope and name of a fixture instance's ID.
 func fixtureName(id string) string {
-	scope, rest, _ := strings.Cut(id, " ")
-	if i := strings.LastIndex(rest, "::"); i >= 0 {
-		rest = rest[i:]
-	}
-	name, _, _ := strings.Cut(rest, "[")
-	return scope + name
+	_, name, _ := SetupID(id).Parts()
+	return string(SetupID(id).Scope()) + " " + name
 }
 
 // Session returns what a job with so many workers pays besides its tests and

@@ -83,9 +83,9 @@ func (b *builder) results(r *Results) {
 		held[w.Worker] = w.Floor
 	}
 	type times struct{ setups, teardowns []int64 }
-	fixtures := map[string]*times{}
-	late := map[string]map[string]*loaded{} // by library and worker
-	ran := map[string]int64{}               // tests, by worker
+	fixtures := map[SetupID]*times{}
+	late := map[SetupID]map[string]*loaded{} // by library and worker
+	ran := map[string]int64{}                // tests, by worker
 	uses := map[string]bool{}
 	killed := map[NodeID]bool{}
 	for _, k := range r.Killed {
@@ -103,15 +103,15 @@ func (b *builder) results(r *Results) {
 		shared := time.Duration(0)
 		ran[t.Worker]++
 		for _, f := range t.Fixtures {
-			if strings.HasPrefix(f.ID, LibraryPrefix) {
-				uses[usePrefix+t.ID.File()+"::"+f.ID] = true
+			if _, library := f.ID.Library(); library {
+				uses[useOf(t.ID.File(), f.ID)] = true
 				shared += f.Setup
 				noteImport(late, f, t.Worker, ran[t.Worker])
 				continue
 			}
 			if f.Setup+f.Teardown == 0 {
-				if scope, _, _ := strings.Cut(f.ID, " "); scope == "session" || scope == "package" {
-					uses[usePrefix+t.ID.File()+"::"+f.ID] = true
+				if f.ID.OfFiles() {
+					uses[useOf(t.ID.File(), f.ID)] = true
 				}
 				continue
 			}
@@ -146,10 +146,10 @@ func (b *builder) results(r *Results) {
 		}
 	}
 	for id, t := range fixtures {
-		b.add(fixtureKind, id, sample{source: src, setup: median(t.setups), teardown: median(t.teardowns)})
+		b.add(fixtureKind, string(id), sample{source: src, setup: median(t.setups), teardown: median(t.teardowns)})
 	}
 	for id, by := range late {
-		b.add(fixtureKind, id, lateSample(src, by, ran))
+		b.add(fixtureKind, string(id), lateSample(src, by, ran))
 	}
 	for use := range uses {
 		b.add(fixtureKind, use, sample{source: src})
@@ -224,7 +224,7 @@ func (b *builder) workers(src int32, r *Results) {
 	}
 	for name, costs := range imports {
 		kind := fileKind
-		if strings.HasPrefix(name, LibraryPrefix) {
+		if _, library := SetupID(name).Library(); library {
 			kind = fixtureKind
 		}
 		b.add(kind, name, sample{source: src, setup: median(costs)})

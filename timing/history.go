@@ -310,8 +310,8 @@ func perJob(k kind, id string) bool {
 	case fileKind:
 		return folderOrFile(id) == "folder"
 	case fixtureKind:
-		scope, _, _ := strings.Cut(id, " ")
-		return scope == "session" || scope == "package" || scope+" " == LibraryPrefix
+		_, library := SetupID(id).Library()
+		return library || SetupID(id).OfFiles()
 	}
 	return false
 }

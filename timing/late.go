@@ -2,7 +2,6 @@ package timing
 
 import (
 	"slices"
-	"strings"
 )
 
 // A LateImport is a library that tests imported while they ran.
@@ -24,15 +23,15 @@ type LateImport struct {
 func (e *Estimator) LateImports() []LateImport {
 	files := map[string][]string{} // by ID of the library
 	for _, s := range e.h.series[fixtureKind] {
-		if rest, is := strings.CutPrefix(s.id, usePrefix); is {
-			if file, id, _ := strings.Cut(rest, "::"); strings.HasPrefix(id, LibraryPrefix) {
-				files[id] = append(files[id], append(e.renamedFrom(file), file)...)
+		if file, id, is := useIn(s.id); is {
+			if _, library := id.Library(); library {
+				files[string(id)] = append(files[string(id)], append(e.renamedFrom(file), file)...)
 			}
 		}
 	}
 	var list []LateImport
 	for _, s := range e.h.series[fixtureKind] {
-		name, is := strings.CutPrefix(s.id, LibraryPrefix)
+		name, is := SetupID(s.id).Library()
 		if !is || len(files[s.id]) == 0 {
 			continue
 		}
@@ -79,7 +78,7 @@ func (e *Estimator) exposure(samples []sample) (workers, tests int64) {
 type loaded struct{ took, begun int64 }
 
 // noteImport adds what a test imported: the parts of a library may be of several tests.
-func noteImport(late map[string]map[string]*loaded, f FixtureResult, worker string, begun int64) {
+func noteImport(late map[SetupID]map[string]*loaded, f FixtureResult, worker string, begun int64) {
 	by := late[f.ID]
 	if by == nil {
 		by = map[string]*loaded{}

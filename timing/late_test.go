@@ -17,7 +17,7 @@ func TestLateImports(t *testing.T) {
 		for n := 1; n <= tests; n++ {
 			result := TestResult{Worker: "main", ID: NodeID(fmt.Sprintf("test_%d.py::x[%d]", (n-1)/10, n)), Outcome: Passed, Wall: 3 * time.Second, Call: time.Second}
 			if library, is := late[n]; is {
-				result.Fixtures = []FixtureResult{{ID: LibraryPrefix + library, Setup: 2 * time.Second}}
+				result.Fixtures = []FixtureResult{{ID: LibraryID(library), Setup: 2 * time.Second}}
 			}
 			r.Tests = append(r.Tests, result)
 		}

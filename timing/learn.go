@@ -499,14 +499,12 @@ func scaled(factors []float64, source int32, us int64) int64 {
 // Uses returns the fixtures of packages and the session that tests have asked for
 // while they ran (getfixturevalue), in the newest run of their file, as far as that
 // came: sorted IDs by file.
-func (e *Estimator) Uses() map[string][]string {
-	uses := map[string][]string{}
+func (e *Estimator) Uses() map[string][]SetupID {
+	uses := map[string][]SetupID{}
 	for _, s := range e.h.series[fixtureKind] {
-		if rest, is := strings.CutPrefix(s.id, usePrefix); is {
-			if file, id, _ := strings.Cut(rest, "::"); !strings.HasPrefix(id, LibraryPrefix) && e.ofNewestRun(file, s) {
-				for _, file := range append(e.renamedFrom(file), file) {
-					uses[file] = append(uses[file], id)
-				}
+		if file, id, is := useIn(s.id); is && id.Scope() != "" && e.ofNewestRun(file, s) {
+			for _, file := range append(e.renamedFrom(file), file) {
+				uses[file] = append(uses[file], id)
 			}
 		}
 	}
@@ -539,21 +537,21 @@ func (e *Estimator) ofNewestRun(file string, s series) bool {
 // their file set up, and that no test names when it is collected: those that
 // tests ask for while they run (getfixturevalue). They are sorted; collected says
 // of an ID that a test names it.
-func (e *Estimator) Uncollected(collected func(id string) bool) []string {
-	var ids []string
+func (e *Estimator) Uncollected(collected func(id SetupID) bool) []SetupID {
+	var ids []SetupID
 	for _, s := range e.h.series[fixtureKind] {
-		scope, rest, _ := strings.Cut(s.id, " ")
-		if scope != "module" && scope != "class" || collected(s.id) {
+		id := SetupID(s.id)
+		if !id.OfFile() || collected(id) {
 			continue
 		}
-		file := NodeID(rest).File()
-		if !e.ofNewestRun(file, s) {
+		place, _, _ := id.Parts()
+		if !e.ofNewestRun(place.File(), s) {
 			continue
 		}
-		ids = append(ids, s.id)
-		for _, name := range e.renamedFrom(file) {
-			if id := scope + " " + name + rest[len(file):]; !collected(id) {
-				ids = append(ids, id)
+		ids = append(ids, id)
+		for _, file := range e.renamedFrom(place.File()) {
+			if renamed := id.In(file); !collected(renamed) {
+				ids = append(ids, renamed)
 			}
 		}
 	}

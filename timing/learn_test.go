@@ -324,7 +324,7 @@ func TestPace(t *testing.T) {
 
 // Fixtures that no test names count where the file's newest run set them up.
 func TestUncollected(t *testing.T) {
-	fixtures := func(ids ...string) TestResult {
+	fixtures := func(ids ...SetupID) TestResult {
 		r := passed("a.py::t", 1)
 		for _, id := range ids {
 			r.Fixtures = append(r.Fixtures, FixtureResult{ID: id, Setup: time.Second})
@@ -340,8 +340,8 @@ func TestUncollected(t *testing.T) {
 	stopped.Workers = imports
 	died := run("r4", 4000)
 	died.Running = []TestStart{{ID: "a.py::t", Before: 1, Peak: 2}}
-	got := FromResults(old, newer, stopped, died).Estimator("linux").Uncollected(func(id string) bool { return id == "module a.py::known" })
-	if want := []string{"class a.py::TestC::late", "module a.py::late"}; !slices.Equal(got, want) {
+	got := FromResults(old, newer, stopped, died).Estimator("linux").Uncollected(func(id SetupID) bool { return id == "module a.py::known" })
+	if want := []SetupID{"class a.py::TestC::late", "module a.py::late"}; !slices.Equal(got, want) {
 		t.Errorf("Uncollected() = %q, want %q", got, want)
 	}
 }
@@ -360,7 +360,7 @@ func TestUses(t *testing.T) {
 		r.Workers = []WorkerResult{{Worker: "main", Imports: imports}}
 		return r
 	}
-	use := func(id string) FixtureResult { return FixtureResult{ID: id} }
+	use := func(id SetupID) FixtureResult { return FixtureResult{ID: id} }
 	took := FixtureResult{ID: schema, Setup: 3 * time.Second, Teardown: time.Second}
 	older := run("1", 1_700_000_000_000, map[string][]FixtureResult{"a.py": {took, use(schema)}, "b.py": {use(schema)}, "c.py": {use(schema)}})
 	newer := run("2", 1_700_000_060_000, map[string][]FixtureResult{"a.py": {took, use(schema)}, "b.py": {use(schema), use(server)}, "d.py": nil})
@@ -370,7 +370,7 @@ func TestUses(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := again.Estimator("linux")
-	want := map[string][]string{"a.py": {schema}, "b.py": {server, schema}, "c.py": {schema}}
+	want := map[string][]SetupID{"a.py": {schema}, "b.py": {server, schema}, "c.py": {schema}}
 	if got := e.Uses(); !reflect.DeepEqual(got, want) {
 		t.Errorf("Uses() = %q, want %q", got, want)
 	}
@@ -381,7 +381,7 @@ func TestUses(t *testing.T) {
 		t.Errorf("a fixture whose set-up was never seen takes %v", got)
 	}
 	h = FromResults(older, newer, run("3", 1_700_000_120_000, map[string][]FixtureResult{"b.py": nil, "c.py": {use(schema)}}))
-	want = map[string][]string{"a.py": {schema}, "c.py": {schema}}
+	want = map[string][]SetupID{"a.py": {schema}, "c.py": {schema}}
 	if got := h.Estimator("linux").Uses(); !reflect.DeepEqual(got, want) {
 		t.Errorf("after another run: Uses() = %q, want %q", got, want)
 	}
@@ -580,10 +580,10 @@ func TestRenamed(t *testing.T) {
 			t.Errorf("%s takes %v, want %v", what, took[0], took[1])
 		}
 	}
-	if got := e.Uses()["new/test_a.py"]; !slices.Equal(got, []string{"session ::db"}) {
+	if got := e.Uses()["new/test_a.py"]; !slices.Equal(got, []SetupID{"session ::db"}) {
 		t.Errorf("the file's tests ask for %q", got)
 	}
-	if got := e.Uncollected(func(id string) bool { return strings.HasPrefix(id, "module") }); !slices.Equal(got, []string{"class new/test_b.py::TestB::late", "class old/test_b.py::TestB::late"}) {
+	if got := e.Uncollected(func(id SetupID) bool { return id.Scope() == ModuleScope }); !slices.Equal(got, []SetupID{"class new/test_b.py::TestB::late", "class old/test_b.py::TestB::late"}) {
 		t.Errorf("Uncollected() = %q", got)
 	}
 	if got := e.LateImports(); len(got) != 1 || !slices.Equal(got[0].Files, []string{"new/test_a.py", "old/test_a.py"}) {

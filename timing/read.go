@@ -447,7 +447,7 @@ func (p *resultsReader) fixtures() []FixtureResult {
 	for n := 0; d.more(']', &n); {
 		var f FixtureResult
 		d.expect('[')
-		f.ID = p.intern()
+		f.ID = SetupID(p.intern())
 		d.expect(',')
 		f.Setup = p.micros()
 		d.expect(',')

@@ -63,16 +63,14 @@ func (r *relatives) findRenamed() map[string]string {
 // formerly returns what an ID of a file or folder, or of a fixture of a module or class,
 // was before its file was renamed; the ID itself where that is not known.
 func (e *Estimator) formerly(k kind, id string) string {
-	scope, name := "", id
-	if k == fixtureKind {
-		before, rest, _ := strings.Cut(id, " ")
-		if before != "module" && before != "class" {
-			return id
-		}
-		scope, name = before+" ", NodeID(rest).File()
+	if k != fixtureKind {
+		return cmp.Or(e.renamed[id], id)
 	}
-	if old := e.renamed[name]; old != "" {
-		return scope + old + id[len(scope)+len(name):]
+	if fixture := SetupID(id); fixture.OfFile() {
+		place, _, _ := fixture.Parts()
+		if old := e.renamed[place.File()]; old != "" {
+			return string(fixture.In(old))
+		}
 	}
 	return id
 }

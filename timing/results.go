@@ -97,20 +97,10 @@ type WorkerMemory struct {
 // the test asked for a fixture of a package or the session while it ran, which
 // collection does not tell.
 type FixtureResult struct {
-	ID       string // "scope place::name[param]": see Setup in package shard; of a library, its name after LibraryPrefix
+	ID       SetupID
 	Setup    time.Duration
 	Teardown time.Duration
 }
-
-// LibraryPrefix goes before the names of libraries where they stand beside files
-// or fixtures: "import scipy.stats".
-const LibraryPrefix = "import "
-
-// usePrefix goes before a file, "::" and the ID of a fixture of a package or the
-// session that tests of the file have asked for while they ran, or of a library that
-// they have imported then: among fixtures,
-// since to earlier versions a history with a kind of its own would be an error.
-const usePrefix = "use "
 
 // WorkerResult is what one worker process paid before its first test.
 type WorkerResult struct {

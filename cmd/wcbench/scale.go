@@ -185,7 +185,7 @@ func addFixtures(results *timing.Results, files, fixtures int) []byte {
 	var b bytes.Buffer
 	b.WriteString(`{"wcshard":"collection","version":1,"pytest":"9.0.0","python":"3.13.0","xdist":"3.8.0","root":".","order":"definition","seed":null}` + "\n")
 	worker := timing.WorkerResult{Worker: "main", Startup: time.Second, Collect: time.Minute, Imports: map[string]time.Duration{}}
-	made := map[string]bool{}
+	made := map[timing.SetupID]bool{}
 	for k := range results.Tests {
 		t := &results.Tests[k]
 		if file := t.ID.File(); worker.Imports[file] == 0 {
@@ -194,7 +194,7 @@ func addFixtures(results *timing.Results, files, fixtures int) []byte {
 		}
 		list := []string{}
 		for _, f := range fixturesOf(k, len(results.Tests), files, fixtures, t.ID) {
-			list = append(list, f.id)
+			list = append(list, string(f.id))
 			if !made[f.id] {
 				made[f.id] = true
 				t.Fixtures = append(t.Fixtures, timing.FixtureResult{ID: f.id, Setup: about(f.mean), Teardown: time.Millisecond})
@@ -209,7 +209,7 @@ func addFixtures(results *timing.Results, files, fixtures int) []byte {
 
 // A scaleFixture is a fixture and what it costs on average.
 type scaleFixture struct {
-	id   string
+	id   timing.SetupID
 	mean time.Duration
 }
 
@@ -224,18 +224,18 @@ func fixturesOf(k, tests, files, fixtures int, id timing.NodeID) []scaleFixture 
 	var list []scaleFixture
 	for m := file; m < modules; m += files {
 		if (class+m)%3 > 0 {
-			list = append(list, scaleFixture{fmt.Sprintf("module %s::m%d", id.File(), m), 50 * time.Millisecond})
+			list = append(list, scaleFixture{timing.SetupID(fmt.Sprintf("module %s::m%d", id.File(), m)), 50 * time.Millisecond})
 		}
 	}
 	if all := (tests + 9) / 10; class*classes/all != (class+1)*classes/all || classes >= all {
-		list = append(list, scaleFixture{fmt.Sprintf("class %s::c", id.Class()), 20 * time.Millisecond})
+		list = append(list, scaleFixture{timing.SetupID(fmt.Sprintf("class %s::c", id.Class())), 20 * time.Millisecond})
 	}
 	folder := id.File()[:strings.LastIndexByte(id.File(), '/')]
 	if packages > 0 && class%3 == 0 {
-		list = append(list, scaleFixture{fmt.Sprintf("package %s::p%d", folder, class%max(1, packages/scaleFolders)), 200 * time.Millisecond})
+		list = append(list, scaleFixture{timing.SetupID(fmt.Sprintf("package %s::p%d", folder, class%max(1, packages/scaleFolders))), 200 * time.Millisecond})
 	}
 	if sessions > 0 && class%7 == 0 {
-		list = append(list, scaleFixture{fmt.Sprintf("session ::s%d", file%scaleFolders%sessions), 2 * time.Second})
+		list = append(list, scaleFixture{timing.SetupID(fmt.Sprintf("session ::s%d", file%scaleFolders%sessions)), 2 * time.Second})
 	}
 	return list
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -236,7 +235,7 @@ func sessionTime(suite shard.Suite, units [][]int, workers int) time.Duration {
 // down when a test of another file is next. One worker keeps pytest's own order.
 func leaveFile(suite shard.Suite, seen map[int]bool) {
 	for s := range seen {
-		if id := suite.Setups[s].ID; strings.HasPrefix(id, "module ") || strings.HasPrefix(id, "class ") {
+		if suite.Setups[s].ID.OfFile() {
 			delete(seen, s)
 		}
 	}
@@ -336,7 +335,7 @@ func (m *truthSuite) exactly(id string, cost int) int {
 		return i
 	}
 	m.ids[id] = len(m.suite.Setups)
-	m.suite.Setups = append(m.suite.Setups, shard.Setup{ID: id, Cost: ms(cost)})
+	m.suite.Setups = append(m.suite.Setups, shard.Setup{ID: timing.SetupID(id), Cost: ms(cost)})
 	return m.ids[id]
 }
 

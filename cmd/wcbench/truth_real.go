@@ -235,22 +235,21 @@ func sleepingFiles(suite shard.Suite) map[string]*sleepingFile {
 		return files[name]
 	}
 	for _, setup := range suite.Setups {
-		scope, rest, fixture := strings.Cut(setup.ID, " ")
-		if !fixture {
-			file(setup.ID).imports = setup.Cost
+		scope := setup.ID.Scope()
+		if scope == "" {
+			file(string(setup.ID)).imports = setup.Cost
 			continue
 		}
-		place, name := rest[:strings.LastIndex(rest, "::")], rest[strings.LastIndex(rest, "::")+2:]
-		name, _, param := strings.Cut(name, "[")
-		where, class := timing.NodeID(place).File(), strings.TrimPrefix(timing.NodeID(place).Rest(), "::")
-		if scope == "package" {
-			file(path.Join(place, "__init__.py"))
+		place, name, parameters := setup.ID.Parts()
+		where, class := place.File(), strings.TrimPrefix(place.Rest(), "::")
+		if scope == timing.PackageScope {
+			file(path.Join(where, "__init__.py"))
 		}
-		if scope == "package" || scope == "session" {
-			where = path.Join(place, "conftest.py")
+		if setup.ID.OfFiles() {
+			where = path.Join(where, "conftest.py")
 		}
 		x := file(where)
-		if param {
+		if parameters != "" {
 			x.params[name] = append(x.params[name], setup.Cost)
 		} else {
 			x.define(class, fmt.Sprintf("@pytest.fixture(scope=%q)", scope), name, nil, sleepFor(setup.Cost))
@@ -264,13 +263,12 @@ func sleepingFiles(suite shard.Suite) map[string]*sleepingFile {
 		decorator := ""
 		var args []string
 		for _, k := range test.Setups {
-			id := suite.Setups[k].ID
-			if !strings.Contains(id, " ") {
+			_, fixture, parameters := suite.Setups[k].ID.Parts()
+			if fixture == "" {
 				continue // its file's import
 			}
-			fixture, param, ok := strings.Cut(id[strings.LastIndex(id, "::")+2:], "[")
-			if args = append(args, fixture); ok {
-				decorator = fmt.Sprintf("@pytest.mark.parametrize(%q, [%s, indirect=True)", fixture, param)
+			if args = append(args, fixture); parameters != "" {
+				decorator = fmt.Sprintf("@pytest.mark.parametrize(%q, %s, indirect=True)", fixture, parameters)
 			}
 		}
 		file(test.ID.File()).define(class, decorator, name, args, sleepFor(test.Estimate.Wall))

@@ -141,17 +141,16 @@ func TestScaleFixtures(t *testing.T) {
 func TestFixturesOf(t *testing.T) {
 	const tests, files, fixtures = 20_000, 400, 5000
 	_, results := synthetic(tests, files)
-	scopes, all := map[string]int{}, map[string]bool{}
+	scopes, all := map[timing.Scope]int{}, map[timing.SetupID]bool{}
 	for k, x := range results.Tests {
 		for _, f := range fixturesOf(k, tests, files, fixtures, x.ID) {
-			scope, rest, _ := strings.Cut(f.id, " ")
-			place, _, _ := strings.Cut(rest, "::")
-			if !strings.HasPrefix(string(x.ID), place) || f.mean <= 0 {
+			place, _, _ := f.id.Parts()
+			if !strings.HasPrefix(string(x.ID), place.File()) || f.mean <= 0 {
 				t.Fatalf("%s needs %s, which takes %v", x.ID, f.id, f.mean)
 			}
 			if !all[f.id] {
 				all[f.id] = true
-				scopes[scope]++
+				scopes[f.id.Scope()]++
 			}
 		}
 	}

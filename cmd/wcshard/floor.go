@@ -98,7 +98,7 @@ func cutsOf(suite shard.Suite, block shard.Block, what string) (cuts []string) {
 	}
 	for _, k := range block.Setups {
 		if s := suite.Setups[k]; s.Cost*time.Duration(matters) > block.Whole {
-			cuts = append(cuts, fmt.Sprintf("make its set-up %s cheaper: %s s", printable(s.ID), seconds(s.Cost)))
+			cuts = append(cuts, fmt.Sprintf("make its set-up %s cheaper: %s s", printable(string(s.ID)), seconds(s.Cost)))
 		}
 	}
 	return cuts

@@ -233,7 +233,7 @@ func keepNeeds(suite *shard.Suite, shards []*shard.Shard) {
 // joinSetups gives the tests of shards what the plan says that they share: it knew
 // what each of them asks for.
 func joinSetups(suite *shard.Suite, plan *shard.Plan, shards []*shard.Shard) {
-	index := map[string]int{} // in the suite, by ID
+	index := map[timing.SetupID]int{} // in the suite
 	for i, s := range suite.Setups {
 		index[s.ID] = i
 	}

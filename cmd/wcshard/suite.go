@@ -97,13 +97,13 @@ func asMeasured(suite *shard.Suite, history *timing.History, fleet shard.Fleet) 
 type setups struct {
 	known *timing.Estimator
 	all   []shard.Setup
-	index map[string]int   // by Setup.ID; -1 where the cost is nothing
-	lists map[string][]int // by file and fixtures
-	files map[string]bool  // that have tests
+	index map[timing.SetupID]int // -1 where the cost is nothing
+	lists map[string][]int       // by file and fixtures
+	files map[string]bool        // that have tests
 
 	// Fixtures that tests ask for while they run, by file or class. Which of the
 	// tests do is not known: all of them are taken to.
-	dynamic map[string][]string
+	dynamic map[string][]timing.SetupID
 
 	libraries map[string][]shard.Setup // by file
 	conftests []string                 // folders whose conftest.py each job loads, with a slash at the end
@@ -138,7 +138,7 @@ func sharedLibraries(c *pytest.Collection, known *timing.Estimator, late []timin
 	}
 	byFile := map[string][]shard.Setup{}
 	for _, l := range late {
-		setup := shard.Setup{ID: timing.LibraryPrefix + l.Library, Cost: known.Library(l.Library), Import: len(users[l.Library]) > 0}
+		setup := shard.Setup{ID: timing.LibraryID(l.Library), Cost: known.Library(l.Library), Import: len(users[l.Library]) > 0}
 		if setup.Cost < leastImport {
 			continue
 		}
@@ -174,7 +174,7 @@ func sharedLibraries(c *pytest.Collection, known *timing.Estimator, late []timin
 			groups[key] = g
 		}
 		if cost > g.dearest {
-			g.setup.ID, g.dearest = timing.LibraryPrefix+name, cost
+			g.setup.ID, g.dearest = timing.LibraryID(name), cost
 		}
 		g.setup.Cost += cost
 	}
@@ -207,7 +207,7 @@ func (s *setups) late(imports []timing.LateImport) []shard.Late {
 				files++
 			}
 		}
-		if i, ok := s.index[timing.LibraryPrefix+l.Library]; ok && i >= 0 && files >= severalFiles && l.Every > 0 {
+		if i, ok := s.index[timing.LibraryID(l.Library)]; ok && i >= 0 && files >= severalFiles && l.Every > 0 {
 			list = append(list, shard.Late{Setup: i, Every: l.Every})
 		}
 	}
@@ -216,8 +216,8 @@ func (s *setups) late(imports []timing.LateImport) []shard.Late {
 
 // dynamicFixtures finds the fixtures of a file or class that no test names, and
 // those of packages and the session that a file's tests have asked for.
-func dynamicFixtures(c *pytest.Collection, known *timing.Estimator) map[string][]string {
-	collected := map[string]bool{}
+func dynamicFixtures(c *pytest.Collection, known *timing.Estimator) map[string][]timing.SetupID {
+	collected := map[timing.SetupID]bool{}
 	var last []string
 	for _, test := range c.Tests {
 		if len(test.Fixtures) == 0 || len(test.Fixtures) == len(last) && &test.Fixtures[0] == &last[0] {
@@ -225,21 +225,19 @@ func dynamicFixtures(c *pytest.Collection, known *timing.Estimator) map[string][
 		}
 		last = test.Fixtures
 		for _, f := range last {
-			collected[f] = true
+			collected[timing.SetupID(f)] = true
 		}
 	}
 	byPlace := known.Uses()
-	for _, id := range known.Uncollected(func(id string) bool { return collected[id] }) {
-		_, rest, _ := strings.Cut(id, " ")
-		if i := strings.LastIndex(rest, "::"); i >= 0 {
-			byPlace[rest[:i]] = append(byPlace[rest[:i]], id)
-		}
+	for _, id := range known.Uncollected(func(id timing.SetupID) bool { return collected[id] }) {
+		place, _, _ := id.Parts()
+		byPlace[string(place)] = append(byPlace[string(place)], id)
 	}
 	return byPlace
 }
 
 func newSetups(known *timing.Estimator) *setups {
-	return &setups{known: known, index: map[string]int{}, lists: map[string][]int{}, files: map[string]bool{}}
+	return &setups{known: known, index: map[timing.SetupID]int{}, lists: map[string][]int{}, files: map[string]bool{}}
 }
 
 // of returns the set-ups that a test needs: the import of its file and its
@@ -259,25 +257,25 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 	list, ok := s.lists[key]
 	if !ok {
 		s.files[file] = true
-		list = s.add(list, shard.Setup{ID: file, Import: true}, s.known.File)
+		list = s.add(list, shard.Setup{ID: timing.SetupID(file), Import: true})
 		for _, folder := range append(s.conftests, file) { // whose conftest.py is imported with its first file
 			for i, c := range folder {
 				if c == '/' {
-					list = s.add(list, shard.Setup{ID: folder[:i+1], Import: true}, s.known.Folder)
+					list = s.add(list, shard.Setup{ID: timing.SetupID(folder[:i+1]), Import: true})
 				}
 			}
 		}
 		for _, library := range s.libraries[file] {
-			list = s.add(list, library, func(string) time.Duration { return library.Cost })
+			list = s.add(list, library)
 		}
 		for _, fixture := range test.Fixtures {
-			list = s.add(list, shard.Setup{ID: fixture}, s.known.Fixture)
+			list = s.add(list, shard.Setup{ID: timing.SetupID(fixture)})
 		}
 		for _, fixture := range s.dynamic[file] {
-			list = s.add(list, shard.Setup{ID: fixture}, s.known.Fixture)
+			list = s.add(list, shard.Setup{ID: fixture})
 		}
 		for _, fixture := range s.dynamic[class] {
-			list = s.add(list, shard.Setup{ID: fixture}, s.known.Fixture)
+			list = s.add(list, shard.Setup{ID: fixture})
 		}
 		slices.Sort(list)
 		list = slices.Compact(list)
@@ -286,11 +284,11 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 	return list
 }
 
-func (s *setups) add(list []int, setup shard.Setup, cost func(id string) time.Duration) []int {
+func (s *setups) add(list []int, setup shard.Setup) []int {
 	i, ok := s.index[setup.ID]
 	if !ok {
 		i = -1
-		if setup.Cost = cost(setup.ID); setup.Cost > 0 {
+		if setup.Cost = cmp.Or(setup.Cost, s.known.Setup(setup.ID)); setup.Cost > 0 {
 			i = len(s.all)
 			s.all = append(s.all, setup)
 		}

@@ -34,7 +34,7 @@ func TestSharedLibraries(t *testing.T) {
 		got[file] = map[string]time.Duration{}
 		for _, k := range test.Setups {
 			s := suite.Setups[k]
-			got[file][s.ID] = s.Cost
+			got[file][string(s.ID)] = s.Cost
 			if !s.Import {
 				t.Errorf("%s is no import", s.ID)
 			}
@@ -60,14 +60,14 @@ func TestLateLibraries(t *testing.T) {
 		Header:  timing.ResultsHeader{Run: "1", Shards: []string{"a"}, Attempt: 1, Runner: "local", Workers: 1, Started: time.Unix(1_800_000_000, 0).UTC(), CPUs: 1},
 		Workers: []timing.WorkerResult{{Worker: "main", Collect: time.Second, Startup: time.Second}},
 	}
-	importing := map[int]string{2: "import early", 11: "import early", 30: "import both", 35: "import lone"}
+	importing := map[int]string{2: "early", 11: "early", 30: "both", 35: "lone"}
 	c := &pytest.Collection{Libraries: map[string][]string{"c.py": {"both", "other"}}}
 	for n := range 40 {
 		id := timing.NodeID(fmt.Sprintf("%c.py::x[%d]", 'a'+n/10, n))
 		c.Tests = append(c.Tests, pytest.CollectedTest{ID: id})
 		test := timing.TestResult{ID: id, Outcome: timing.Passed, Wall: time.Second, Call: 10 * ms}
 		if name, is := importing[n]; is {
-			test.Fixtures = []timing.FixtureResult{{ID: name, Setup: 100 * ms}}
+			test.Fixtures = []timing.FixtureResult{{ID: timing.LibraryID(name), Setup: 100 * ms}}
 			if n < 20 { // one of two parts
 				test.Fixtures[0].Setup = 50 * ms
 			}
@@ -77,7 +77,7 @@ func TestLateLibraries(t *testing.T) {
 	suite := makeSuite(c, timing.FromResults(results), shard.Fleet{Shards: 4, Workers: 1, CPUs: 1, Runner: "local"}, nil)
 	late := map[string]float64{}
 	for _, l := range suite.Late {
-		late[suite.Setups[l.Setup].ID] = l.Every
+		late[string(suite.Setups[l.Setup].ID)] = l.Every
 	}
 	if want := map[string]float64{"import early": 3}; !reflect.DeepEqual(late, want) {
 		t.Errorf("others need %v, want %v", late, want)
@@ -88,7 +88,7 @@ func TestLateLibraries(t *testing.T) {
 			if s := suite.Setups[k]; s.Cost != 100*ms {
 				t.Errorf("%s takes %v, want 100ms", s.ID, s.Cost)
 			}
-			got[suite.Setups[k].ID] = suite.Setups[k].Import
+			got[string(suite.Setups[k].ID)] = suite.Setups[k].Import
 		}
 		want := map[string]map[string]bool{
 			"a.py": {"import early": false}, "b.py": {"import early": false}, "c.py": {"import both": true},

@@ -117,8 +117,8 @@ func times(t *testing.T, r *timing.Results, shortest map[string]time.Duration) {
 		}
 		add(string(test.ID), [3]time.Duration{test.Setup, test.Call, test.Teardown})
 		for _, f := range test.Fixtures {
-			sum := fixtures[named(f.ID)]
-			fixtures[named(f.ID)] = [3]time.Duration{sum[0] + f.Setup, 0, sum[2] + f.Teardown}
+			sum := fixtures[named(string(f.ID))]
+			fixtures[named(string(f.ID))] = [3]time.Duration{sum[0] + f.Setup, 0, sum[2] + f.Teardown}
 		}
 	}
 	for name, took := range fixtures {
@@ -290,7 +290,7 @@ def test_schema(schema):
 				}
 				for _, f := range test.Fixtures {
 					if f.Setup > 0 {
-						setUp[f.ID] = true
+						setUp[string(f.ID)] = true
 					}
 				}
 			}
@@ -369,7 +369,7 @@ def test_more(rows):
 					}
 					for _, f := range test.Fixtures {
 						if f.Setup+f.Teardown == 0 {
-							got[test.ID.File()] = append(got[test.ID.File()], f.ID)
+							got[test.ID.File()] = append(got[test.ID.File()], string(f.ID))
 						}
 					}
 				}
@@ -425,7 +425,7 @@ def skips():
 				}
 				for _, f := range test.Fixtures {
 					if f.Setup > 0 {
-						fixtures = append(fixtures, f.ID)
+						fixtures = append(fixtures, string(f.ID))
 					}
 				}
 			}

@@ -139,7 +139,7 @@ func foresee(t *testing.T, r *rand.Rand) []foreseen {
 			id = "module " + file + "::" + id
 		}
 		c.Fixtures, c.Files = append(c.Fixtures, fixture), append(c.Files, file)
-		suite.Setups = append(suite.Setups, shard.Setup{ID: id, Cost: time.Duration(c.Setups[s]) * time.Microsecond})
+		suite.Setups = append(suite.Setups, shard.Setup{ID: timing.SetupID(id), Cost: time.Duration(c.Setups[s]) * time.Microsecond})
 	}
 	for k := range 1 + r.IntN(60) {
 		file := fmt.Sprintf("f%d.py", r.IntN(files))

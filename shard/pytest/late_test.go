@@ -113,7 +113,7 @@ def test_failing():
     import failing
 `,
 	}
-	want := map[string]map[string]time.Duration{
+	want := map[string]map[timing.SetupID]time.Duration{
 		"test_0.py::test_fixtures": {"import modules": 40 * ms, "module test_0.py::narrow": 0, "session ::widely": 40 * ms},
 		"test_a.py::test_first":    {"import outer": 62 * ms, "import inner": 20 * ms, "import inner.part": 30 * ms},
 		"test_a.py::test_second":   {"import inner.part": 25 * ms},
@@ -135,10 +135,10 @@ def test_failing():
 					if test.Outcome != timing.Passed {
 						t.Fatalf("%s %s: %s", test.ID, test.Outcome, test.Message)
 					}
-					costs, names := want[string(test.ID)], map[string]bool{}
+					costs, names := want[string(test.ID)], map[timing.SetupID]bool{}
 					for _, f := range test.Fixtures {
 						names[f.ID] = true
-						if cost, known := costs[f.ID]; !known && strings.HasPrefix(f.ID, "import ") || f.Setup < cost || f.Setup > cost+15*ms {
+						if cost, known := costs[f.ID]; !known && strings.HasPrefix(string(f.ID), "import ") || f.Setup < cost || f.Setup > cost+15*ms {
 							faults = append(faults, fmt.Sprintf("of %s, %s took %v, want %v", test.ID, f.ID, f.Setup, cost))
 						}
 					}
