@@ -20,6 +20,7 @@ import (
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
 	"github.com/wcshard/wcshard/timing"
+	"github.com/wcshard/wcshard/timing/artifact"
 )
 
 // job is what all pytest sessions of one call share.
@@ -247,7 +248,7 @@ func (j *job) start(s session) (name string, attempt int, err error) {
 		header.Shards = append(header.Shards, one.Name)
 	}
 	for ; ; header.Attempt++ {
-		name = filepath.Join(folder, fmt.Sprintf("wcshard-results-%s-%d.jsonl", s.name, header.Attempt))
+		name = filepath.Join(folder, artifact.ResultsName(s.name, header.Attempt)+".jsonl")
 		file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		if errors.Is(err, os.ErrExist) {
 			continue
