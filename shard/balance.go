@@ -32,6 +32,7 @@ type balance struct {
 	change  []int32                   // see edited
 
 	thrifty bool // changes must be cheap, see level
+	sparing bool // changes must not cost more than they can save, see spares
 
 	steady  bool  // bins have numbers that mean something: the order of files, or what they had before
 	follows bool  // what they had before

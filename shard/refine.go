@@ -50,8 +50,20 @@ func (b *balance) within(load, thousandths int64) bool {
 const tries = 12
 
 // improve finds a change that shortens the longest bin: the best with one of
-// the shortest bins, or the first that comes near to levelling the two.
+// the shortest bins, or the first that comes near to levelling the two. One that pays for
+// set-ups more than it will ever save is taken only where there is no other.
 func (b *balance) improve(from int) (change, bool) {
+	if b.sparing = len(b.setup) > 0; b.sparing {
+		c, ok := b.shorten(from)
+		if b.sparing = false; ok {
+			return c, ok
+		}
+	}
+	return b.shorten(from)
+}
+
+// shorten is improve with changes as better takes them.
+func (b *balance) shorten(from int) (change, bool) {
 	order := make([]int, 0, len(b.bins))
 	for k := range b.bins {
 		if k != from {
@@ -105,7 +117,15 @@ func (b *balance) pair(from, to int, cut bool) change {
 // better reports whether a change shortens the longer of the two bins more than
 // another one, at a price that may be paid.
 func (b *balance) better(c, other *change) bool {
-	return c.longest < other.longest && (!b.thrifty || b.isCheap(c))
+	return c.longest < other.longest && (!b.thrifty || b.isCheap(c)) && (!b.sparing || b.spares(c))
+}
+
+// spares reports whether all bins together take longer by no more than what the change
+// takes off each, were it off each of them: more than that makes the least that the
+// longest can come to higher by more than the longest gets shorter.
+func (b *balance) spares(c *change) bool {
+	costs := c.sum - b.bins[c.from].load - b.bins[c.to].load
+	return costs <= (b.bins[c.from].load-c.longest)*int64(len(b.bins))
 }
 
 // tryParts considers giving one part away, for nothing or for another one.
