@@ -126,7 +126,7 @@ func mentioned(suite *Suite) (setups []Setup, index []int) {
 	index = slices.Repeat([]int{-1}, len(suite.Setups))
 	var order []int
 	for i, s := range suite.Setups {
-		if _, library := s.ID.Library(); s.Cost >= minSetup && (library || s.ID.Scope() != "") {
+		if s.Cost >= minSetup && !s.ID.Import() {
 			order = append(order, i)
 		}
 	}

@@ -104,14 +104,17 @@ func (b *builder) results(r *Results) {
 		ran[t.Worker]++
 		for _, f := range t.Fixtures {
 			if _, library := f.ID.Library(); library {
-				uses[useOf(t.ID.File(), f.ID)] = true
+				uses[useOf(NodeID(t.ID.File()), f.ID)] = true
 				shared += f.Setup
 				noteImport(late, f, t.Worker, ran[t.Worker])
 				continue
 			}
+			if f.ID.Pool() {
+				uses[useOf(t.ID, f.ID)] = true
+			}
 			if f.Setup+f.Teardown == 0 {
 				if f.ID.OfFiles() {
-					uses[useOf(t.ID.File(), f.ID)] = true
+					uses[useOf(NodeID(t.ID.File()), f.ID)] = true
 				}
 				continue
 			}

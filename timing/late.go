@@ -23,8 +23,9 @@ type LateImport struct {
 func (e *Estimator) LateImports() []LateImport {
 	files := map[string][]string{} // by ID of the library
 	for _, s := range e.h.series[fixtureKind] {
-		if file, id, is := useIn(s.id); is {
+		if user, id, is := useIn(s.id); is {
 			if _, library := id.Library(); library {
+				file := string(user)
 				files[string(id)] = append(files[string(id)], append(e.renamedFrom(file), file)...)
 			}
 		}

@@ -502,7 +502,8 @@ func scaled(factors []float64, source int32, us int64) int64 {
 func (e *Estimator) Uses() map[string][]SetupID {
 	uses := map[string][]SetupID{}
 	for _, s := range e.h.series[fixtureKind] {
-		if file, id, is := useIn(s.id); is && id.Scope() != "" && e.ofNewestRun(file, s) {
+		user, id, is := useIn(s.id)
+		if file := string(user); is && id.Scope() != "" && e.ofNewestRun(file, s) {
 			for _, file := range append(e.renamedFrom(file), file) {
 				uses[file] = append(uses[file], id)
 			}

@@ -4,13 +4,15 @@ import "strings"
 
 // A SetupID names what tests share, as histories, results and plans spell it: a file by
 // its path (its import), a folder by its path with a slash at the end (its conftest.py), a
-// library after LibraryPrefix, and one instance of a fixture of a scope above function
-// as "scope place::name[parameters]", where the place is the node ID of the module or
-// class that sets it up, and else the folder where the fixture is defined:
+// library after LibraryPrefix, a pool of processes by the test that started it, and one
+// instance of a fixture of a scope above function as "scope place::name[parameters]",
+// where the place is the node ID of the module or class that sets it up, and else where
+// the fixture is defined:
 //
 //	tests/test_a.py
 //	tests/
 //	import numpy.linalg
+//	processes tests/test_a.py::test_parallel
 //	session ::server[pg]
 //	class tests/test_a.py::TestModel::fitted
 type SetupID string
@@ -29,6 +31,9 @@ const (
 // LibraryPrefix goes before the names of libraries where they stand beside files
 // or fixtures: "import scipy.stats".
 const LibraryPrefix = "import "
+
+// poolPrefix goes before the ID of the test that started a pool of processes.
+const poolPrefix = "processes "
 
 // LibraryID returns the ID of a library's import.
 func LibraryID(name string) SetupID {
@@ -67,6 +72,17 @@ func (id SetupID) Library() (name string, ok bool) {
 	return strings.CutPrefix(string(id), LibraryPrefix)
 }
 
+// Pool reports whether it is a pool of processes.
+func (id SetupID) Pool() bool {
+	return strings.HasPrefix(string(id), poolPrefix)
+}
+
+// Import reports whether it is the import of a file, or of a folder's conftest.py.
+func (id SetupID) Import() bool {
+	_, library := id.Library()
+	return !library && !id.Pool() && id.Scope() == ""
+}
+
 // Parts divides the ID of a fixture's instance: the file or folder and the classes in it,
 // the name of the fixture, and its parameters with their brackets, "" where it has none.
 // All are "" for everything else.
@@ -90,18 +106,23 @@ func (id SetupID) In(file string) SetupID {
 }
 
 // A use is one of a fixture of a package or the session that tests of a file have asked
-// for while they ran, or of a library that they have imported then. It is kept among
-// fixtures, after usePrefix: to earlier versions a history with a kind of its own would
-// be an error.
+// for while they ran, of a library that they have imported then, or of a pool of
+// processes by one test. It is kept among fixtures, after usePrefix: to earlier versions
+// a history with a kind of its own would be an error.
 const usePrefix = "use "
 
-func useOf(file string, id SetupID) string {
-	return usePrefix + file + "::" + string(id)
+// useOf returns the name of a use by a test, or by any test of a file.
+func useOf(user NodeID, id SetupID) string {
+	return usePrefix + string(user) + "::" + string(id)
 }
 
-// useIn returns what a series of the history is the use of, and whether it is one.
-func useIn(series string) (file string, id SetupID, ok bool) {
+// useIn returns what a series of the history is the use of, and by whom; and whether it
+// is one.
+func useIn(series string) (user NodeID, id SetupID, ok bool) {
 	rest, ok := strings.CutPrefix(series, usePrefix)
+	if test, starter, of := strings.Cut(rest, "::"+poolPrefix); of {
+		return NodeID(test), SetupID(poolPrefix + starter), ok
+	}
 	file, of, _ := strings.Cut(rest, "::")
-	return file, SetupID(of), ok
+	return NodeID(file), SetupID(of), ok
 }

@@ -8,17 +8,18 @@ import (
 
 func TestSetupID(t *testing.T) {
 	for _, c := range []struct {
-		id               SetupID
-		scope            Scope
-		place            NodeID
-		name, parameters string
-		library          string
-		ofFile, ofFiles  bool
+		id                    SetupID
+		scope                 Scope
+		place                 NodeID
+		name, parameters      string
+		library               string
+		ofFile, ofFiles, pool bool
 	}{
 		{id: "tests/test_a.py"},
 		{id: "tests/"},
 		{id: "session tests/test_a.py"}, // a file of a folder that is called so
 		{id: "import numpy.linalg", library: "numpy.linalg"},
+		{id: "processes tests/test_a.py::test_x[::]", pool: true},
 		{id: "session ::server", scope: SessionScope, name: "server", ofFiles: true},
 		{id: "session ::server[pg]", scope: SessionScope, name: "server", parameters: "[pg]", ofFiles: true},
 		{id: "session tests/test_a.py::server", scope: SessionScope, place: "tests/test_a.py", name: "server", ofFiles: true},
@@ -38,6 +39,9 @@ func TestSetupID(t *testing.T) {
 		if got, ok := c.id.Library(); ok != (c.library != "") || ok && got != c.library {
 			t.Errorf("%q: Library() = %q, %v, want %q", c.id, got, ok, c.library)
 		}
+		if got, want := c.id.Import(), c.scope == "" && c.library == "" && !c.pool; c.id.Pool() != c.pool || got != want {
+			t.Errorf("%q: Pool() = %v, Import() = %v, want %v, %v", c.id, c.id.Pool(), got, c.pool, want)
+		}
 		if c.id.OfFile() != c.ofFile || c.id.OfFiles() != c.ofFiles {
 			t.Errorf("%q: of a file %v, of files %v, want %v, %v", c.id, c.id.OfFile(), c.id.OfFiles(), c.ofFile, c.ofFiles)
 		}
@@ -50,7 +54,7 @@ func TestSetupID(t *testing.T) {
 // Whatever an ID is, its parts make it up, and so do those of a use.
 func TestSetupIDParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		id := SetupID(rapid.OneOf(rapid.String(), rapid.StringMatching(`(session|package|module|class|import) [a-c/\[\]:. ]{0,12}(::[a-c]{1,3}){0,2}(\[[a-c:\[\]]{0,4}\])?`)).Draw(t, "id"))
+		id := SetupID(rapid.OneOf(rapid.String(), rapid.StringMatching(`(session|package|module|class|import|processes) [a-c/\[\]:. ]{0,12}(::[a-c]{1,3}){0,2}(\[[a-c:\[\]]{0,4}\])?`)).Draw(t, "id"))
 		if scope := id.Scope(); scope != "" {
 			place, name, parameters := id.Parts()
 			if whole := SetupID(scope) + " " + SetupID(place) + "::" + SetupID(name+parameters); whole != id {
@@ -60,8 +64,12 @@ func TestSetupIDParts(t *testing.T) {
 				t.Fatalf("%q in its own file is %q", id, id.In(place.File()))
 			}
 		}
-		if file, of, ok := useIn(useOf("tests/a.py", id)); !ok || file != "tests/a.py" || of != id {
-			t.Fatalf("the use of %q is of %q in %q, %v", id, of, file, ok)
+		user := NodeID("tests/a.py")
+		if id.Pool() {
+			user += "::TestA::test[x::y]"
+		}
+		if by, of, ok := useIn(useOf(user, id)); !ok || by != user || of != id {
+			t.Fatalf("the use of %q by %q is of %q by %q, %v", id, user, of, by, ok)
 		}
 	})
 }

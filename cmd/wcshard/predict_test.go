@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -295,6 +297,22 @@ func predictedRound(t *testing.T, dir string, round int, call func(args ...strin
 	return faults
 }
 
+// runPredicted runs each shard of a plan, and says which of them took another time than was
+// predicted, without their session's.
+func runPredicted(t *testing.T, dir, results string, plan *shard.Plan, session time.Duration, call func(args ...string) string) (faults []string) {
+	t.Helper()
+	for i := range plan.Shards {
+		s := &plan.Shards[i]
+		call("run", "--shard", s.Name, "--results", results)
+		predicted, real := s.Wall-session, testsTook(resultsIn(t, filepath.Join(dir, results), s.Name))
+		t.Logf("%s: predicted %v, real %v", strings.Join(filesOf(s), ", "), predicted, real)
+		if off := (predicted - real).Abs(); off > real/20+100*time.Millisecond {
+			faults = append(faults, fmt.Sprintf("%s: predicted %v, real %v", strings.Join(filesOf(s), ", "), predicted, real))
+		}
+	}
+	return faults
+}
+
 // What tests import while they run, each job pays for: a few recorded jobs are enough
 // to know that most tests need it, and that others do not.
 func TestPredictedLateImports(t *testing.T) {
@@ -327,17 +345,7 @@ func TestPredictedLateImports(t *testing.T) {
 		call("merge", all)
 		plan := matrix(3)
 		session := historyIn(t, dir).EstimatorAt(timing.Place{Runner: "local"}).Session(1)
-		for i := range plan.Shards {
-			s := &plan.Shards[i]
-			folder := fmt.Sprintf("results-%d-%d", round, i)
-			call("run", "--shard", s.Name, "--results", folder)
-			r := resultsIn(t, filepath.Join(dir, folder), s.Name)
-			predicted, real := s.Wall-session, testsTook(r)
-			t.Logf("%s: predicted %v, real %v", strings.Join(filesOf(s), ", "), predicted, real)
-			if off := (predicted - real).Abs(); off > real/20+100*time.Millisecond {
-				faults = append(faults, fmt.Sprintf("%s: predicted %v, real %v", strings.Join(filesOf(s), ", "), predicted, real))
-			}
-		}
+		faults = runPredicted(t, dir, fmt.Sprintf("results-%d-again", round), plan, session, call)
 		if len(faults) == 0 {
 			return
 		}
@@ -384,4 +392,81 @@ func testPlan(t *testing.T, name string) *shard.Plan {
 		t.Fatal(err)
 	}
 	return plan
+}
+
+// Whichever test of a job is the first to use a pool of processes waits for them: the tests
+// that do are planned for one job, and where they are not, each job pays.
+func TestPredictedPools(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells of a process's children")
+	}
+	venv := testVenv(t)
+	t.Parallel() // it sleeps most of its time
+	files := map[string]string{
+		"pytest.ini": "[pytest]\npythonpath = lib\n",
+		"lib/pools.py": `import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+kept = []
+
+
+def start():
+    end = time.process_time() + 0.6
+    while time.process_time() < end:
+        pass
+
+
+def work():
+    end = time.process_time() + 0.01
+    while time.process_time() < end:
+        pass
+
+
+def shared():
+    if not kept:
+        kept.append(ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), start))
+    return kept[0]
+`,
+	}
+	for k := range 4 {
+		files[fmt.Sprintf("test_%d.py", k)] = "import time\nimport pytest\nimport pools\n\n@pytest.mark.parametrize('n', range(4))\ndef test_plain(n):\n    time.sleep(0.2)\n\ndef test_pool():\n    pools.shared().submit(pools.work).result()\n"
+	}
+	dir, call := writeSuite(t, venv, files)
+	matrix := func(shards int, files ...string) *shard.Plan {
+		call(append([]string{"matrix", "--shards", fmt.Sprint(shards), "--workers", "1", "--runner", "local", "--", "-p", "no:cacheprovider"}, files...)...)
+		return testPlan(t, filepath.Join(dir, defaultPlan))
+	}
+	var faults []string
+	for round := range 4 { // a busy machine adds to what is measured and never takes away
+		faults = nil
+		all := fmt.Sprintf("results-%d", round)
+		matrix(1)
+		call("run", "--shard", "pool-1", "--results", all)
+		call("merge", all)
+		session := historyIn(t, dir).EstimatorAt(timing.Place{Runner: "local"}).Session(1)
+		for k, c := range []struct {
+			shards int
+			file   string
+		}{{2, "."}, {1, "test_2.py"}} {
+			plan := matrix(c.shards, c.file)
+			jobs := 0 // that have tests which use the pool
+			for i := range plan.Shards {
+				s := &plan.Shards[i]
+				if slices.ContainsFunc(s.Pieces, func(p shard.Piece) bool { return slices.Contains(p.Tests, "::test_pool") }) {
+					jobs++
+				}
+			}
+			faults = append(faults, runPredicted(t, dir, fmt.Sprintf("results-%d-%d", round, k), plan, session, call)...)
+			if jobs != 1 {
+				faults = append(faults, fmt.Sprintf("tests that use the pool are in %d jobs of %d, want 1", jobs, c.shards))
+			}
+		}
+		if len(faults) == 0 {
+			return
+		}
+	}
+	for _, fault := range faults {
+		t.Error(fault)
+	}
 }

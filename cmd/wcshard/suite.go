@@ -30,6 +30,7 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 	if c.Collector.Pytest != "" {
 		setups.dynamic = dynamicFixtures(c, known)
 	}
+	setups.pools = poolsOf(known)
 	late := known.LateImports()
 	setups.libraries = sharedLibraries(c, known, late)
 	workers := cmp.Or(fleet.Workers, fleet.CPUs)
@@ -106,7 +107,8 @@ type setups struct {
 	dynamic map[string][]timing.SetupID
 
 	libraries map[string][]shard.Setup // by file
-	conftests []string                 // folders whose conftest.py each job loads, with a slash at the end
+	pools     map[timing.NodeID]shard.Setup
+	conftests []string // folders whose conftest.py each job loads, with a slash at the end
 }
 
 // leastImport is what libraries must take together that the same files need, to
@@ -236,6 +238,17 @@ func dynamicFixtures(c *pytest.Collection, known *timing.Estimator) map[string][
 	return byPlace
 }
 
+// poolsOf returns the pool of processes that each test shares with others.
+func poolsOf(known *timing.Estimator) map[timing.NodeID]shard.Setup {
+	byTest := map[timing.NodeID]shard.Setup{}
+	for _, pool := range known.Pools() {
+		for _, test := range pool.Tests {
+			byTest[test] = shard.Setup{ID: pool.ID, Cost: pool.Cost}
+		}
+	}
+	return byTest
+}
+
 func newSetups(known *timing.Estimator) *setups {
 	return &setups{known: known, index: map[timing.SetupID]int{}, lists: map[string][]int{}, files: map[string]bool{}}
 }
@@ -253,6 +266,10 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 	}
 	if len(test.Fixtures) > 0 {
 		key += "\x00" + strings.Join(test.Fixtures, "\x00")
+	}
+	pool := s.pools[test.ID]
+	if pool.ID != "" {
+		key += "\x00" + string(pool.ID)
 	}
 	list, ok := s.lists[key]
 	if !ok {
@@ -276,6 +293,9 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 		}
 		for _, fixture := range s.dynamic[class] {
 			list = s.add(list, shard.Setup{ID: fixture})
+		}
+		if pool.ID != "" {
+			list = s.add(list, pool)
 		}
 		slices.Sort(list)
 		list = slices.Compact(list)

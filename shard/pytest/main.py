@@ -24,6 +24,7 @@ import pytest
 from wcshard_collecting import Collecting, Common, Inspecting
 from wcshard_groups import groups_of
 from wcshard_measuring import WRAPPER, Fixtures, Garbage, Measured, Memory
+from wcshard_pools import Pools
 from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
 from wcshard_xdist import ended_by, use_workers
 
@@ -61,6 +62,7 @@ class Running(Common):
         self.ended = 0.0
         self.shared_before = self.shared_setup = self.shared_call = 0.0
         self.garbage = Garbage()
+        self.pools = Pools()
         self.tail = 0.0
         self.tests = 0
         self.measured = NOTHING
@@ -307,6 +309,7 @@ class Running(Common):
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, Any, None]:
         self.fixtures.imports.begin()
+        self.pools.begin()
         yield
         self.fixtures.imports.end()
 
@@ -336,9 +339,12 @@ class Running(Common):
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: Any) -> None:
         # No wrapper: three of them a test are a tenth of what we cost.
+        if call.when == "call":
+            self.fixtures.note_pools(*self.pools.look(item.nodeid))
         shared = self.fixtures.total - self.shared_before
         if call.when == "setup":
             self.shared_setup, self.shared_call = shared, 0.0
+            self.pools.call()
         elif call.when == "call":
             # Subtests report within the call: the call's own report is the last.
             self.shared_call = shared - self.shared_setup

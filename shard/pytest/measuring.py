@@ -168,8 +168,9 @@ class Garbage:
 
 
 class Fixtures:
-    """Self times of what tests share: fixtures of a scope above function, and what
-    is imported while tests run. What one takes inside another is not the other's."""
+    """Self times of what tests share: fixtures of a scope above function, what is
+    imported while tests run, and pools of processes. What one takes inside another is
+    not the other's."""
 
     def __init__(self) -> None:
         self.imports = LateImports(self.enter, self.leave_import)
@@ -263,6 +264,12 @@ class Fixtures:
             self.times.setdefault(f"import {clean(library)}", [0, 0])[0] += microseconds(own)
         if self.stack:
             self.stack[-1] += inside
+
+    def note_pools(self, started: str, seconds: float, used: list[str]) -> None:
+        if started:
+            self.total += seconds
+            self.times[started] = [microseconds(seconds), 0]
+        self.asked += used
 
     def wire(self, item: pytest.Item) -> list[list[Any]]:
         """Return what was set up and torn down during the test; and, without

@@ -32,6 +32,7 @@ class Real:
     freezegun and pyfakefs do that in modules, and do not look into classes."""
 
     clock = staticmethod(time.perf_counter)
+    busy = staticmethod(getattr(time, "thread_time", time.process_time))
     open = staticmethod(os.open)
     close = staticmethod(os.close)
     write = staticmethod(os.write)

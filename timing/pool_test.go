@@ -1,0 +1,56 @@
+package timing
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Tests share a pool of processes where they have used the same ones, in any run, or
+// share one with the same test; while they use any.
+func TestPools(t *testing.T) {
+	pool := func(starter string) SetupID { return SetupID("processes " + starter) }
+	test := func(id string, used ...FixtureResult) TestResult {
+		r := passed(NodeID(id), 1000)
+		for _, f := range used {
+			r.Wall += f.Setup
+		}
+		r.Fixtures = used
+		return r
+	}
+	started := func(starter string, seconds int) FixtureResult {
+		return FixtureResult{ID: pool(starter), Setup: time.Duration(seconds) * time.Second}
+	}
+	used := func(starter string) FixtureResult { return FixtureResult{ID: pool(starter)} }
+	first := run("r1", 1000,
+		test("a.py::x", started("a.py::x", 2)), test("a.py::y[1::2]", used("a.py::x")), test("b.py::z", used("a.py::x")),
+		test("c.py::lone", started("c.py::lone", 1)), test("d.py::gone", used("a.py::x")), test("e.py::plain"))
+	second := run("r2", 2000,
+		test("b.py::z", started("b.py::z", 1)), test("c.py::more", used("b.py::z")), test("d.py::gone"))
+	e := FromResults(first, second).Estimator("linux")
+	want := []Pool{
+		{ID: pool("a.py::x"), Cost: 2 * time.Second, Tests: []NodeID{"a.py::x", "a.py::y[1::2]", "b.py::z", "c.py::more"}},
+		{ID: pool("c.py::lone"), Cost: time.Second, Tests: []NodeID{"c.py::lone"}},
+	}
+	if got := e.Pools(); !reflect.DeepEqual(got, want) {
+		t.Errorf("Pools() = %+v, want %+v", got, want)
+	}
+	if got := e.Tests([]NodeID{"a.py::x"})[0].Wall; got != time.Second {
+		t.Errorf("the test that starts one takes %v without it, want 1s", got)
+	}
+	if got := e.Uses(); len(got) > 0 {
+		t.Errorf("Uses() = %q: pools are of tests, not of files", got)
+	}
+	if got := e.LateImports(); len(got) > 0 {
+		t.Errorf("LateImports() = %+v", got)
+	}
+	h := FromResults(first, second)
+	again, err := ReadHistory(strings.NewReader(bytesOf(t, h)), "h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := again.Estimator("linux").Pools(); !reflect.DeepEqual(got, want) {
+		t.Errorf("written and read: Pools() = %+v, want %+v", got, want)
+	}
+}
