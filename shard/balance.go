@@ -31,8 +31,8 @@ type balance struct {
 	choices [][kindsOfChoice][]choice // see sorted
 	change  []int32                   // see edited
 
-	thrifty bool // changes must be cheap, see level
-	sparing bool // changes must not cost more than they can save, see spares
+	thrifty  bool // changes must be cheap, see level
+	repaying bool // changes must not cost more than they can save, see repays
 
 	steady  bool  // bins have numbers that mean something: the order of files, or what they had before
 	follows bool  // what they had before

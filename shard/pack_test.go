@@ -424,3 +424,38 @@ func TestImports(t *testing.T) {
 		}
 	}
 }
+
+// A few short tests of each file that share something expensive are one job's, which the
+// packer sees only if it does not take the way of shortening the longest job a little by
+// setting that up twice.
+func TestPackShortTestsThatShare(t *testing.T) {
+	const files, plain = 4, 4
+	s := Suite{Setups: []Setup{{ID: "processes test_0.py::test_pool", Cost: 700 * time.Millisecond}}}
+	for f := range files {
+		file := fmt.Sprintf("test_%d.py", f)
+		s.Setups = append(s.Setups, Setup{ID: timing.SetupID(file), Cost: time.Millisecond, Import: true})
+		for k := range plain + 1 {
+			test := Test{ID: timing.NodeID(fmt.Sprintf("%s::test_plain[%d]", file, k)), Order: len(s.Tests), Setups: []int{f + 1}}
+			test.Estimate.Wall = 200 * time.Millisecond
+			if k == plain {
+				test.ID, test.Setups, test.Estimate.Wall = timing.NodeID(file+"::test_pool"), []int{0, f + 1}, 10*time.Millisecond
+			}
+			s.Tests = append(s.Tests, test)
+		}
+	}
+	plan, err := Pack(s, Fleet{Shards: 2, Workers: 1, CPUs: 1, Runner: "local"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs := 0
+	for _, job := range plan.Shards {
+		if slices.ContainsFunc(job.Pieces, func(p Piece) bool { return slices.Contains(p.Tests, "::test_pool") }) {
+			jobs++
+		}
+	}
+	longest := plan.longest(Pool)
+	// 16 of 200 ms and what is set up once are 1.97 s a job; nobody can halve a test.
+	if most := 2020 * time.Millisecond; jobs != 1 || longest > most {
+		t.Errorf("what the tests share is set up in %d jobs, the longest of %v, want 1 and at most %v", jobs, longest, most)
+	}
+}

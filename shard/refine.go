@@ -53,9 +53,11 @@ const tries = 12
 // the shortest bins, or the first that comes near to levelling the two. One that pays for
 // set-ups more than it will ever save is taken only where there is no other.
 func (b *balance) improve(from int) (change, bool) {
-	if b.sparing = len(b.setup) > 0; b.sparing {
+	if len(b.setup) > 0 && !b.thrifty { // what is cheap repays
+		b.repaying = true
 		c, ok := b.shorten(from)
-		if b.sparing = false; ok {
+		b.repaying = false
+		if ok {
 			return c, ok
 		}
 	}
@@ -117,13 +119,13 @@ func (b *balance) pair(from, to int, cut bool) change {
 // better reports whether a change shortens the longer of the two bins more than
 // another one, at a price that may be paid.
 func (b *balance) better(c, other *change) bool {
-	return c.longest < other.longest && (!b.thrifty || b.isCheap(c)) && (!b.sparing || b.spares(c))
+	return c.longest < other.longest && (!b.thrifty || b.isCheap(c)) && (!b.repaying || b.repays(c))
 }
 
-// spares reports whether all bins together take longer by no more than what the change
+// repays reports whether all bins together take longer by no more than what the change
 // takes off each, were it off each of them: more than that makes the least that the
 // longest can come to higher by more than the longest gets shorter.
-func (b *balance) spares(c *change) bool {
+func (b *balance) repays(c *change) bool {
 	costs := c.sum - b.bins[c.from].load - b.bins[c.to].load
 	return costs <= (b.bins[c.from].load-c.longest)*int64(len(b.bins))
 }

@@ -106,8 +106,8 @@ func (s *Suite) LimitNeeds(more func(file string) time.Duration) {
 }
 
 // Setup is work done once for each worker that runs any of the tests that need
-// it: the import of a file or of libraries that files share, or one instance of a
-// fixture whose scope is above function.
+// it: the import of a file or of libraries that files share, the start of processes that
+// tests share, or one instance of a fixture whose scope is above function.
 type Setup struct {
 	ID     timing.SetupID
 	Cost   time.Duration // set-up and teardown

@@ -353,7 +353,7 @@ func folderOrFile(name string) string {
 // Library returns the time that the import of a library takes, without other
 // libraries; 0 where it is not known.
 func (e *Estimator) Library(name string) time.Duration {
-	return time.Duration(e.shared(fixtureKind, LibraryPrefix+name, func(s *sample) int64 { return s.setup })) * time.Microsecond
+	return time.Duration(e.shared(fixtureKind, libraryPrefix+name, func(s *sample) int64 { return s.setup })) * time.Microsecond
 }
 
 // Fixture returns the time that one instance of a fixture takes, set-up and
@@ -364,7 +364,7 @@ func (e *Estimator) Fixture(id SetupID) time.Duration {
 }
 
 // Setup returns the time that what tests share takes: File, Folder, Library or Fixture,
-// as its ID says.
+// as its ID says; 0 for a pool of processes, which Pools prices.
 func (e *Estimator) Setup(id SetupID) time.Duration {
 	if library, ok := id.Library(); ok {
 		return e.Library(library)
@@ -372,6 +372,8 @@ func (e *Estimator) Setup(id SetupID) time.Duration {
 	switch {
 	case id.Scope() != "":
 		return e.Fixture(id)
+	case id.Pool():
+		return 0
 	case strings.HasSuffix(string(id), "/"):
 		return e.Folder(string(id))
 	}

@@ -28,7 +28,7 @@ type kind uint8
 const (
 	testKind     kind = iota
 	fileKind          // import of a file, by its path, or of a folder's conftest.py, by the folder's with a slash at the end; Setup is the time
-	fixtureKind       // instance of a fixture of a scope above function, by its ID, or a library that files or tests import, after LibraryPrefix (see lateSample); self times. After usePrefix what tests of a file asked for or imported; no times
+	fixtureKind       // instance of a fixture of a scope above function, by its ID, or a library that files or tests import, after libraryPrefix (see lateSample); self times. Or a pool of processes (see Pool). After usePrefix what tests of a file asked for or imported, or one test used; no times
 	sessionKind       // what a job pays; see sessionID
 	jobKind           // whole jobs; see jobID
 	overheadKind      // what jobs take outside pytest, by class of runner; see FromJobs
@@ -349,6 +349,9 @@ func (h *History) Prune(l Limits) {
 			case perJob(kind(k), s.id):
 				most = sharedKept * min(keep, 1<<20)
 			}
+			if kind(k) == fixtureKind {
+				n = min(n, h.usesKept(s))
+			}
 			s.samples = s.samples[:min(n, most)]
 			for i := range s.samples {
 				used[s.samples[i].source] = true
@@ -360,6 +363,23 @@ func (h *History) Prune(l Limits) {
 		h.series[k] = kept
 	}
 	h.dropUnused(used)
+}
+
+// usesKept returns how many of the samples of a use of a pool of processes are as young
+// as those that are kept of its test: with several workers other tests start pools in
+// each run. Of everything else it is all.
+func (h *History) usesKept(s series) int {
+	test, id, is := useIn(s.id)
+	if !is || !id.Pool() {
+		return len(s.samples)
+	}
+	i, ok := slices.BinarySearchFunc(h.series[testKind], string(test), compareID)
+	if !ok {
+		return 0
+	}
+	kept := h.series[testKind][i].samples
+	oldest := kept[len(kept)-1].source
+	return sort.Search(len(s.samples), func(i int) bool { return s.samples[i].source < oldest })
 }
 
 // dropUnused drops the sources that no sample refers to.

@@ -23,7 +23,7 @@ func TestLateImports(t *testing.T) {
 		}
 		imports := map[string]time.Duration{}
 		for _, library := range static {
-			imports[LibraryPrefix+library] = 2 * time.Second
+			imports[libraryPrefix+library] = 2 * time.Second
 		}
 		r.Workers = []WorkerResult{{Worker: "main", Startup: time.Second, Imports: imports}}
 		return r

@@ -443,7 +443,7 @@ func TestPaceOfImports(t *testing.T) {
 		}
 	}
 	for i := range r.Workers {
-		r.Workers[i].Imports = map[string]time.Duration{"a.py": time.Second, LibraryPrefix + "numpy": 2 * time.Second}
+		r.Workers[i].Imports = map[string]time.Duration{"a.py": time.Second, libraryPrefix + "numpy": 2 * time.Second}
 	}
 	r.Tests[0].Fixtures = []FixtureResult{{ID: "module a.py::db", Setup: 20 * time.Millisecond}}
 	e := FromResults(r).EstimatorAt(Place{Runner: "linux", Workers: 2, CPUs: 2})

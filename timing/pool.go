@@ -3,6 +3,7 @@ package timing
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -10,14 +11,15 @@ import (
 // concurrent.futures keep some: the first of them that runs in a process waits until
 // they are there.
 type Pool struct {
-	ID    SetupID       // of one that was started
+	ID    SetupID       // by the first of its tests
 	Cost  time.Duration // of the start
 	Tests []NodeID      // that have used it, sorted; at least one
 }
 
 // Pools returns the pools of processes that tests used in their newest runs, sorted by
 // ID. Tests that have ever used the same processes share a pool, and so do those that
-// share one with the same test: which of them starts it hangs on their order.
+// share one with the same test: which of them starts it hangs on their order. (Two
+// kinds of processes that one test uses count as one pool, at the price of one.)
 func (e *Estimator) Pools() []Pool {
 	joined := map[SetupID]SetupID{} // a pool by another one, up to one of each group
 	group := func(id SetupID) SetupID {
@@ -26,66 +28,89 @@ func (e *Estimator) Pools() []Pool {
 		}
 		return id
 	}
-	of := map[NodeID]SetupID{} // by test
+	of := map[NodeID][]SetupID{} // by test
 	current := map[NodeID]bool{}
-	var tests []NodeID
 	for _, s := range e.h.series[fixtureKind] {
 		test, id, is := useIn(s.id)
 		if !is || !id.Pool() {
 			continue
 		}
-		if of[test] == "" {
-			of[test] = id
-			tests = append(tests, test)
-		} else if a, b := group(of[test]), group(id); a != b {
-			joined[max(a, b)] = min(a, b)
+		if of[test] != nil {
+			if a, b := group(of[test][0]), group(id); a != b {
+				joined[max(a, b)] = min(a, b)
+			}
 		}
+		of[test] = append(of[test], id)
 		current[test] = current[test] || e.newestOf(test, s)
 	}
-	costs := map[SetupID][]int64{} // some little ones are of pools that only grew
+	whole, grown := map[SetupID][]int64{}, map[SetupID][]int64{} // costs by group
 	for i, s := range e.h.series[fixtureKind] {
 		if id := SetupID(s.id); id.Pool() {
+			costs := whole
+			if e.grew(id, s) {
+				costs = grown
+			}
 			costs[group(id)] = append(costs[group(id)], e.sharedAt(fixtureKind, i, func(s *sample) int64 { return s.setup }))
 		}
 	}
-	pools := map[SetupID]*Pool{}
-	for _, test := range tests {
-		id := group(of[test])
-		cost := upperMedian(costs[id])
-		if !current[test] || cost == 0 {
-			continue
+	tests := map[SetupID][]NodeID{} // by group
+	for test, ids := range of {
+		if current[test] {
+			for _, file := range append(e.renamedFrom(test.File()), test.File()) {
+				tests[group(ids[0])] = append(tests[group(ids[0])], NodeID(file+test.Rest()))
+			}
 		}
-		if pools[id] == nil {
-			pools[id] = &Pool{ID: id, Cost: time.Duration(cost) * time.Microsecond}
-		}
-		pools[id].Tests = append(pools[id].Tests, test)
 	}
 	var list []Pool
-	for _, p := range pools {
-		slices.Sort(p.Tests)
-		list = append(list, *p)
+	for id, users := range tests {
+		slices.Sort(users)
+		costs := whole[id]
+		if len(costs) == 0 {
+			costs = grown[id]
+		}
+		if cost := lowerMedian(costs); cost > 0 {
+			list = append(list, Pool{ID: SetupID(poolPrefix + string(users[0])), Cost: time.Duration(cost) * time.Microsecond, Tests: users})
+		}
 	}
 	slices.SortFunc(list, func(a, b Pool) int { return cmp.Compare(a.ID, b.ID) })
 	return list
 }
 
-// upperMedian returns the middle of values, of two the greater; 0 where there are none.
-func upperMedian(values []int64) int64 {
+// grew reports whether the test that started processes has used others of the same run
+// as well: then a pool has got larger.
+func (e *Estimator) grew(id SetupID, started series) bool {
+	test := strings.TrimPrefix(string(id), poolPrefix)
+	uses := usePrefix + test + "::" + poolPrefix
+	list := e.h.series[fixtureKind]
+	i, _ := slices.BinarySearchFunc(list, uses, compareID)
+	for ; i < len(list) && strings.HasPrefix(list[i].id, uses); i++ {
+		if _, other, _ := useIn(list[i].id); other != id && slices.ContainsFunc(list[i].samples, func(s sample) bool { return s.source == started.samples[0].source }) {
+			return true
+		}
+	}
+	return false
+}
+
+// lowerMedian returns the middle of values, of two the lesser; 0 where there are none.
+// What a test gives the processes to do only adds to their start.
+func lowerMedian(values []int64) int64 {
 	if len(values) == 0 {
 		return 0
 	}
-	return slices.Sorted(slices.Values(values))[len(values)/2]
+	return slices.Sorted(slices.Values(values))[(len(values)-1)/2]
 }
 
-// newestOf reports whether the run that ran a test last has a sample of a series.
+// newestOf reports whether the run that ran a test last on runners like these has a
+// sample of a series.
 func (e *Estimator) newestOf(test NodeID, s series) bool {
 	i, ok := slices.BinarySearchFunc(e.h.series[testKind], string(test), compareID)
 	if !ok {
 		return false
 	}
-	for _, t := range e.h.series[testKind][i].samples { // newest first
+	for _, t := range e.preferred(e.h.series[testKind][i].samples) { // newest first
 		if outcomes[t.outcome] != Crashed && !e.foreign[t.source] {
-			return e.h.sources[t.source].run == e.h.sources[s.samples[0].source].run
+			run := e.h.sources[t.source].run
+			return slices.ContainsFunc(s.samples, func(use sample) bool { return e.h.sources[use.source].run == run })
 		}
 	}
 	return false

@@ -1,7 +1,9 @@
 package timing
 
 import (
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,10 +29,11 @@ func TestPools(t *testing.T) {
 		test("a.py::x", started("a.py::x", 2)), test("a.py::y[1::2]", used("a.py::x")), test("b.py::z", used("a.py::x")),
 		test("c.py::lone", started("c.py::lone", 1)), test("d.py::gone", used("a.py::x")), test("e.py::plain"))
 	second := run("r2", 2000,
-		test("b.py::z", started("b.py::z", 1)), test("c.py::more", used("b.py::z")), test("d.py::gone"))
+		test("b.py::z", started("b.py::z", 1)), test("c.py::more", used("b.py::z")), test("d.py::gone"),
+		test("c.py::grows", started("c.py::grows", 9), used("b.py::z")))
 	e := FromResults(first, second).Estimator("linux")
 	want := []Pool{
-		{ID: pool("a.py::x"), Cost: 2 * time.Second, Tests: []NodeID{"a.py::x", "a.py::y[1::2]", "b.py::z", "c.py::more"}},
+		{ID: pool("a.py::x"), Cost: time.Second, Tests: []NodeID{"a.py::x", "a.py::y[1::2]", "b.py::z", "c.py::grows", "c.py::more"}},
 		{ID: pool("c.py::lone"), Cost: time.Second, Tests: []NodeID{"c.py::lone"}},
 	}
 	if got := e.Pools(); !reflect.DeepEqual(got, want) {
@@ -44,6 +47,24 @@ func TestPools(t *testing.T) {
 	}
 	if got := e.LateImports(); len(got) > 0 {
 		t.Errorf("LateImports() = %+v", got)
+	}
+	other := run("r3", 3000, test("a.py::x"), test("b.py::z"))
+	other.Header.Runner = "mac" // which does not tell
+	if got := FromResults(first, second, other).Estimator("linux").Pools(); !reflect.DeepEqual(got, want) {
+		t.Errorf("beside another class of runner: Pools() = %+v, want %+v", got, want)
+	}
+	later := FromResults(first, second)
+	for n := range 5 {
+		later.Merge(FromResults(run(fmt.Sprint("later", n), int64(4000+n), test("a.py::x", started("a.py::x", 1)), test("b.py::z", used("a.py::x")))))
+		later.Prune(Limits{Keep: 2})
+	}
+	if text := bytesOf(t, later); strings.Contains(text, "use b.py::z::processes b.py::z") || !strings.Contains(text, "use b.py::z::processes a.py::x") || !strings.Contains(text, "use c.py::more::processes b.py::z") {
+		t.Errorf("uses are to go with the samples of their tests:\n%s", text)
+	}
+	moved := FromResults(first, second).Estimator("linux")
+	moved.Tests([]NodeID{"new/a.py::x", "new/a.py::y[1::2]", "b.py::z", "c.py::more", "c.py::grows", "c.py::lone"})
+	if got := moved.Pools(); !slices.Contains(got[0].Tests, "new/a.py::x") || !slices.Contains(got[0].Tests, "b.py::z") {
+		t.Errorf("after a file was renamed: Pools() = %+v", got)
 	}
 	h := FromResults(first, second)
 	again, err := ReadHistory(strings.NewReader(bytesOf(t, h)), "h")

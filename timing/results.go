@@ -92,10 +92,10 @@ type WorkerMemory struct {
 }
 
 // FixtureResult is one instance of a fixture of a scope above function, set up
-// or torn down during a test, or a library that was imported then. The times are self
-// times: what other fixtures and libraries took inside it is theirs. Both are 0 where
-// the test asked for a fixture of a package or the session while it ran, which
-// collection does not tell.
+// or torn down during a test, a library that was imported then, or a pool of processes
+// that was started. The times are self times: what other fixtures and libraries took
+// inside it is theirs. Both are 0 where the test asked for a fixture of a package or the
+// session while it ran, which collection does not tell, or has used a pool.
 type FixtureResult struct {
 	ID       SetupID
 	Setup    time.Duration
@@ -108,7 +108,7 @@ type WorkerResult struct {
 	Startup time.Duration // from process start to the start of collection: interpreter, pytest, plugins, conftest
 	Collect time.Duration // whole collection, imports included
 	// Imports is by file, by folder with a slash at the end (its conftest.py), and by
-	// library after LibraryPrefix: of each without the libraries inside.
+	// library after libraryPrefix: of each without the libraries inside.
 	Imports map[string]time.Duration
 	PID     int           // 0 where unknown
 	Floor   int64         // resident memory after collection, bytes

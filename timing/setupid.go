@@ -4,7 +4,7 @@ import "strings"
 
 // A SetupID names what tests share, as histories, results and plans spell it: a file by
 // its path (its import), a folder by its path with a slash at the end (its conftest.py), a
-// library after LibraryPrefix, a pool of processes by the test that started it, and one
+// library after libraryPrefix, a pool of processes by the test that started it, and one
 // instance of a fixture of a scope above function as "scope place::name[parameters]",
 // where the place is the node ID of the module or class that sets it up, and else where
 // the fixture is defined:
@@ -28,16 +28,16 @@ const (
 	ClassScope   Scope = "class"
 )
 
-// LibraryPrefix goes before the names of libraries where they stand beside files
+// libraryPrefix goes before the names of libraries where they stand beside files
 // or fixtures: "import scipy.stats".
-const LibraryPrefix = "import "
+const libraryPrefix = "import "
 
 // poolPrefix goes before the ID of the test that started a pool of processes.
 const poolPrefix = "processes "
 
 // LibraryID returns the ID of a library's import.
 func LibraryID(name string) SetupID {
-	return SetupID(LibraryPrefix + name)
+	return SetupID(libraryPrefix + name)
 }
 
 // Scope returns the scope of a fixture's instance, "" for everything else.
@@ -69,12 +69,12 @@ func (id SetupID) OfFiles() bool {
 
 // Library returns the name of a library, and whether it is one.
 func (id SetupID) Library() (name string, ok bool) {
-	return strings.CutPrefix(string(id), LibraryPrefix)
+	return strings.CutPrefix(string(id), libraryPrefix)
 }
 
 // Pool reports whether it is a pool of processes.
 func (id SetupID) Pool() bool {
-	return strings.HasPrefix(string(id), poolPrefix)
+	return strings.HasPrefix(string(id), poolPrefix) && strings.Contains(string(id), "::")
 }
 
 // Import reports whether it is the import of a file, or of a folder's conftest.py.
@@ -101,8 +101,8 @@ func (id SetupID) Parts() (place NodeID, name, parameters string) {
 // was renamed.
 func (id SetupID) In(file string) SetupID {
 	scope := id.Scope()
-	rest := NodeID(id[len(scope)+1:]).Rest()
-	return SetupID(scope) + " " + SetupID(file+rest)
+	place, _, _ := id.Parts()
+	return SetupID(scope) + " " + SetupID(file) + id[len(scope)+1+len(place.File()):]
 }
 
 // A use is one of a fixture of a package or the session that tests of a file have asked

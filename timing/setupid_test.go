@@ -18,6 +18,7 @@ func TestSetupID(t *testing.T) {
 		{id: "tests/test_a.py"},
 		{id: "tests/"},
 		{id: "session tests/test_a.py"}, // a file of a folder that is called so
+		{id: "processes x/test_a.py"},
 		{id: "import numpy.linalg", library: "numpy.linalg"},
 		{id: "processes tests/test_a.py::test_x[::]", pool: true},
 		{id: "session ::server", scope: SessionScope, name: "server", ofFiles: true},

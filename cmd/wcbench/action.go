@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wcshard/wcshard/timing"
+	"github.com/wcshard/wcshard/timing/artifact"
 )
 
 func newAction() *cobra.Command {
@@ -190,8 +191,8 @@ func (b *actionBench) workflow(ctx context.Context, shards int) ([]actionRow, er
 		if err != nil {
 			return nil, err
 		}
-		folder := filepath.Join(b.results, fmt.Sprintf("wcshard-results-%s-1", row["name"]))
-		file := filepath.Join(folder, fmt.Sprintf("wcshard-results-%s-1.jsonl", row["name"]))
+		folder := filepath.Join(b.results, artifact.ResultsName(fmt.Sprint(row["name"]), 1))
+		file := filepath.Join(folder, filepath.Base(folder)+".jsonl")
 		one, _, err := b.measure(ctx, "pytest", "run", []string{b.plan, file},
 			"--row", string(text), "--plan", filepath.Dir(filepath.Dir(b.plan)), "--results", folder, "--pytest", b.fake)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/timing"
+	"github.com/wcshard/wcshard/timing/artifact"
 )
 
 type predictionOptions struct {
@@ -241,7 +242,7 @@ func (s *loopSuite) job(ctx context.Context, row *predictionRow, plan, results s
 
 // sessionWall reads how long the session of a shard took.
 func sessionWall(folder, name string) (time.Duration, error) {
-	f, err := os.Open(filepath.Join(folder, "wcshard-results-"+name+"-1.jsonl"))
+	f, err := os.Open(filepath.Join(folder, artifact.ResultsName(name, 1)+".jsonl"))
 	if err != nil {
 		return 0, err
 	}

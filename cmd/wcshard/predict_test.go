@@ -437,36 +437,47 @@ def shared():
 		call(append([]string{"matrix", "--shards", fmt.Sprint(shards), "--workers", "1", "--runner", "local", "--", "-p", "no:cacheprovider"}, files...)...)
 		return testPlan(t, filepath.Join(dir, defaultPlan))
 	}
-	var faults []string
-	for round := range 4 { // a busy machine adds to what is measured and never takes away
-		faults = nil
-		all := fmt.Sprintf("results-%d", round)
-		matrix(1)
-		call("run", "--shard", "pool-1", "--results", all)
-		call("merge", all)
-		session := historyIn(t, dir).EstimatorAt(timing.Place{Runner: "local"}).Session(1)
-		for k, c := range []struct {
-			shards int
-			file   string
-		}{{2, "."}, {1, "test_2.py"}} {
-			plan := matrix(c.shards, c.file)
-			jobs := 0 // that have tests which use the pool
-			for i := range plan.Shards {
-				s := &plan.Shards[i]
-				if slices.ContainsFunc(s.Pieces, func(p shard.Piece) bool { return slices.Contains(p.Tests, "::test_pool") }) {
-					jobs++
+	matrix(1)
+	call("run", "--shard", "pool-1", "--results", "results")
+	call("merge", "results")
+	known := historyIn(t, dir).EstimatorAt(timing.Place{Runner: "local"})
+	pools := known.Pools()
+	if len(pools) != 1 || pools[0].Cost < 600*time.Millisecond || len(pools[0].Tests) != 4 {
+		t.Fatalf("pools of processes: %+v, want one of 4 tests that takes at least 600ms", pools)
+	}
+	for k, c := range []struct {
+		shards int
+		file   string
+	}{{2, "."}, {1, "test_2.py"}} {
+		plan := matrix(c.shards, c.file)
+		jobs := 0 // that have tests which use the pool
+		for i := range plan.Shards {
+			s := &plan.Shards[i]
+			uses := slices.ContainsFunc(s.Pieces, func(p shard.Piece) bool { return slices.Contains(p.Tests, "::test_pool") })
+			folder := fmt.Sprintf("results-%d-%d", k, i)
+			call("run", "--shard", s.Name, "--results", folder)
+			// What tests compute takes longer on a busy machine; the others sleep.
+			predicted, starts, sleeps := s.Wall-known.Session(1), 0, time.Duration(0)
+			for _, test := range resultsIn(t, filepath.Join(dir, folder), s.Name).Tests {
+				if strings.HasSuffix(string(test.ID), "::test_pool") {
+					predicted -= known.Tests([]timing.NodeID{test.ID})[0].Wall
+				} else {
+					sleeps += test.Wall
+				}
+				if slices.ContainsFunc(test.Fixtures, func(f timing.FixtureResult) bool { return f.ID.Pool() && f.Setup > 0 }) {
+					starts++
 				}
 			}
-			faults = append(faults, runPredicted(t, dir, fmt.Sprintf("results-%d-%d", round, k), plan, session, call)...)
-			if jobs != 1 {
-				faults = append(faults, fmt.Sprintf("tests that use the pool are in %d jobs of %d, want 1", jobs, c.shards))
+			if uses {
+				jobs++
+				predicted -= pools[0].Cost
+			}
+			if (starts == 1) != uses || (predicted-sleeps).Abs() > sleeps/20+100*time.Millisecond {
+				t.Errorf("%s: %d starts, and %v predicted beside what uses the pool, real %v", strings.Join(filesOf(s), ", "), starts, predicted, sleeps)
 			}
 		}
-		if len(faults) == 0 {
-			return
+		if jobs != 1 {
+			t.Errorf("tests that use the pool are in %d jobs of %d, want 1", jobs, c.shards)
 		}
-	}
-	for _, fault := range faults {
-		t.Error(fault)
 	}
 }

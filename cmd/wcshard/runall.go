@@ -247,7 +247,9 @@ func joinSetups(suite *shard.Suite, plan *shard.Plan, shards []*shard.Shard) {
 		}
 		number[i] = at
 	}
-	k := 0 // the tests are in the order of the shards
+	pool := func(s shard.Setup) bool { return s.ID.Pool() }
+	planned := slices.ContainsFunc(plan.Setups, pool) // those that the history knows by now may have other tests
+	k := 0                                            // the tests are in the order of the shards
 	for _, s := range shards {
 		for _, piece := range s.Pieces {
 			runs := piece.Setups
@@ -256,6 +258,7 @@ func joinSetups(suite *shard.Suite, plan *shard.Plan, shards []*shard.Shard) {
 			}
 			for _, run := range runs {
 				list := slices.Clone(suite.Tests[k].Setups) // of the file, of which they all are
+				list = slices.DeleteFunc(list, func(i int) bool { return planned && pool(suite.Setups[i]) })
 				for _, n := range run.Setups {
 					list = append(list, number[n])
 				}

@@ -99,7 +99,7 @@ type setups struct {
 	known *timing.Estimator
 	all   []shard.Setup
 	index map[timing.SetupID]int // -1 where the cost is nothing
-	lists map[string][]int       // by file and fixtures
+	lists map[string][]int       // by file, fixtures and pool
 	files map[string]bool        // that have tests
 
 	// Fixtures that tests ask for while they run, by file or class. Which of the
@@ -308,7 +308,10 @@ func (s *setups) add(list []int, setup shard.Setup) []int {
 	i, ok := s.index[setup.ID]
 	if !ok {
 		i = -1
-		if setup.Cost = cmp.Or(setup.Cost, s.known.Setup(setup.ID)); setup.Cost > 0 {
+		if setup.Cost == 0 {
+			setup.Cost = s.known.Setup(setup.ID)
+		}
+		if setup.Cost > 0 {
 			i = len(s.all)
 			s.all = append(s.all, setup)
 		}

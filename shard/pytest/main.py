@@ -339,8 +339,6 @@ class Running(Common):
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: Any) -> None:
         # No wrapper: three of them a test are a tenth of what we cost.
-        if call.when == "call":
-            self.fixtures.note_pools(*self.pools.look(item.nodeid))
         shared = self.fixtures.total - self.shared_before
         if call.when == "setup":
             self.shared_setup, self.shared_call = shared, 0.0
@@ -348,7 +346,11 @@ class Running(Common):
         elif call.when == "call":
             # Subtests report within the call: the call's own report is the last.
             self.shared_call = shared - self.shared_setup
+            self.pools.call_ended(self.shared_call)
         else:
+            started = self.fixtures.note_pools(*self.pools.over(self.plain(item.nodeid)))
+            self.shared_call += started
+            shared += started
             self.ended = Real.clock()
             peak, resident = self.memory.read()
             self.shared_before = self.fixtures.total  # another try may follow

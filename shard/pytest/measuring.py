@@ -180,7 +180,7 @@ class Fixtures:
         self.whole = 0  # fixtures of packages and the session that are being set up or torn down
         self.dear: dict[Any, str] = {}  # IDs by definition: dear ones of packages and the session
         self.used: set[tuple[str, str]] = set()  # files, and dear fixtures that their tests asked for while they ran
-        self.asked: list[str] = []  # what the current test was the first of its file to ask for
+        self.asked: list[str] = []  # what the current test was the first of its file to ask for, and pools that it has used
 
     def begin(self) -> None:
         self.times = {}
@@ -265,11 +265,14 @@ class Fixtures:
         if self.stack:
             self.stack[-1] += inside
 
-    def note_pools(self, started: str, seconds: float, used: list[str]) -> None:
+    def note_pools(self, started: str, seconds: float, used: list[str]) -> float:
+        """Note a pool of processes that the test has started, and those that it has used;
+        return the seconds of its call that the start took."""
         if started:
             self.total += seconds
-            self.times[started] = [microseconds(seconds), 0]
-        self.asked += used
+            self.times.setdefault(started, [0, 0])[0] += microseconds(seconds)
+        self.asked += [name for name in used if name not in self.asked]
+        return seconds
 
     def wire(self, item: pytest.Item) -> list[list[Any]]:
         """Return what was set up and torn down during the test; and, without

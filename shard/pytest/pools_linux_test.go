@@ -13,10 +13,10 @@ import (
 )
 
 // What a test waits for processes that other tests use after it is told apart from it,
-// and the others are known; of processes that a fixture starts, that end with their test
-// or that never wait for work, nothing is told.
+// and the others are known; of processes that a fixture starts, or that end with their
+// test, nothing is told.
 func TestPools(t *testing.T) {
-	const start = 300 * time.Millisecond // of CPU time, for each process
+	const start, work = 300 * time.Millisecond, 3 * time.Second // of CPU time, for each process and for one
 	files := map[string]string{
 		"pytest.ini": "[pytest]\npythonpath = .\n",
 		"pools.py": fmt.Sprintf(`import multiprocessing
@@ -47,7 +47,9 @@ def alone():
         kept["alone"] = make()
     return kept["alone"]
 `, start.Seconds()),
-		"test_a.py": `import pools
+		"test_a.py": strings.NewReplacer("START", fmt.Sprint(start.Seconds()), "WORK", fmt.Sprint(work.Seconds())).Replace(`import multiprocessing
+import pytest
+import pools
 
 
 def test_plain():
@@ -58,16 +60,20 @@ def test_starts():
     pools.shared().submit(pools.work, 0.01).result()
 
 
-def test_uses():
-    pools.shared().submit(pools.work, 0.01).result()
+@pytest.mark.parametrize("n", range(20))
+def test_uses(n):
+    pools.shared().submit(pools.work, 0.005).result()
+
+
+def test_works():
+    pool = pools.kept["two"] = multiprocessing.get_context("spawn").Pool(2, pools.work, [START])
+    pool.map(pools.work, [WORK, 0])
 
 
 def test_does_not():
     pools.work(0.05)
-`,
-		"test_b.py": `import subprocess
-import sys
-import unittest
+`),
+		"test_b.py": `import unittest
 import pytest
 import pools
 
@@ -84,6 +90,28 @@ def narrow():
     pool = pools.alone()
     pool.submit(pools.work, 0).result()
     return pool
+
+
+@pytest.fixture(scope="session")
+def late():
+    with pools.make() as pool:
+        pool.submit(pools.work, 0).result()
+        yield pool
+
+
+@pytest.fixture
+def factory():
+    made = []
+    yield lambda: made.append(pools.make()) or made[0]
+    made[0].shutdown()
+
+
+def test_late(request):
+    request.getfixturevalue("late").submit(pools.work, 0.01).result()
+
+
+def test_factory(factory):
+    factory().submit(pools.work, 0.01).result()
 
 
 def test_fixture(wide):
@@ -106,18 +134,6 @@ def test_ends():
 class TestCase(unittest.TestCase):
     def test_uses(self):
         pools.shared().submit(pools.work, 0.01).result()
-
-
-@pytest.mark.parametrize("n", range(9))
-def test_beside(n):
-    if n == 0:
-        pools.kept["busy"] = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    pools.work(0.03)
-
-
-def test_over():
-    pools.kept["busy"].kill()
-    pools.kept["busy"].wait()
 `,
 	}
 	for _, env := range []string{"old", "new"} {
@@ -130,17 +146,12 @@ def test_over():
 				plan, s := one(c, workers, false)
 				starts := map[string]map[timing.SetupID]timing.NodeID{} // starters, by worker
 				var users []string
-				beside := 0 // tests that seem to use what is always busy
 				for _, test := range p.shard(t, c, plan, s).results.Tests {
 					if test.Outcome != timing.Passed {
 						t.Fatalf("%s %s: %s", test.ID, test.Outcome, test.Message)
 					}
 					for _, f := range test.Fixtures {
 						if !f.ID.Pool() {
-							continue
-						}
-						if strings.HasPrefix(string(test.ID), "test_b.py::test_beside") {
-							beside++
 							continue
 						}
 						if f.Setup == 0 {
@@ -152,8 +163,11 @@ def test_over():
 								starts[test.Worker] = map[timing.SetupID]timing.NodeID{}
 							}
 							starts[test.Worker][f.ID] = test.ID
-							if f.Setup < start || test.Call > f.Setup+start {
-								t.Errorf("%s took %v, and waited %v for %s, want at least %v", test.ID, test.Call, f.Setup, f.ID, start)
+							if f.Setup < start || test.ID == "test_a.py::test_works" && f.Setup > work {
+								t.Errorf("%s waited %v for %s, want at least %v and less than it had it do", test.ID, f.Setup, f.ID, start)
+							}
+							if own := test.Setup + test.Call + test.Teardown; own+f.Setup > test.Wall {
+								t.Errorf("%s took %v by itself, and waited %v for %s, in %v", test.ID, own, f.Setup, f.ID, test.Wall)
 							}
 						}
 						users = append(users, string(test.ID))
@@ -161,10 +175,12 @@ def test_over():
 				}
 				slices.Sort(users)
 				users = slices.Compact(users)
-				if beside > 6*workers {
-					t.Errorf("%d tests seem to use a process that is always busy", beside)
+				want := []string{"test_a.py::test_starts", "test_a.py::test_works", "test_b.py::TestCase::test_uses"}
+				for n := range 20 {
+					want = append(want, fmt.Sprintf("test_a.py::test_uses[%d]", n))
 				}
-				if want := []string{"test_a.py::test_starts", "test_a.py::test_uses", "test_b.py::TestCase::test_uses"}; !reflect.DeepEqual(users, want) {
+				slices.Sort(want)
+				if !reflect.DeepEqual(users, want) {
 					t.Errorf("tests that use a pool: %q, want %q", users, want)
 				}
 			})

@@ -3,6 +3,7 @@ test come to. PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -33,6 +34,9 @@ class Real:
 
     clock = staticmethod(time.perf_counter)
     busy = staticmethod(getattr(time, "thread_time", time.process_time))
+    boottime = staticmethod(functools.partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic)
+    affinity = staticmethod(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1)))
+    fstat = staticmethod(os.fstat)
     open = staticmethod(os.open)
     close = staticmethod(os.close)
     write = staticmethod(os.write)
