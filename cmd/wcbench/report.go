@@ -59,17 +59,21 @@ func (r suiteReport) markdown(w io.Writer) {
 	}
 	fmt.Fprintf(w, "| suite | N | bound | %s | predicted off by |\n", strings.Join(planners, " | "))
 	fmt.Fprintln(w, "|---|---|---"+strings.Repeat("|---", len(planners))+"|---|")
+	recordings, paced := r.usual()
 	for _, rows := range r.comparisons() {
 		ours := rows[0]
 		suite := fmt.Sprintf("%s, %d tests", ours.Suite, ours.Tests)
-		if ours.Recordings > 1 {
+		if ours.Recordings > 1 && ours.Recordings != recordings {
 			suite += fmt.Sprintf(", from %d recorded runs", ours.Recordings)
 		}
 		if ours.Rounds > 1 {
 			suite += fmt.Sprintf(", median of %d runs", ours.Rounds)
 		}
-		if slices.ContainsFunc(ours.Slower, func(slower float64) bool { return slower != 1 }) {
+		switch {
+		case ours.paced() && !paced:
 			suite += ", at one pace"
+		case !ours.paced() && paced:
+			suite += ", at any pace"
 		}
 		if ours.ByClock {
 			suite += ", by the clock"
@@ -88,7 +92,11 @@ func (r suiteReport) markdown(w io.Writer) {
 		}
 		fmt.Fprintf(w, " %s |\n", off)
 	}
-	fmt.Fprint(w, "\n```text\n")
+	fmt.Fprintln(w)
+	if recordings > 1 {
+		fmt.Fprintf(w, "From %d recorded runs%s.\n\n", recordings, map[bool]string{true: "; at one pace, where nothing else is said"}[paced])
+	}
+	fmt.Fprint(w, "```text\n")
 	r.chart(w, planners)
 	fmt.Fprint(w, "```\n\n")
 	for _, line := range r.reasons() {
@@ -102,6 +110,54 @@ func (r suiteReport) markdown(w io.Writer) {
 		fmt.Fprintln(w, line)
 	}
 	fmt.Fprintf(w, "\n%s, %s, %s\n", r.Date, r.Machine, strings.Join(r.Packages, ", "))
+}
+
+// gain says how wcshard's longest jobs compare with the best rival's, of those that ran
+// each test once.
+func (r suiteReport) gain() string {
+	suites := map[string]bool{}
+	least, most, sum, n, ahead := math.Inf(1), 0.0, 0.0, 0, 0
+	for _, rows := range r.comparisons() {
+		best := math.Inf(1)
+		for _, x := range rows[1:] {
+			if x.Longest > 0 && x.Lost+x.Doubled == 0 {
+				best = min(best, x.Longest)
+			}
+		}
+		if math.IsInf(best, 1) {
+			continue
+		}
+		suites[rows[0].Suite] = true
+		ratio := rows[0].Longest / best
+		least, most, sum, n = min(least, ratio), max(most, ratio), sum+math.Log(ratio), n+1
+		if ratio < 1 {
+			ahead++
+		}
+	}
+	return fmt.Sprintf("In %d comparisons (%d suites, over 4 and 8 jobs) wcshard's longest job took %.2f of the time of the best rival's (geometric mean; from %.2f to %.2f). It was the shortest in %d of them.",
+		n, len(suites), math.Exp(sum/float64(max(1, n))), least, most, ahead)
+}
+
+// usual returns from how many recorded runs all rows are, 0 where they differ, and whether
+// most of them are at one pace.
+func (r suiteReport) usual() (recordings int, paced bool) {
+	all := r.comparisons()
+	some := 0
+	for _, rows := range all {
+		if rows[0].paced() {
+			some++
+		}
+	}
+	alike := !slices.ContainsFunc(all, func(rows []suiteRow) bool { return rows[0].Recordings != all[0][0].Recordings })
+	if alike && len(all) > 0 {
+		recordings = all[0][0].Recordings
+	}
+	return recordings, 2*some > len(all)
+}
+
+// paced reports whether its times are as they would be at the pace of the recorded runs.
+func (x suiteRow) paced() bool {
+	return slices.ContainsFunc(x.Slower, func(slower float64) bool { return slower != 1 })
 }
 
 // cell is what a planner's jobs came to: the longest and the sum, and what went
@@ -136,36 +192,40 @@ func (r suiteReport) comparisons() [][]suiteRow {
 }
 
 // chart draws a bar for each planner: its longest job over the bound, as the
-// geometric mean of all comparisons in which it ran each test once.
+// geometric mean of all comparisons in which it ran each test once; and beside it the
+// same over wcshard's.
 func (r suiteReport) chart(w io.Writer, planners []string) {
 	const width = 40
-	mean, lines, most := map[string]float64{}, map[string]int{}, 0.0
+	mean, toOurs, lines, most := map[string]float64{}, map[string]float64{}, map[string]int{}, 0.0
 	for _, planner := range planners {
-		sum, n := 0.0, 0
+		sum, sumToOurs, n := 0.0, 0.0, 0
 		for _, rows := range r.comparisons() {
 			for _, x := range rows {
 				if x.Planner == planner && x.Longest > 0 && x.Lost+x.Doubled == 0 && rows[0].Bound > 0 {
 					sum += math.Log(x.Longest / rows[0].Bound)
+					sumToOurs += math.Log(x.Longest / rows[0].Longest)
 					n++
 				}
 			}
 		}
+		toOurs[planner] = math.Exp(sumToOurs / float64(max(1, n)))
 		if lines[planner] = n; n > 0 {
 			mean[planner] = math.Exp(sum / float64(n))
 			most = max(most, mean[planner])
 		}
 	}
-	fmt.Fprintf(w, "longest job over the bound, geometric mean of the %d lines above\n", len(r.comparisons()))
+	fmt.Fprintf(w, "longest job, geometric mean of the %d lines above\n", len(r.comparisons()))
+	fmt.Fprintln(w, "                                     over wcshard's  over the bound")
 	for _, planner := range planners {
 		fewer := ""
 		switch n := lines[planner]; {
 		case n == 0:
-			fmt.Fprintf(w, "  %-34s      -\n", planner)
+			fmt.Fprintf(w, "  %-34s          -               -\n", planner)
 			continue
 		case n < len(r.comparisons()):
-			fewer = fmt.Sprintf("  (of %d)", n) // the others have no figures, no bound, or tests that were lost or doubled
+			fewer = fmt.Sprintf("  (of the %d where it ran each test once)", n) // and has figures, and a bound
 		}
-		fmt.Fprintf(w, "  %-34s %6.2f  %s%s\n", planner, mean[planner], strings.Repeat("#", int(math.Round(width*mean[planner]/max(most, 1)))), fewer)
+		fmt.Fprintf(w, "  %-34s %10.2f      %10.2f  %s%s\n", planner, toOurs[planner], mean[planner], strings.Repeat("#", int(math.Round(width*mean[planner]/max(most, 1)))), fewer)
 	}
 }
 

@@ -35,9 +35,15 @@ func TestReadmeSuites(t *testing.T) {
 	if !found || !ended {
 		t.Fatal("README has no <!-- suites --> … <!-- end suites -->")
 	}
-	if have == b.String() {
+	top, more, _ := strings.Cut(before, "<!-- gain -->\n")
+	gain, beyond, said := strings.Cut(more, "\n  <!-- end gain -->")
+	if !said {
+		t.Fatal("README has no <!-- gain --> … <!-- end gain -->")
+	}
+	if have == b.String() && strings.Join(strings.Fields(gain), " ") == report.gain() {
 		return
 	}
+	before = top + "<!-- gain -->\n  " + report.gain() + "\n  <!-- end gain -->" + beyond
 	if os.Getenv("UPDATE_README") == "" {
 		t.Fatalf("README has other figures of wcbench suites; write them anew with UPDATE_README=1 go test ./cmd/wcbench -run TestReadme. Want\n%s", b.String())
 	}
@@ -63,7 +69,7 @@ func TestMarkdown(t *testing.T) {
 		"| suite | N | bound | wcshard | peer | predicted off by |\n|---|---|---|---|---|---|\n",
 		"| quick, 9 tests | 2 | 1.6 | 2.0 / 3 | 4.0 / 6, 1 lost, 1 wrong exit | 20 %, at most 30 % |\n",
 		"| quick, 9 tests, from 3 recorded runs, median of 2 runs | 4 | 1.0 | 1.0 / 3 |  |  |\n",
-		"mean of the 2 lines above\n  wcshard                              1.12  ########################################\n  peer                                    -\n",
+		"mean of the 2 lines above\n                                     over wcshard's  over the bound\n  wcshard                                  1.00            1.12  ########################################\n  peer                                        -               -\n",
 		"`\n\n* other: no figures: it knows no files\n* quick: ",
 		": `a/tests a==1`\n\n2026-11-23, a core, pytest==9.2.0\n",
 	} {

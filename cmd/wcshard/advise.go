@@ -50,7 +50,7 @@ is, what all of them take, the minutes that are billed (each job rounded up, wit
 one for the job that makes the matrix and one for the gate) and what a run costs.
 
 Marked are the knee, after which a further job brings less than the ones before;
-the floor, from which on no job more makes a run faster by a hundredth, and what
+the floor, from which on no job more makes a run faster by 1 %, and what
 sets it; and with --target the fewest, which wcshard matrix takes, and the
 cheapest that keep the longest job within it, even if pytest takes as much longer
 than predicted as in nine of ten earlier runs; where those are not known,
@@ -244,7 +244,7 @@ func (a *advice) print(sys *system) {
 	}
 	table.Flush()
 	if rest := a.offers[shown:]; len(rest) > 0 {
-		sys.say("more pool jobs, up to %d, gain no hundredth (--json has all)", rest[len(rest)-1].Shards)
+		sys.say("more pool jobs, up to %d, would shorten the run by less than 1 %% (--json has all)", rest[len(rest)-1].Shards)
 	}
 	sys.say("%s; each job takes %s s outside pytest (%s)", count(len(a.suite.Tests), "test"), seconds(a.options.jobs.Pool.Took), a.options.from)
 	if text := a.options.expected(); text != "" {

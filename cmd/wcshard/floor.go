@@ -45,7 +45,7 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 	case 2*paid >= longest.Wall:
 		f.reason = fmt.Sprintf("what jobs pay beside their tests sets the floor: start-up, imports and fixtures are %s of the %s s of %s", seconds(paid), seconds(longest.Wall), longest.Name)
 	default:
-		f.reason = fmt.Sprintf("no plan with up to %s was shorter by a hundredth", count(most, "pool job"))
+		f.reason = fmt.Sprintf("no plan with up to %s was shorter by 1 %%", count(most, "pool job"))
 	}
 	if alone {
 		f.cuts = cutsOf(suite, block, what)
