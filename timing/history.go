@@ -365,12 +365,18 @@ func (h *History) Prune(l Limits) {
 	h.dropUnused(used)
 }
 
-// usesKept returns how many of the samples of a use of a pool of processes are as young
-// as those that are kept of its test: with several workers other tests start pools in
-// each run. Of everything else it is all.
+// usesKept returns how many of the samples of a start or use of a pool of processes are
+// as young as those that are kept of its test: with several workers other tests start
+// pools in each run. Of everything else it is all. A sample that is older than what one
+// history keeps of the test has as many newer ones of the test in any history that this
+// one is merged into, since each run that has one of a use has one of its test.
 func (h *History) usesKept(s series) int {
 	test, id, is := useIn(s.id)
-	if !is || !id.Pool() {
+	if !is {
+		id = SetupID(s.id)
+		test = id.starter()
+	}
+	if !id.Pool() {
 		return len(s.samples)
 	}
 	i, ok := slices.BinarySearchFunc(h.series[testKind], string(test), compareID)

@@ -161,12 +161,19 @@ func drawResults(t *rapid.T) []*Results {
 			r.Header.Predicted, r.Header.Tests = 5*time.Microsecond, 1
 		}
 		for range rapid.IntRange(0, 5).Draw(t, "tests") {
-			r.Tests = append(r.Tests, TestResult{
+			test := TestResult{
 				ID:      rapid.SampledFrom([]NodeID{"a.py::a", "a.py::b", "b.py::a"}).Draw(t, "id"),
 				Outcome: rapid.SampledFrom(Outcomes()).Draw(t, "outcome"),
 				Call:    time.Duration(rapid.IntRange(0, 3).Draw(t, "call")) * time.Microsecond,
 				Peak:    rapid.Int64Range(0, 2).Draw(t, "peak"),
-			})
+			}
+			if rapid.Bool().Draw(t, "starts") {
+				test.Fixtures = append(test.Fixtures, FixtureResult{ID: SetupID("processes " + test.ID), Setup: 2 * time.Microsecond})
+			}
+			if rapid.Bool().Draw(t, "uses") {
+				test.Fixtures = append(test.Fixtures, FixtureResult{ID: rapid.SampledFrom([]SetupID{"processes a.py::a", "processes b.py::a"}).Draw(t, "pool")})
+			}
+			r.Tests = append(r.Tests, test)
 		}
 		if rapid.Bool().Draw(t, "worker") {
 			r.Workers = []WorkerResult{{Worker: "main", Startup: 3, Imports: map[string]time.Duration{"a.py": time.Millisecond}}}

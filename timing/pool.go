@@ -3,7 +3,6 @@ package timing
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -13,13 +12,14 @@ import (
 type Pool struct {
 	ID    SetupID       // by the first of its tests
 	Cost  time.Duration // of the start
-	Tests []NodeID      // that have used it, sorted; at least one
+	Tests []NodeID      // that have used it, also in what their files have become; sorted, at least one
 }
 
 // Pools returns the pools of processes that tests used in their newest runs, sorted by
 // ID. Tests that have ever used the same processes share a pool, and so do those that
 // share one with the same test: which of them starts it hangs on their order. (Two
-// kinds of processes that one test uses count as one pool, at the price of one.)
+// kinds of processes that one test uses count as one pool, at the price of one.) Which
+// files were renamed is known after Tests.
 func (e *Estimator) Pools() []Pool {
 	joined := map[SetupID]SetupID{} // a pool by another one, up to one of each group
 	group := func(id SetupID) SetupID {
@@ -30,6 +30,11 @@ func (e *Estimator) Pools() []Pool {
 	}
 	of := map[NodeID][]SetupID{} // by test
 	current := map[NodeID]bool{}
+	type run struct {
+		test   NodeID
+		source int32
+	}
+	grew := map[run]bool{} // where a test has used a pool that another one had started
 	for _, s := range e.h.series[fixtureKind] {
 		test, id, is := useIn(s.id)
 		if !is || !id.Pool() {
@@ -41,16 +46,31 @@ func (e *Estimator) Pools() []Pool {
 			}
 		}
 		of[test] = append(of[test], id)
+		if starter := id.starter(); starter != test {
+			for i := range s.samples {
+				grew[run{test, s.samples[i].source}] = true
+			}
+		}
 		current[test] = current[test] || e.newestOf(test, s)
 	}
-	whole, grown := map[SetupID][]int64{}, map[SetupID][]int64{} // costs by group
+	whole, grown := map[SetupID][]int64{}, map[SetupID][]int64{} // costs by group: of new pools, and of those that only got larger
 	for i, s := range e.h.series[fixtureKind] {
-		if id := SetupID(s.id); id.Pool() {
-			costs := whole
-			if e.grew(id, s) {
-				costs = grown
-			}
-			costs[group(id)] = append(costs[group(id)], e.sharedAt(fixtureKind, i, func(s *sample) int64 { return s.setup }))
+		id := SetupID(s.id)
+		if !id.Pool() {
+			continue
+		}
+		cost := func(grows bool) int64 {
+			return e.sharedAt(fixtureKind, i, func(s *sample) int64 {
+				if grew[run{id.starter(), s.source}] != grows {
+					return 0 // which does not count
+				}
+				return s.setup
+			})
+		}
+		if us := cost(false); us > 0 {
+			whole[group(id)] = append(whole[group(id)], us)
+		} else {
+			grown[group(id)] = append(grown[group(id)], cost(true))
 		}
 	}
 	tests := map[SetupID][]NodeID{} // by group
@@ -74,21 +94,6 @@ func (e *Estimator) Pools() []Pool {
 	}
 	slices.SortFunc(list, func(a, b Pool) int { return cmp.Compare(a.ID, b.ID) })
 	return list
-}
-
-// grew reports whether the test that started processes has used others of the same run
-// as well: then a pool has got larger.
-func (e *Estimator) grew(id SetupID, started series) bool {
-	test := strings.TrimPrefix(string(id), poolPrefix)
-	uses := usePrefix + test + "::" + poolPrefix
-	list := e.h.series[fixtureKind]
-	i, _ := slices.BinarySearchFunc(list, uses, compareID)
-	for ; i < len(list) && strings.HasPrefix(list[i].id, uses); i++ {
-		if _, other, _ := useIn(list[i].id); other != id && slices.ContainsFunc(list[i].samples, func(s sample) bool { return s.source == started.samples[0].source }) {
-			return true
-		}
-	}
-	return false
 }
 
 // lowerMedian returns the middle of values, of two the lesser; 0 where there are none.

@@ -77,6 +77,11 @@ func (id SetupID) Pool() bool {
 	return strings.HasPrefix(string(id), poolPrefix) && strings.Contains(string(id), "::")
 }
 
+// starter returns the test that has started a pool of processes.
+func (id SetupID) starter() NodeID {
+	return NodeID(strings.TrimPrefix(string(id), poolPrefix))
+}
+
 // Import reports whether it is the import of a file, or of a folder's conftest.py.
 func (id SetupID) Import() bool {
 	_, library := id.Library()

@@ -115,7 +115,7 @@ func (r suiteReport) markdown(w io.Writer) {
 // gain says how wcshard's longest jobs compare with the best rival's, of those that ran
 // each test once.
 func (r suiteReport) gain() string {
-	suites := map[string]bool{}
+	suites, jobs := map[string]bool{}, map[int]bool{}
 	least, most, sum, n, ahead := math.Inf(1), 0.0, 0.0, 0, 0
 	for _, rows := range r.comparisons() {
 		best := math.Inf(1)
@@ -127,15 +127,15 @@ func (r suiteReport) gain() string {
 		if math.IsInf(best, 1) {
 			continue
 		}
-		suites[rows[0].Suite] = true
+		suites[rows[0].Suite], jobs[rows[0].Shards] = true, true
 		ratio := rows[0].Longest / best
 		least, most, sum, n = min(least, ratio), max(most, ratio), sum+math.Log(ratio), n+1
 		if ratio < 1 {
 			ahead++
 		}
 	}
-	return fmt.Sprintf("In %d comparisons (%d suites, over 4 and 8 jobs) wcshard's longest job took %.2f of the time of the best rival's (geometric mean; from %.2f to %.2f). It was the shortest in %d of them.",
-		n, len(suites), math.Exp(sum/float64(max(1, n))), least, most, ahead)
+	return fmt.Sprintf("In %d comparisons (%d suites, over %s jobs) wcshard's longest job took %.2f of the time of the best rival's (geometric mean; from %.2f to %.2f). It was the shortest in %d of them.",
+		n, len(suites), strings.ReplaceAll(strings.Trim(fmt.Sprint(slices.Sorted(maps.Keys(jobs))), "[]"), " ", " and "), math.Exp(sum/float64(max(1, n))), least, most, ahead)
 }
 
 // usual returns from how many recorded runs all rows are, 0 where they differ, and whether

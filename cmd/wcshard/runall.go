@@ -257,15 +257,14 @@ func joinSetups(suite *shard.Suite, plan *shard.Plan, shards []*shard.Shard) {
 				runs = []shard.SetupRun{{Tests: len(piece.Tests)}}
 			}
 			for _, run := range runs {
-				list := slices.Clone(suite.Tests[k].Setups) // of the file, of which they all are
-				list = slices.DeleteFunc(list, func(i int) bool { return planned && pool(suite.Setups[i]) })
-				for _, n := range run.Setups {
-					list = append(list, number[n])
-				}
-				slices.Sort(list)
-				list = slices.Compact(list)
 				for range run.Tests {
-					suite.Tests[k].Setups = list
+					test := &suite.Tests[k]
+					list := slices.DeleteFunc(slices.Clone(test.Setups), func(i int) bool { return planned && pool(suite.Setups[i]) })
+					for _, n := range run.Setups {
+						list = append(list, number[n])
+					}
+					slices.Sort(list)
+					test.Setups = slices.Compact(list)
 					k++
 				}
 			}

@@ -321,6 +321,7 @@ class Running(Common):
         self.measured = NOTHING
         self.fixtures.begin()
         self.garbage.begin()
+        self.pools.begin_test()
         self.shared_before = 0.0
         result = yield
         self.reported.clear()
