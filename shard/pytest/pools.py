@@ -29,7 +29,6 @@ class Process:
         self.pool = pool
         self.schedule = Real.open(f"/proc/{pid}/schedstat", os.O_RDONLY)
         self.file = Real.fstat(self.schedule)[1:3]
-        self.late = False  # it is still at what the test before gave it to do
         self.cpu = 0
         self.took()
 
@@ -60,6 +59,7 @@ class Pools:
         self.children = -1  # the file that lists them; -1: there is none
         self.known: dict[int, Process | None] = {}  # None: of no pool
         self.working: list[Process] = []  # what the last test has used or started
+        self.late: list[Process] = []  # of these, what was still at that when this test began
         self.listed: set[int] = set()  # when the call ended
         self.called = self.busy = self.waited = self.ended = 0.0
         if hasattr(os, "register_at_fork"):
@@ -73,7 +73,7 @@ class Pools:
             self.give_up()
 
     def give_up(self) -> None:
-        self.children, self.known, self.working = -1, {}, []
+        self.children, self.known, self.working, self.late = -1, {}, [], []
 
     def pids(self) -> set[int]:
         try:
@@ -90,8 +90,7 @@ class Pools:
         them to do, or start. Whether they want to compute says nothing, as they may do so
         where the tests have kept their only core busy."""
         gap = Real.clock() - self.ended if self.working else 0.0
-        for process in self.working:
-            process.late = 2 * process.took() > gap * 1e9
+        self.late = [process for process in self.working if 2 * process.took() > gap * 1e9]
 
     def call(self) -> None:
         """Note when the call of a test begins: what its fixtures start is theirs."""
@@ -123,7 +122,7 @@ class Pools:
     def used(self) -> list[str]:
         """Return the IDs of the pools that have worked since the test began."""
         self.working = [process for process in self.known.values() if process is not None and process.took() >= USED]
-        pools = {process.pool.id: process.pool for process in self.working if not process.late}
+        pools = {process.pool.id: process.pool for process in self.working if process not in self.late}
         for pool in pools.values():
             pool.users += 1
         for pid, process in self.known.items():
