@@ -42,7 +42,7 @@ type Rung int
 const (
 	Measured Rung = iota // samples of this very test
 	Sibling              // other parameters of the same function
-	Moved                // the same class and function in a file that is gone
+	Moved                // the same class and function, of another file that has it no more
 	Class                // other tests of the same class
 	File                 // other tests of the same file
 	Suite                // the mean test of the nearest folder, or of the whole history

@@ -45,6 +45,7 @@ type Estimator struct {
 	places  map[string]time.Duration // of shared fixtures: what all of them take together; nil: not worked out
 	medians [kinds]map[string]int64  // of files and fixtures by what relatives share; nil: not worked out
 	scratch []int64
+	of      []int32             // by value in scratch: its source
 	newest  map[string]int32    // source in which a file's tests ran last; nil: not worked out
 	renamed map[string]string   // file or folder that is gone, by the one that it has become, as far as Tests was asked
 	became  map[string][]string // the inverse: files by the one that is gone; nil: not worked out
@@ -152,7 +153,6 @@ func (e *Estimator) shared(k kind, id string, value func(*sample) int64) int64 {
 }
 
 func (e *Estimator) sharedAt(k kind, i int, value func(*sample) int64) int64 {
-	e.scratch = e.scratch[:0]
 	series := &e.h.series[k][i]
 	if k == sessionKind {
 		return e.typicalOf(e.recent(series.samples), value)
@@ -160,9 +160,13 @@ func (e *Estimator) sharedAt(k kind, i int, value func(*sample) int64) int64 {
 	_, library := SetupID(series.id).Library()
 	samples := series.samples
 	if perJob(k, series.id) {
-		samples = e.recent(samples)
+		samples = e.timed(e.recent(samples))
+	} else if apart := e.apart(samples); apart != nil {
+		return e.typicalOf(apart, value)
+	} else {
+		samples = e.timed(samples)
 	}
-	samples = e.timed(samples)
+	e.forget()
 	for i := range samples {
 		s := &samples[i]
 		if v := value(s); v > 0 {
@@ -170,21 +174,66 @@ func (e *Estimator) sharedAt(k kind, i int, value func(*sample) int64) int64 {
 			if k == fileKind || library && s.rise == 0 {
 				factors = e.slowdown // it was collected: no tests, and nothing between them
 			}
-			e.scratch = append(e.scratch, scaled(factors, s.source, v))
+			e.note(s, scaled(factors, s.source, v))
 		}
 	}
-	return typical(e.scratch)
+	return e.usual()
 }
 
 // typicalOf returns what is typical of a value that is not zero, as it was measured.
 func (e *Estimator) typicalOf(samples []sample, value func(*sample) int64) int64 {
-	e.scratch = e.scratch[:0]
+	e.forget()
 	for i := range samples {
 		if v := value(&samples[i]); v > 0 {
-			e.scratch = append(e.scratch, v)
+			e.note(&samples[i], v)
 		}
 	}
-	return typical(e.scratch)
+	return e.usual()
+}
+
+// forget, note and usual tell what is usual of values of samples, noted newest first.
+func (e *Estimator) forget() { e.scratch, e.of = e.scratch[:0], e.of[:0] }
+
+func (e *Estimator) note(s *sample, value int64) {
+	e.scratch, e.of = append(e.scratch, value), append(e.of, s.source)
+}
+
+// usual returns what is typical of the values; 0 where there are none. Where all those
+// of the newest three runs are more than twice that, or less than half of it, they alone
+// count: that is no outlier, it has changed for good.
+func (e *Estimator) usual() int64 {
+	newest := slices.Clone(e.scratch[:e.lately()])
+	usual := typical(e.scratch)
+	if len(newest) == 0 || slices.Min(newest)/2 <= usual && usual <= 2*slices.Max(newest) {
+		return usual
+	}
+	return typical(newest)
+}
+
+// lasting is in how many runs something has to be other than before so that it will
+// stay so.
+const lasting = 3
+
+// lately returns how many of the values are of the newest runs, of as many as lasting
+// says; 0 where there are fewer.
+func (e *Estimator) lately() int {
+	var seen [lasting]string
+	n := 0
+	for i, source := range e.of {
+		run := e.h.sources[source].run
+		if slices.Contains(seen[:n], run) {
+			continue
+		}
+		if n == lasting {
+			return i
+		}
+		seen[n] = run
+		n++
+	}
+	if n < lasting {
+		return 0
+	}
+	return len(e.of)
 }
 
 // wall returns the wall time of test number i of the history in microseconds,
@@ -238,7 +287,7 @@ var (
 // is there, and always those of a run that has nothing but zeros: a clock or recorder
 // that failed.
 func (e *Estimator) robust(samples []sample, factors []float64, of ...Outcome) int64 {
-	walls := e.scratch[:0]
+	e.forget()
 	zeros := false
 	for i := range samples {
 		s := &samples[i]
@@ -253,12 +302,11 @@ func (e *Estimator) robust(samples []sample, factors []float64, of ...Outcome) i
 		if e.foreign[s.source] {
 			w += e.usualOther()
 		}
-		walls = append(walls, scaled(factors, s.source, w))
+		e.note(s, scaled(factors, s.source, w))
 	}
-	e.scratch = walls
 	switch {
-	case len(walls) > 0:
-		return typical(walls) + e.tail + e.byTest
+	case len(e.scratch) > 0:
+		return e.usual() + e.tail + e.byTest
 	case zeros: // no test is free: pytest's protocol runs for each
 		return e.usualOther() + e.tail + e.byTest
 	}
@@ -283,6 +331,17 @@ func (e *Estimator) usualOther() int64 {
 	return e.other
 }
 
+// Skip returns the estimate of a test that is marked to be skipped: what pytest's
+// protocol takes for it. Its results say nothing of what it takes when it runs, so they
+// are not in the history.
+func (e *Estimator) Skip() Estimate {
+	skip := Estimate{Wall: time.Duration(e.usualOther()+e.tail+e.byTest) * time.Microsecond, Rung: Measured}
+	if len(e.h.series[testKind]) == 0 {
+		skip.Rung = Guess
+	}
+	return skip
+}
+
 // peak returns the highest peak seen, in bytes, 0 where unknown.
 func (e *Estimator) peak(i int) int64 {
 	peak := int64(0)
@@ -294,8 +353,8 @@ func (e *Estimator) peak(i int) int64 {
 
 // Tests returns the estimate of each test, aligned with ids. A test without
 // samples takes the cost of its nearest relatives: the mean over other
-// parameters of its function, over the tests that look like it in files that
-// are gone, over its class, over its file, over the nearest folder with known
+// parameters of its function, over the tests that look like it in other files and
+// are gone from there, over its class, over its file, over the nearest folder with known
 // tests, over all tests. It is the mean since what counts is the sum of a job's
 // tests: most tests are short and a few long, so that their median is far below
 // what a number of them takes. Which files were renamed it remembers, for what is asked
@@ -319,7 +378,7 @@ func (e *Estimator) Tests(ids []NodeID) []Estimate {
 				estimates[n].Wall = max(estimates[n].Wall, time.Duration(s.wall())*time.Microsecond)
 			}
 			estimates[n].Peak = max(estimates[n].Peak, e.peak(i))
-			if need := e.need(i); need.Low > 0 {
+			if need := e.need(i); need.High > 0 {
 				need.High, need.Kept = max(need.High, estimates[n].Need.High), estimates[n].Need.Kept
 				estimates[n].Need = need
 			}

@@ -2,6 +2,7 @@ package timing
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +41,10 @@ func TestEstimateMeasured(t *testing.T) {
 		{"an outlier below", []TestResult{took(Passed, 50), took(Passed, 2), took(Passed, 52)}, 50},
 		{"four", []TestResult{took(Passed, 8), took(Passed, 5), took(Passed, 6), took(Passed, 300)}, 7},
 		{"eight", []TestResult{took(Passed, 1), took(Passed, 1), took(Passed, 10), took(Passed, 20), took(Passed, 30), took(Passed, 40), took(Passed, 900), took(Passed, 900)}, 25},
+		{"three slow ones at last: it stays so", slices.Concat(slices.Repeat([]TestResult{took(Passed, 10)}, 7), slices.Repeat([]TestResult{took(Passed, 100)}, 3)), 100},
+		{"two slow ones at last", slices.Concat(slices.Repeat([]TestResult{took(Passed, 10)}, 8), slices.Repeat([]TestResult{took(Passed, 100)}, 2)), 10},
+		{"three fast ones at last", slices.Concat(slices.Repeat([]TestResult{took(Passed, 100)}, 7), slices.Repeat([]TestResult{took(Passed, 10)}, 3)), 10},
+		{"slow ones among fast ones", []TestResult{took(Passed, 10), took(Passed, 10), took(Passed, 10), took(Passed, 100), took(Passed, 10), took(Passed, 100), took(Passed, 100)}, 10},
 		{"skips don't count as fast", []TestResult{took(Passed, 90), took(Skipped, 1), took(Skipped, 1)}, 90},
 		{"skipped for good", []TestResult{took(Passed, 90), took(Skipped, 1), took(Skipped, 2), took(Skipped, 2)}, 2},
 		{"always skipped", []TestResult{took(Skipped, 3)}, 3},
@@ -80,6 +85,93 @@ func TestEstimateRecent(t *testing.T) {
 	e := h.Estimator("linux")
 	if a, b, c := e.Fixture("session ::db"), e.Library("numpy"), e.Session(1); a != time.Second || b != time.Second || c != time.Second {
 		t.Errorf("a fixture takes %v, a library %v, a session %v, want 1s of each", a, b, c)
+	}
+}
+
+// Of as many jobs as there may be several runs are known: the newest one alone does not
+// decide.
+func TestEstimateManyJobs(t *testing.T) {
+	var all []*Results
+	for k := range int64(5) {
+		for job := range int64(200) {
+			took := time.Second
+			if k == 4 { // the last run
+				took = 9 * time.Second
+			}
+			r := run(fmt.Sprint("r", k), 1000*(k+1)+job, passed("a.py::t", 10))
+			r.Tests[0].Fixtures = []FixtureResult{{ID: "session ::db", Setup: took}}
+			all = append(all, r)
+		}
+	}
+	h := FromResults(all...)
+	h.Prune(Limits{})
+	if got := h.Estimator("linux").Fixture("session ::db"); got != time.Second {
+		t.Errorf("a fixture takes %v, want 1s", got)
+	}
+	if n := len(h.series[fixtureKind][0].samples); n != 5*sharedKept {
+		t.Errorf("%d samples are kept, want %d of each run", n, sharedKept)
+	}
+}
+
+// A skip for a marker that the collection knows of says nothing of what a test takes
+// when it runs, however often it was skipped.
+func TestEstimateMarked(t *testing.T) {
+	skip := took(Skipped, 1)
+	skip.Marked = true
+	h := sampled("a.py::t", slices.Concat([]TestResult{took(Passed, 90)}, slices.Repeat([]TestResult{skip}, 20))...)
+	h.Prune(Limits{})
+	e := h.Estimator("linux")
+	if got := e.Tests([]NodeID{"a.py::t"})[0]; got.Wall != 90*time.Millisecond || got.Rung != Measured {
+		t.Errorf("it is estimated with %+v, want the 90ms that it took", got)
+	}
+	if got := e.Skip(); got.Wall != guessOther || got.Rung != Measured {
+		t.Errorf("a skip is estimated with %+v, want %v", got, guessOther)
+	}
+	if got := new(History).Estimator("linux").Skip(); got.Rung != Guess {
+		t.Errorf("without a history, a skip is %v, want a guess", got.Rung)
+	}
+}
+
+// A file that has a new name in its folder, or takes tests over from one that stays, has
+// what these took; other tests of it are like the old file's.
+func TestEstimateMovedFiles(t *testing.T) {
+	var tests []TestResult
+	for id, ms := range map[NodeID]int{
+		"tests/test_model.py::test_slow": 300_000, "tests/test_model.py::TestM::test_a[1]": 100, "tests/test_model.py::TestM::test_a[2]": 300,
+		"tests/test_io.py::test_read": 50, "tests/test_io.py::test_write": 70, "tests/test_io.py::test_seek": 90,
+	} {
+		r := took(Passed, ms)
+		r.ID, r.Worker = id, "main"
+		tests = append(tests, r)
+	}
+	r := run("r", 1, tests...)
+	r.Workers = []WorkerResult{{Worker: "main", Imports: map[string]time.Duration{"tests/test_model.py": 3 * time.Second, "tests/test_io.py": time.Second}}}
+	e := FromResults(r).Estimator("linux")
+	want := map[NodeID]Estimate{}
+	for id, estimate := range map[NodeID]struct {
+		ms   int
+		rung Rung
+	}{
+		"tests/test_fit.py::test_slow":        {300_000, Moved},
+		"tests/test_fit.py::TestM::test_a[1]": {100, Moved},
+		"tests/test_fit.py::TestM::test_a[3]": {200, Sibling},
+		"tests/test_fit.py::TestM::test_new":  {200, Class},
+		"tests/test_io.py::test_read":         {50, Measured},
+		"tests/test_files.py::test_write":     {70, Moved}, // of the file that stays
+		"tests/test_files.py::test_seek":      {90, Moved},
+		"tests/test_other.py::test_read":      {50_102, Suite}, // it is still where it was
+	} {
+		want[id] = Estimate{Wall: time.Duration(estimate.ms) * time.Millisecond, Rung: estimate.rung}
+	}
+	ids := slices.Sorted(maps.Keys(want))
+	for i, got := range e.Tests(ids) {
+		got.Wall = got.Wall.Round(time.Millisecond)
+		if got != want[ids[i]] {
+			t.Errorf("%s: %v, want %v", ids[i], got, want[ids[i]])
+		}
+	}
+	if model, io := e.File("tests/test_fit.py"), e.File("tests/test_files.py"); model != 3*time.Second || io != time.Second {
+		t.Errorf("the files take %v and %v to import, want 3s and 1s", model, io)
 	}
 }
 
@@ -218,7 +310,7 @@ func TestEstimateRungs(t *testing.T) {
 		"tests/more/test_crash.py",    // the folder above
 		"tests/test_a.py::test_crash", // the file's mean is less than what it took to crash
 		"tests/test_c.py::TestB::test_p[3]",
-		"test_c.py::test_q", // collected under its old name as well: not moved
+		"test_c.py::test_q", // gone from its file, which is still there
 	}
 	ms := func(n int, rung Rung) Estimate {
 		return Estimate{Wall: time.Duration(n) * time.Millisecond, Rung: rung}
@@ -237,7 +329,7 @@ func TestEstimateRungs(t *testing.T) {
 		ms(1429, Suite),
 		{Wall: 3000 * time.Millisecond, Peak: 77, Rung: File, Need: need},
 		ms(2000, File),
-		{Wall: 1082750 * time.Microsecond, Rung: Suite}, // all twelve
+		ms(2000, Moved),
 	}
 	got := h.Estimator("linux").Tests(ids)
 	for i := range ids {

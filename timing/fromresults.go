@@ -140,6 +140,9 @@ func (b *builder) results(r *Results) {
 			floors[t.Worker] = t.Before // of its first test
 		}
 		held[t.Worker] = cmp.Or(t.After, held[t.Worker])
+		if t.Outcome == Skipped && t.Marked {
+			continue // a plan sees the marker, and without it this tells of nothing
+		}
 		b.add(testKind, string(t.ID), testSample(src, &t, shared, floors[t.Worker]))
 	}
 	for _, t := range r.Running {

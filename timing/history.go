@@ -296,9 +296,9 @@ const (
 	DefaultMaxAge = 50
 )
 
-// sharedKept is how many times as many samples are kept of what each job of a run has
-// one of, as of a test: 16 jobs of ten runs are to be there still, or the newest run
-// alone would decide.
+// sharedKept is how many samples are kept of a run, of what each of its jobs has one of.
+// Of those there are as many runs as there are samples of a test, or the newest run of
+// many jobs alone would decide.
 const sharedKept = 16
 
 // perJob reports whether each job of a run may have a sample of a series: of sessions,
@@ -323,7 +323,8 @@ const jobsKept = 1024
 
 // Prune drops what is beyond the limits: samples of results files started
 // before each of the MaxAge newest runs, and of the rest all but the Keep
-// newest of each test. Tests left without samples are forgotten.
+// newest of each test, and of what each job has one of some of each of the Keep newest
+// runs. Tests left without samples are forgotten.
 //
 // Both thresholds only ever rise when histories are merged, so pruning early
 // loses nothing that would have been kept: prune(a ∪ b) = prune(prune(a) ∪ b).
@@ -342,17 +343,19 @@ func (h *History) Prune(l Limits) {
 		kept := make([]series, 0, len(list))
 		for _, s := range list {
 			n := sort.Search(len(s.samples), func(i int) bool { return s.samples[i].source < oldest })
-			most := keep
-			switch {
-			case kind(k) >= jobKind:
-				most = jobsKept * min(keep, 1<<20)
-			case perJob(kind(k), s.id):
-				most = sharedKept * min(keep, 1<<20)
-			}
 			if kind(k) == fixtureKind {
 				n = min(n, h.usesKept(s))
 			}
-			s.samples = s.samples[:min(n, most)]
+			switch {
+			case kind(k) >= jobKind:
+				n = min(n, jobsKept*min(keep, 1<<20))
+			case perJob(kind(k), s.id):
+				s.samples = h.ofRuns(s.samples[:n], keep)
+				n = len(s.samples)
+			default:
+				n = min(n, keep)
+			}
+			s.samples = s.samples[:n]
 			for i := range s.samples {
 				used[s.samples[i].source] = true
 			}
@@ -363,6 +366,24 @@ func (h *History) Prune(l Limits) {
 		h.series[k] = kept
 	}
 	h.dropUnused(used)
+}
+
+// ofRuns returns the samples that are younger than those of all but the newest runs that
+// have any, sharedKept of each run at most, and one more: newer samples only ever make
+// both the age and the places of a run harder to reach, whichever histories have them.
+func (h *History) ofRuns(samples []sample, runs int) []sample {
+	var kept []sample
+	count := map[string]int{}
+	for _, s := range samples {
+		run := h.sources[s.source].run
+		if count[run] < sharedKept {
+			kept = append(kept, s)
+		}
+		if count[run]++; len(count) > runs {
+			break
+		}
+	}
+	return kept
 }
 
 // usesKept returns how many of the samples of a start or use of a pool of processes are

@@ -1,7 +1,9 @@
 package timing
 
 import (
+	"math"
 	"slices"
+	"sort"
 )
 
 // A LateImport is a library that tests imported while they ran.
@@ -24,7 +26,7 @@ func (e *Estimator) LateImports() []LateImport {
 	files := map[string][]string{} // by ID of the library
 	for _, s := range e.h.series[fixtureKind] {
 		if user, id, is := useIn(s.id); is {
-			if _, library := id.Library(); library {
+			if _, library := id.Library(); library && e.stillUsed(string(user), s) {
 				file := string(user)
 				files[string(id)] = append(files[string(id)], append(e.renamedFrom(file), file)...)
 			}
@@ -44,6 +46,21 @@ func (e *Estimator) LateImports() []LateImport {
 		list = append(list, late)
 	}
 	return list
+}
+
+// stillUsed reports whether a use by a file's tests is as young as any sample of these
+// that is kept: the import may have been removed from them.
+func (e *Estimator) stillUsed(file string, use series) bool {
+	tests := e.h.series[testKind]
+	from := sort.Search(len(tests), func(i int) bool { return tests[i].id >= file+"::" })
+	oldest := int32(math.MaxInt32)
+	for _, t := range tests[from:] {
+		if NodeID(t.id).File() != file {
+			break
+		}
+		oldest = min(oldest, t.samples[len(t.samples)-1].source)
+	}
+	return use.samples[0].source >= oldest
 }
 
 // exposure returns how many workers' tests imported a library, and how many tests

@@ -3,6 +3,7 @@ package timing
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,8 +58,14 @@ func TestLateImports(t *testing.T) {
 		{"two workers that both do", []*Results{workers(job(1, 100, map[int]string{31: "one", 40: "one"}))}, []LateImport{{"one", []string{"test_3.py"}, 18}}},
 		{"one that imports two parts", []*Results{job(1, 100, map[int]string{20: "parts", 40: "parts"})}, []LateImport{{"parts", []string{"test_1.py", "test_3.py"}, 20}}},
 		{"none", []*Results{job(1, 9, nil, "static")}, nil},
+		{"removed since", append([]*Results{first}, slices.Collect(func(yield func(*Results) bool) {
+			for k := range DefaultKeep {
+				yield(job(2+k, 100, nil))
+			}
+		})...), nil},
 	} {
 		h := FromResults(c.jobs...)
+		h.Prune(Limits{})
 		again, err := ReadHistory(strings.NewReader(bytesOf(t, h)), "h")
 		if err != nil {
 			t.Fatal(err)

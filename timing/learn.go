@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -388,7 +389,8 @@ func (e *Estimator) learn() {
 }
 
 // contention returns by how much longer tests take here than with the given
-// number of workers.
+// number of workers, as far as the tests tell that ran with both. It is shrunk by the
+// number of runs that these have of the two.
 func (e *Estimator) contention(there int) float64 {
 	type ratio struct{ ratio, weight float64 }
 	var all []ratio
@@ -396,18 +398,25 @@ func (e *Estimator) contention(there int) float64 {
 	runsHere, runsThere := map[string]bool{}, map[string]bool{}
 	for _, s := range e.h.series[testKind] {
 		var a, b []int64
-		for _, sample := range e.preferred(s.samples) {
-			switch w := sample.wall(); {
-			case w == 0 || !slices.Contains(good[:], outcomes[sample.outcome]):
-			case e.here[sample.source]:
+		samples := e.preferred(s.samples)
+		for i := range samples {
+			switch w := samples[i].wall(); {
+			case w == 0 || !slices.Contains(good[:], outcomes[samples[i].outcome]):
+			case e.here[samples[i].source]:
 				a = append(a, w)
-				runsHere[e.h.sources[sample.source].run] = true
-			case e.workers[sample.source] == there:
+			case e.workers[samples[i].source] == there:
 				b = append(b, w)
-				runsThere[e.h.sources[sample.source].run] = true
 			}
 		}
 		if len(a) > 0 && len(b) > 0 {
+			for i := range samples {
+				switch source := samples[i].source; {
+				case e.here[source]:
+					runsHere[e.h.sources[source].run] = true
+				case e.workers[source] == there:
+					runsThere[e.h.sources[source].run] = true
+				}
+			}
 			before := float64(median(b))
 			all = append(all, ratio{float64(median(a)) / before, before})
 			whole += before
@@ -536,26 +545,60 @@ func (e *Estimator) ofNewestRun(file string, s series) bool {
 
 // Uncollected returns the fixtures of modules and classes that the newest run of
 // their file set up, and that no test names when it is collected: those that
-// tests ask for while they run (getfixturevalue). They are sorted; collected says
-// of an ID that a test names it.
-func (e *Estimator) Uncollected(collected func(id SetupID) bool) []SetupID {
+// tests ask for while they run (getfixturevalue). Where that run had tests of the file
+// that are not collected now, as with -k, they may have been those. They are sorted;
+// named says of an ID that a test names it.
+func (e *Estimator) Uncollected(tests []NodeID, named func(id SetupID) bool) []SetupID {
 	var ids []SetupID
+	all := map[NodeID]bool{}
+	whole := map[string]bool{} // files whose tests are all collected
 	for _, s := range e.h.series[fixtureKind] {
 		id := SetupID(s.id)
-		if !id.OfFile() || collected(id) {
+		if !id.OfFile() || named(id) {
 			continue
 		}
 		place, _, _ := id.Parts()
 		if !e.ofNewestRun(place.File(), s) {
 			continue
 		}
+		if len(all) == 0 {
+			for _, test := range tests {
+				all[test] = true
+			}
+		}
+		file := place.File()
+		if _, seen := whole[file]; !seen {
+			whole[file] = e.allCollected(file, all)
+		}
+		if !whole[file] {
+			continue
+		}
 		ids = append(ids, id)
 		for _, file := range e.renamedFrom(place.File()) {
-			if renamed := id.In(file); !collected(renamed) {
+			if renamed := id.In(file); !named(renamed) {
 				ids = append(ids, renamed)
 			}
 		}
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// allCollected reports whether all tests of a file that its newest run ran are
+// collected, under the names that the file has now.
+func (e *Estimator) allCollected(file string, collected map[NodeID]bool) bool {
+	names := append(e.renamedFrom(file), file)
+	tests := e.h.series[testKind]
+	from := sort.Search(len(tests), func(i int) bool { return tests[i].id >= file+"::" })
+	for _, t := range tests[from:] {
+		id := NodeID(t.id)
+		if id.File() != file {
+			break
+		}
+		here := func(name string) bool { return collected[NodeID(name+id.Rest())] }
+		if e.ofNewestRun(file, t) && !slices.ContainsFunc(names, here) {
+			return false
+		}
+	}
+	return true
 }

@@ -272,6 +272,18 @@ func TestContention(t *testing.T) {
 	if got := wall(h, Place{Runner: "linux"}, "a.py::t0"); got != 100*time.Millisecond {
 		t.Errorf("without workers nothing changes: %v", got)
 	}
+	// Runs of other tests say nothing of the two that ran with both.
+	one := jobRun("both", 1, 2, 1000, 0, 200)
+	one.Tests = one.Tests[:1]
+	few := FromResults(one)
+	for k := range 3 {
+		a, b := jobRun(fmt.Sprint("a", k), int64(10+k), 1, 1000, 0, 100), jobRun(fmt.Sprint("b", k), int64(20+k), 2, 1000, 0, 100)
+		a.Tests, b.Tests = a.Tests[:2], b.Tests[2:]
+		few.Merge(FromResults(a, b))
+	}
+	if got := wall(few, at(2), "a.py::t1"); got != 150*time.Millisecond { // 1 + 1/2·1
+		t.Errorf("after one run that both are known of: %v, want 150ms", got)
+	}
 	// One wild run jumps nothing: the factor is the median over tests.
 	wild := jobRun("wild", 99, 2, 1000, 0, 16000)
 	wild.Tests = wild.Tests[2:3]
@@ -340,9 +352,14 @@ func TestUncollected(t *testing.T) {
 	stopped.Workers = imports
 	died := run("r4", 4000)
 	died.Running = []TestStart{{ID: "a.py::t", Before: 1, Peak: 2}}
-	got := FromResults(old, newer, stopped, died).Estimator("linux").Uncollected(func(id SetupID) bool { return id == "module a.py::known" })
+	got := FromResults(old, newer, stopped, died).Estimator("linux").Uncollected([]NodeID{"a.py::t", "a.py::u"}, func(id SetupID) bool { return id == "module a.py::known" })
 	if want := []SetupID{"class a.py::TestC::late", "module a.py::late"}; !slices.Equal(got, want) {
 		t.Errorf("Uncollected() = %q, want %q", got, want)
+	}
+	newer.Tests = append(newer.Tests, passed("a.py::deselected", 1)) // which the fixtures may be of
+	got = FromResults(newer).Estimator("linux").Uncollected([]NodeID{"a.py::t", "a.py::u"}, func(SetupID) bool { return false })
+	if len(got) > 0 {
+		t.Errorf("Uncollected() with tests deselected = %q, want none", got)
 	}
 }
 
@@ -534,6 +551,16 @@ func TestApart(t *testing.T) {
 	if got := wall(all[:5]); got <= time.Minute { // two of them say little
 		t.Errorf("after two runs it takes %v", got)
 	}
+	// What its file sets up takes there what it took there as well.
+	for _, r := range all {
+		for i := range r.Tests {
+			r.Tests[i].Fixtures = []FixtureResult{{ID: SetupID("module " + r.Tests[i].ID.File() + "::data"), Setup: r.Tests[i].Wall}}
+			r.Tests[i].Wall *= 2
+		}
+	}
+	if got := FromResults(all...).EstimatorAt(place).Fixture("module a.py::data"); got != time.Minute {
+		t.Errorf("a fixture takes %v, want 1m", got)
+	}
 	serial := []*Results{all[0]} // runs of which all jobs have one worker say nothing of such jobs
 	for k := range 3 {
 		serial = append(serial, job(fmt.Sprint("s", k), int64(2000+k), 1, passed("a.py::long", 60_000)))
@@ -583,7 +610,8 @@ func TestRenamed(t *testing.T) {
 	if got := e.Uses()["new/test_a.py"]; !slices.Equal(got, []SetupID{"session ::db"}) {
 		t.Errorf("the file's tests ask for %q", got)
 	}
-	if got := e.Uncollected(func(id SetupID) bool { return id.Scope() == ModuleScope }); !slices.Equal(got, []SetupID{"class new/test_b.py::TestB::late", "class old/test_b.py::TestB::late"}) {
+	collected := []NodeID{"new/test_a.py::t", "new/test_b.py::TestB::t"}
+	if got := e.Uncollected(collected, func(id SetupID) bool { return id.Scope() == ModuleScope }); !slices.Equal(got, []SetupID{"class new/test_b.py::TestB::late", "class old/test_b.py::TestB::late"}) {
 		t.Errorf("Uncollected() = %q", got)
 	}
 	if got := e.LateImports(); len(got) != 1 || !slices.Equal(got[0].Files, []string{"new/test_a.py", "old/test_a.py"}) {

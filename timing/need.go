@@ -21,25 +21,31 @@ import (
 // that has the test in another place. Which samples are there decides, not
 // their order, so it is the same however histories were merged.
 //
-// A crash is a lower bound only. Where it is above all else, the plan counts
-// on twice as much, since the test was not done when it died.
+// A crash is a lower bound of High only: what a test held that ran away, it does not
+// need once it is mended, and with no plan there would be no run to tell. Where it is
+// above all else, the plan counts on twice as much, since the test was not done when it
+// died.
 func (e *Estimator) need(i int) Need {
 	own := e.preferred(e.h.series[testKind][i].samples)
 	if newest := own[:min(3, len(own))]; !slices.ContainsFunc(newest, func(s sample) bool { return outcomes[s.outcome] != Skipped }) {
 		own = newest // skipped for good
 	}
 	var n Need
+	least := int64(0)
 	for k := range own {
-		n.Low = max(n.Low, own[k].rise)
+		least = max(least, own[k].rise)
+		if outcomes[own[k].outcome] != Crashed {
+			n.Low = max(n.Low, own[k].rise)
+		}
 	}
 	for _, of := range [...][]Outcome{good[:], bad[:], {Skipped}} {
 		if n.High == 0 {
-			high, kept := e.upper(own, of, n.Low)
+			high, kept := e.upper(own, of, least)
 			n.High, n.Kept = high, max(n.Kept, kept)
 		}
 	}
 	if n.High == 0 {
-		n.High = 2 * n.Low
+		n.High = 2 * least
 	}
 	n.Kept = min(n.Kept, n.High)
 	return n

@@ -43,7 +43,7 @@ func TestNeed(t *testing.T) {
 	}{
 		{"in a fresh worker", []TestResult{fresh}, 900, 900, 600, true},
 		{"gave back some of its floor before", []TestResult{seen(Passed, 95, 1000, 95)}, 905, 905, 0, true},
-		{"crashed a little above what it took alone", []TestResult{fresh, seen(Crashed, 100, 1005, 0)}, 905, 905, 600, true},
+		{"crashed a little above what it took alone", []TestResult{fresh, seen(Crashed, 100, 1005, 0)}, 900, 905, 600, true},
 		{"after a heavy one", []TestResult{seen(Passed, 1900, 1910, 1900)}, 10, 1810, 0, false},
 		{"light, after a heavy one", []TestResult{seen(Passed, 1900, 1900, 1900)}, 0, 1800, 0, false},
 		{"after heavy ones of different weight", []TestResult{seen(Passed, 1900, 1910, 1900), seen(Passed, 600, 680, 600)}, 80, 580, 0, false},
@@ -57,8 +57,8 @@ func TestNeed(t *testing.T) {
 		{"failed early", []TestResult{fresh, seen(Failed, 100, 110, 105)}, 900, 900, 600, true},
 		{"failed, but rose higher", []TestResult{fresh, seen(Failed, 100, 1200, 105)}, 1100, 1100, 600, true},
 		{"only failed", []TestResult{seen(Failed, 100, 110, 105)}, 10, 10, 5, true},
-		{"crashed: twice what it had", []TestResult{seen(Crashed, 100, 1100, 0)}, 1000, 2000, 0, false},
-		{"crashed beyond what it took before", []TestResult{fresh, seen(Crashed, 100, 1600, 0)}, 1500, 3000, 600, false},
+		{"crashed: twice what it had", []TestResult{seen(Crashed, 100, 1100, 0)}, 0, 2000, 0, false},
+		{"crashed beyond what it took before", []TestResult{fresh, seen(Crashed, 100, 1600, 0)}, 900, 3000, 600, false},
 		{"crashed below what it takes", []TestResult{fresh, seen(Crashed, 100, 400, 0)}, 900, 900, 600, true},
 		{"not measured", []TestResult{took(Passed, 5)}, 0, 0, 0, false},
 		{"not measured this time", []TestResult{fresh, took(Passed, 5)}, 900, 900, 600, true},
@@ -87,8 +87,8 @@ func TestNeedBelowFloor(t *testing.T) {
 	}
 }
 
-// Child processes are the test's as well. Of tests that died, the samples give
-// a lower bound, above what the worker held before.
+// Child processes are the test's as well. A test that died may need twice what it took
+// by then.
 func TestNeedFromResults(t *testing.T) {
 	r := run("r", 1, heavy("a.py::children", 100), heavy("a.py::light", 10))
 	r.Tests[0].Children, r.Tests[0].After = 500*mib, 130*mib
@@ -104,8 +104,8 @@ func TestNeedFromResults(t *testing.T) {
 	}{
 		{"a.py::children", 600, 600, 30, 0},
 		{"a.py::light", 10, 40, 5, 0},
-		{"a.py::died", 600, 1200, 5, int64(File)},
-		{"a.py::running", 350, 700, 5, int64(File)},
+		{"a.py::died", 0, 1200, 5, int64(File)},
+		{"a.py::running", 0, 700, 5, int64(File)},
 		{"a.py::unseen", 0, 40, 5, int64(File)}, // the file's middle one
 	} {
 		e := h.Estimator("linux").Tests([]NodeID{c.id})[0]
@@ -165,7 +165,7 @@ func TestNeedUnknown(t *testing.T) {
 		{"a.py::C::new", 20},    // the middle one of the class
 		{"a.py::D::new", 100},   // and of the file
 		{"new.py::x", 0},        // never the suite's
-		{"b/a.py::f[2]", 0},     // a.py is still there: no move
+		{"b/a.py::f[2]", 500},   // it is gone from a.py
 		{"a.py::C::z[1]", 2000}, // parametrized since
 	} {
 		e := h.Estimator("linux").Tests([]NodeID{"a.py::f[1]", c.id})[1]

@@ -334,7 +334,7 @@ func (p *resultsReader) start() {
 }
 
 var testKeys = []string{"id", "worker", "outcome", "start_us", "setup_us", "call_us", "teardown_us", "wall_us",
-	"fixtures", "before", "peak", "after", "children", "reruns", "message", "path", "line", "garbage"}
+	"fixtures", "before", "peak", "after", "children", "reruns", "message", "path", "line", "garbage", "marked"}
 
 func (p *resultsReader) test() {
 	d := &p.d
@@ -380,6 +380,8 @@ func (p *resultsReader) test() {
 			t.Line = int(d.number())
 		case 17:
 			t.Garbage = int(d.number())
+		case 18:
+			t.Marked = d.bool()
 		}
 	})
 	if d.msg != "" {

@@ -20,7 +20,8 @@ type relatives struct {
 	groups map[groupKey]*Estimate // nil: nothing known
 	files  map[string]span
 	last   span             // of the file looked up last
-	gone   map[string][]int // tests in files that were not collected, by what they look like; nil: not built
+	gone   map[string][]int // tests that were not collected, by what they look like; nil: not built
+	isGone []bool           // by test
 	ids    []NodeID
 }
 
@@ -40,13 +41,18 @@ func (r *relatives) find(id NodeID) (int, bool) {
 }
 
 func (r *relatives) estimate(id NodeID) Estimate {
+	was := id // in the file that its own was before
+	if origin := r.e.renamed[id.File()]; origin != "" {
+		was = NodeID(origin + id.Rest())
+	}
 	for _, rung := range [...]struct {
 		rung Rung
 		of   func(NodeID) *Estimate
+		id   NodeID
 	}{
-		{Sibling, r.siblings}, {Moved, r.moved}, {Class, r.class}, {File, r.file}, {Suite, r.suite},
+		{Sibling, r.siblings, id}, {Moved, r.moved, id}, {Sibling, r.siblings, was}, {Class, r.class, was}, {File, r.file, was}, {Suite, r.suite, id},
 	} {
-		if found := rung.of(id); found != nil {
+		if found := rung.of(rung.id); found != nil {
 			return Estimate{Wall: found.Wall, Peak: found.Peak, Rung: rung.rung, Need: found.Need}
 		}
 	}
@@ -168,33 +174,39 @@ func (r *relatives) suite(id NodeID) *Estimate {
 }
 
 // moved finds the test under its old name: its file was moved to another
-// folder, or renamed.
+// folder, or renamed, or the test was moved to another file.
 func (r *relatives) moved(id NodeID) *Estimate {
-	if r.gone == nil {
-		r.findGone()
-	}
+	r.findGone()
 	if len(r.gone) == 0 {
 		return nil
 	}
+	if origin := r.e.renamed[id.File()]; origin != "" {
+		for _, old := range [...]string{origin + id.Rest(), origin + string(id.Function())[len(id.File()):]} {
+			if i, ok := slices.BinarySearchFunc(r.tests, old, compareID); ok && r.isGone[i] {
+				return r.group(Moved, " "+old, func() []int { return []int{i} })
+			}
+		}
+	}
 	for _, like := range looks(id) {
-		if list := r.gone[like]; len(list) > 0 {
+		switch list := r.gone[like]; {
+		case len(list) > mostOrigins:
+			return r.group(Moved, like, func() []int { return list })
+		case len(list) > 0:
 			return r.group(Moved, id.File()+" "+like, func() []int { return r.nearest(id.File(), list) })
 		}
 	}
 	return nil
 }
 
-// mostOrigins bounds the tests that nearest looks at for each one: a suite may have
-// the same test in thousands of folders that are all gone.
+// mostOrigins bounds the tests that nearest looks at for each one, and the files that
+// findRenamed does: a suite may have the same test in thousands of folders that are all
+// gone.
 const mostOrigins = 50
 
 // nearest returns those of the tests whose files' paths have most in common with a
 // file's, from the end, then from the start: where a folder has a new name, its
 // files are told from those of the same name in other folders that are gone.
 func (r *relatives) nearest(file string, tests []int) []int {
-	if len(tests) > mostOrigins {
-		return tests
-	}
 	var best []int
 	end, start := -1, -1
 	for _, i := range tests {
@@ -231,25 +243,26 @@ func looks(id NodeID) [2]string {
 	return [2]string{base + id.Rest(), base + id.Function()[file:]}
 }
 
+// findGone finds the tests that were not collected, once.
 func (r *relatives) findGone() {
-	r.gone = map[string][]int{}
-	collected := map[string]bool{}
-	for _, id := range r.ids {
-		collected[id.File()] = true
+	if r.gone != nil {
+		return
 	}
-	for i := 0; i < len(r.tests); {
-		file := NodeID(r.tests[i].id).File()
-		_, to := r.fileRange(file)
-		to = max(to, i+1)
-		for ; i < to; i++ {
-			if collected[file] {
-				continue
-			}
-			like := looks(NodeID(r.tests[i].id))
-			r.gone[like[0]] = append(r.gone[like[0]], i)
-			if like[1] != like[0] {
-				r.gone[like[1]] = append(r.gone[like[1]], i)
-			}
+	r.gone = map[string][]int{}
+	r.isGone = slices.Repeat([]bool{true}, len(r.tests))
+	for _, id := range r.ids {
+		if i, ok := r.find(id); ok {
+			r.isGone[i] = false
+		}
+	}
+	for i, gone := range r.isGone {
+		if !gone {
+			continue
+		}
+		like := looks(NodeID(r.tests[i].id))
+		r.gone[like[0]] = append(r.gone[like[0]], i)
+		if like[1] != like[0] {
+			r.gone[like[1]] = append(r.gone[like[1]], i)
 		}
 	}
 }

@@ -8,44 +8,28 @@ import (
 )
 
 // findRenamed says for files of which nothing is known, and for their folders, which one
-// that is gone half of their tests or more were in: what that took to import and to set
-// up, they take.
+// half of their tests or more were in that are gone from there: what that took to import
+// and to set up, they take. Files whose paths have most in common from the end come
+// first, then any that had such tests.
 func (r *relatives) findRenamed() map[string]string {
-	votes := map[string]map[string]int{} // files that are gone by file
-	tests := map[string]int{}            // of the file
+	tests := map[string][]NodeID{} // of files of which nothing is known
 	for _, id := range r.ids {
 		file := id.File()
-		if from, to := r.fileRange(file); from < to || len(file) == len(id) {
-			continue
-		}
-		if r.gone == nil {
-			r.findGone()
-		}
-		if len(r.gone) == 0 {
-			return nil
-		}
-		tests[file]++
-		list := r.gone[looks(id)[0]]
-		if len(list) == 0 || len(list) > mostOrigins {
-			continue
-		}
-		if votes[file] == nil {
-			votes[file] = map[string]int{}
-		}
-		origins := map[string]bool{}
-		for _, i := range r.nearest(file, list) {
-			origins[NodeID(r.tests[i].id).File()] = true
-		}
-		for origin := range origins {
-			votes[file][origin]++
+		if from, to := r.fileRange(file); from == to && len(file) < len(id) {
+			tests[file] = append(tests[file], id)
 		}
 	}
+	if len(tests) == 0 {
+		return nil
+	}
+	r.findGone()
+	if len(r.gone) == 0 {
+		return nil
+	}
+	bySuffix, byRest := r.origins()
 	renamed := map[string]string{}
-	for file, origins := range votes {
-		origin := slices.SortedFunc(maps.Keys(origins), func(a, b string) int {
-			return cmp.Or(cmp.Compare(origins[b], origins[a]), cmp.Compare(a, b))
-		})[0]
-		if 2*origins[origin] >= tests[file] {
+	for file, ids := range tests {
+		if origin := r.origin(file, ids, bySuffix, byRest); origin != "" {
 			renamed[file] = origin
 		}
 	}
@@ -58,6 +42,88 @@ func (r *relatives) findRenamed() map[string]string {
 		}
 	}
 	return renamed
+}
+
+// origins returns the files that tests are gone from, by each end of their paths, and by
+// what follows the file in the IDs of these tests.
+func (r *relatives) origins() (bySuffix, byRest map[string][]string) {
+	bySuffix, byRest = map[string][]string{}, map[string][]string{}
+	last := ""
+	for i, gone := range r.isGone {
+		if !gone {
+			continue
+		}
+		id := NodeID(r.tests[i].id)
+		file := id.File()
+		byRest[id.Rest()] = append(byRest[id.Rest()], file)
+		if file == last {
+			continue
+		}
+		last = file
+		for _, suffix := range suffixes(file) {
+			bySuffix[suffix] = append(bySuffix[suffix], file)
+		}
+	}
+	return bySuffix, byRest
+}
+
+// suffixes returns the ends of a path, the longest first.
+func suffixes(file string) []string {
+	list := []string{file}
+	for i, c := range file {
+		if c == '/' {
+			list = append(list, file[i+1:])
+		}
+	}
+	return list
+}
+
+// origin returns the file that most of a file's tests were in, half of them at least; ""
+// where there is none.
+func (r *relatives) origin(file string, ids []NodeID, bySuffix, byRest map[string][]string) string {
+	for _, suffix := range suffixes(file) {
+		if files := bySuffix[suffix]; 0 < len(files) && len(files) <= mostOrigins {
+			votes := map[string]int{}
+			for _, origin := range files {
+				for _, id := range ids {
+					if i, ok := r.find(NodeID(origin + id.Rest())); ok && r.isGone[i] {
+						votes[origin]++
+					}
+				}
+			}
+			if best := elected(file, votes); 2*votes[best] >= len(ids) {
+				return best
+			}
+		}
+	}
+	votes := map[string]int{}
+	for _, id := range ids {
+		if files := byRest[id.Rest()]; len(files) <= mostOrigins {
+			for _, origin := range files {
+				votes[origin]++
+			}
+		}
+	}
+	if best := elected(file, votes); 2*votes[best] >= len(ids) {
+		return best
+	}
+	return ""
+}
+
+// elected returns the file with most votes; of several the one whose path has most in
+// common with a file's from the start; "" where that is not one.
+func elected(file string, votes map[string]int) string {
+	best, most, start := "", 0, -1
+	for origin, n := range votes {
+		_, s := common(file, origin)
+		switch c := cmp.Or(cmp.Compare(n, most), cmp.Compare(s, start)); {
+		case c > 0:
+			best, most, start = origin, n, s
+		case c == 0:
+			best = ""
+		}
+	}
+	return best
 }
 
 // formerly returns what an ID of a file or folder, or of a fixture of a module or class,

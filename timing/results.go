@@ -67,6 +67,7 @@ type TestResult struct {
 	Message  string // first line of the failure, or the reason of a skip
 	Path     string // where it failed, as pytest shows it; "" where unknown
 	Line     int
+	Marked   bool // it was skipped for its skip marker, which its collection knows of
 }
 
 // Whole reports whether the session went all the way: pytest ended it with 0, or with 1

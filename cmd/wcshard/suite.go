@@ -13,6 +13,10 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
+// skipMarker is pytest's, which skips a test whatever happens. A condition (skipif) is
+// only looked at where the test runs.
+const skipMarker = "skip"
+
 // makeSuite joins what was collected with what the history knows of its cost.
 // What this very collection measured (imports, start-up) stays out of it: the
 // same tests, history and flags have to give the same plan on every machine.
@@ -28,7 +32,7 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 		setups.conftests = append(setups.conftests, folder+"/")
 	}
 	if c.Collector.Pytest != "" {
-		setups.dynamic = dynamicFixtures(c, known)
+		setups.dynamic = dynamicFixtures(c, ids, known)
 	}
 	setups.pools = poolsOf(known)
 	late := known.LateImports()
@@ -44,6 +48,10 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 		Floor: known.Floor(), Controller: known.Controller(),
 	}
 	for i, test := range c.Tests {
+		skipped := slices.Contains(test.Markers, skipMarker)
+		if skipped {
+			estimates[i] = known.Skip()
+		}
 		order := i
 		if c.Collector.Order == naturalOrder {
 			order = 0
@@ -52,7 +60,7 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 			ID:       test.ID,
 			Order:    order,
 			Group:    test.Group,
-			Memory:   slices.ContainsFunc(markers, func(m string) bool { return slices.Contains(test.Markers, m) }),
+			Memory:   !skipped && slices.ContainsFunc(markers, func(m string) bool { return slices.Contains(test.Markers, m) }),
 			Setups:   setups.of(test),
 			Estimate: estimates[i],
 		}
@@ -218,8 +226,8 @@ func (s *setups) late(imports []timing.LateImport) []shard.Late {
 
 // dynamicFixtures finds the fixtures of a file or class that no test names, and
 // those of packages and the session that a file's tests have asked for.
-func dynamicFixtures(c *pytest.Collection, known *timing.Estimator) map[string][]timing.SetupID {
-	collected := map[timing.SetupID]bool{}
+func dynamicFixtures(c *pytest.Collection, tests []timing.NodeID, known *timing.Estimator) map[string][]timing.SetupID {
+	named := map[timing.SetupID]bool{}
 	var last []string
 	for _, test := range c.Tests {
 		if len(test.Fixtures) == 0 || len(test.Fixtures) == len(last) && &test.Fixtures[0] == &last[0] {
@@ -227,11 +235,11 @@ func dynamicFixtures(c *pytest.Collection, known *timing.Estimator) map[string][
 		}
 		last = test.Fixtures
 		for _, f := range last {
-			collected[timing.SetupID(f)] = true
+			named[timing.SetupID(f)] = true
 		}
 	}
 	byPlace := known.Uses()
-	for _, id := range known.Uncollected(func(id timing.SetupID) bool { return collected[id] }) {
+	for _, id := range known.Uncollected(tests, func(id timing.SetupID) bool { return named[id] }) {
 		place, _, _ := id.Parts()
 		byPlace[string(place)] = append(byPlace[string(place)], id)
 	}
@@ -253,13 +261,17 @@ func newSetups(known *timing.Estimator) *setups {
 	return &setups{known: known, index: map[timing.SetupID]int{}, lists: map[string][]int{}, files: map[string]bool{}}
 }
 
-// of returns the set-ups that a test needs: the import of its file and its
-// scoped fixtures.
+// of returns the set-ups that a test needs: the import of its file, and unless it is
+// skipped its scoped fixtures.
 func (s *setups) of(test pytest.CollectedTest) []int {
 	file := test.ID.File()
 	key := file
 	class := ""
-	if len(s.dynamic) > 0 {
+	pool := s.pools[test.ID]
+	skipped := slices.Contains(test.Markers, skipMarker)
+	if skipped {
+		key, test.Fixtures, pool = file+"\x00", nil, shard.Setup{}
+	} else if len(s.dynamic) > 0 {
 		if class = test.ID.Class(); len(s.dynamic[class]) > 0 {
 			key += "\x00" + class
 		}
@@ -267,7 +279,6 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 	if len(test.Fixtures) > 0 {
 		key += "\x00" + strings.Join(test.Fixtures, "\x00")
 	}
-	pool := s.pools[test.ID]
 	if pool.ID != "" {
 		key += "\x00" + string(pool.ID)
 	}
@@ -288,11 +299,10 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 		for _, fixture := range test.Fixtures {
 			list = s.add(list, shard.Setup{ID: timing.SetupID(fixture)})
 		}
-		for _, fixture := range s.dynamic[file] {
-			list = s.add(list, shard.Setup{ID: fixture})
-		}
-		for _, fixture := range s.dynamic[class] {
-			list = s.add(list, shard.Setup{ID: fixture})
+		if !skipped {
+			for _, fixture := range slices.Concat(s.dynamic[file], s.dynamic[class]) {
+				list = s.add(list, shard.Setup{ID: fixture})
+			}
 		}
 		if pool.ID != "" {
 			list = s.add(list, pool)

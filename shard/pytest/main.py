@@ -512,6 +512,8 @@ class Running(Common):
         if done.path:
             more["path"] = clean(relative(done.path, str(self.config.invocation_params.dir)))
             more["line"] = done.line
+        if done.marked:
+            more["marked"] = True
         assert self.stream is not None
         self.stream.write_line(line + ("," + encode(more)[1:] if more else "}"))
 
