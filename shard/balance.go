@@ -31,6 +31,8 @@ type balance struct {
 	choices [][kindsOfChoice][]choice // see sorted
 	change  []int32                   // see edited
 
+	dear     bool // what bins have before they are mended comes to much more in all than it might
+	uncut    bool // an item above the room is whole, as its runs cost more than they save
 	thrifty  bool // changes must be cheap, see level
 	repaying bool // changes must not cost more than they can save, see repays
 
@@ -52,26 +54,28 @@ type balance struct {
 // spreads them, since a bin that has the set-up is also a fuller one; and with
 // items that share one put together first. Where there are such items, or some
 // above the goal, it is tried again with somewhat more room than the goal if that
-// is missed: what does not quite fit pays for its set-ups in another bin. The best
-// division counts.
+// is missed: what does not quite fit pays for its set-ups in another bin. Items above
+// the goal that are whole are cut in another try, as the goal may have room for that, and
+// that counts where it saves more than it costs. The best division counts.
 //
-// Where the bins are the pool's jobs, it begins with what these had before.
+// Where the bins are the pool's jobs, it begins with what these had before, and keeps
+// to that where another division is not much better, in its longest bin or in all.
 func newBalance(it *items, n, work int, jobs bool) *balance {
 	n = min(n, int(it.blocks))
 	if n == 0 {
 		return &balance{items: it}
 	}
-	goal := it.evenly(int64(n))
+	goal, least := it.evenly(int64(n))
 	budget := work
-	stay := steady(it, n, goal, work, jobs)
+	stay := steady(it, n, goal, least, work, jobs)
 	if stay != nil {
-		if stay.within(stay.longest(), coarse) {
+		if stay.within(stay.longest(), coarse) && !stay.dear {
 			return stay
 		}
 		work = stay.work
 	}
 	best := divideAnew(it, n, goal, work, budget)
-	if stay != nil && stay.longest()-best.longest() <= best.longest()/1000*coarse {
+	if stay != nil && stay.longest()-best.longest() <= best.longest()/1000*coarse && stay.sum()-best.sum() <= best.sum()/1000*dearer {
 		stay.work = best.work
 		return stay
 	}
@@ -86,20 +90,27 @@ func divideAnew(it *items, n int, goal int64, work, budget int) *balance {
 		ways = append(ways, costly)
 	}
 	var best *balance
+	uncut := false
 	for _, room := range rooms {
 		for _, costly := range ways {
 			if best != nil && room > 0 && (work < budget/4 || best.within(best.longest(), coarse) || it.blocks > manyBlocks) {
 				best.work = work
 				return best
 			}
-			most := work
-			if best == nil {
-				most = work / len(ways) // the other way has what this one leaves
-			}
-			b := divide(it, n, goal, goal+goal/1000*room, costly, most)
-			work -= most - b.work
-			if best == nil || b.beats(best) {
-				best = b
+			for _, cut := range []bool{false, true} {
+				if cut && !uncut {
+					break
+				}
+				most := work
+				if best == nil {
+					most = work / len(ways) // the other way has what this one leaves
+				}
+				b := divide(it, n, goal, goal+goal/1000*room, costly, cut, most)
+				work -= most - b.work
+				uncut = b.uncut
+				if best == nil || b.beats(best) && (!cut || b.pays(best)) {
+					best = b
+				}
 			}
 		}
 		if len(ways) == 1 && !it.giant(goal) {
@@ -120,9 +131,11 @@ func (it *items) giant(goal int64) bool {
 // thousandths.
 var rooms = [...]int64{0, 5, 10, 20, 40, 80}
 
-func divide(it *items, n int, goal, room int64, costly []int64, work int) *balance {
+// divide is divideAnew in one way; with cut, items above the room are cut whatever that
+// costs.
+func divide(it *items, n int, goal, room int64, costly []int64, cut bool, work int) *balance {
 	b := &balance{items: it, bins: make([]bin, n), goal: goal, room: room, in: make([]int, len(it.list)), work: work, enough: fine}
-	b.spread(costly)
+	b.spread(costly, cut)
 	b.fillEmpty()
 	b.refine()
 	b.search()
@@ -137,6 +150,12 @@ func (b *balance) beats(other *balance) bool {
 		return cmp.Or(cmp.Compare(b.sum(), other.sum()), cmp.Compare(mine, others)) < 0
 	}
 	return cmp.Or(cmp.Compare(mine, others), cmp.Compare(b.sum(), other.sum())) < 0
+}
+
+// pays reports whether a division's bins together take no more than if each of those of
+// another one were as much longer as the longest one of that is.
+func (b *balance) pays(other *balance) bool {
+	return b.sum()-other.sum() <= (other.longest()-b.longest())*int64(len(b.bins))
 }
 
 // sum returns the sum of all loads.
@@ -180,18 +199,19 @@ func (it *items) costlyShared(n int, goal int64) []int64 {
 
 // spread is LPT over whole items and the runs of those above the goal, after
 // the ones that costly set-ups draw together.
-func (b *balance) spread(costly []int64) {
+func (b *balance) spread(costly []int64, cut bool) {
 	var parts []part
 	giants := 0
 	for _, i := range b.heaviest() {
 		x := &b.list[i]
 		over := b.total(x.lo, x.hi) - b.room
 		if giants < len(b.bins)-1 && x.hi-x.lo > 1 && over > b.goal/1000*coarse {
-			if runs := b.runs(i); over > b.repeated(runs) {
+			if runs := b.runs(i); cut || over > b.repeated(runs) {
 				giants++
 				parts = append(parts, runs...)
 				continue
 			}
+			b.uncut = true
 		}
 		parts = append(parts, b.whole(i))
 	}

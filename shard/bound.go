@@ -30,11 +30,20 @@ func (it *items) poolBound(fleet Fleet) int64 {
 // together returns a time below which so many jobs of up to so many workers do not
 // run all tests, if they share the work evenly: with the base that belongs to their
 // number of workers, which is the best for all of them if it is for one.
+//
+// Each worker of a job pays for all of its imports before its first test, so these are
+// shared by the jobs, not by their workers.
 func (it *items) together(tests []int32, jobs, workers int) int64 {
 	work := it.load(tests)
+	imports := int64(0)
+	for s, need := range it.needing(tests) {
+		if need && it.suite.Setups[s].Import {
+			imports += it.setup[s]
+		}
+	}
 	with := func(workers int) int64 {
-		m := int64(jobs * workers)
-		return micros(it.suite.BaseOf(workers)) + (work+m-1)/m
+		n, w := int64(jobs), int64(workers)
+		return micros(it.suite.BaseOf(workers)) + (imports+(work-imports+w-1)/w+n-1)/n
 	}
 	return min(with(1), with(workers))
 }
@@ -98,7 +107,7 @@ func (it *items) mostWorkers(fleet Fleet, tests []int32, jobs int) int {
 
 // bound is poolBound for m machines, without the base.
 func (it *items) bound(m int64) int64 {
-	bound := it.evenly(m)
+	bound, _ := it.evenly(m)
 	// A block below an eighth of it cannot be among the few that matter.
 	var long []int64
 	for _, c := range it.cost {
@@ -118,45 +127,57 @@ func (it *items) bound(m int64) int64 {
 }
 
 // evenly returns the least time in which m machines have room for the longest
-// block, and together for all.
-//
-// In a time T a machine that pays for a set-up of s has T - s left for the tests
-// that need it, and for what else they need. Where these take W, each of those
-// other set-ups counted once, at least W / (T - s) machines pay for it. That falls
-// with T, so the least T with room for so many is a lower bound.
-func (it *items) evenly(m int64) int64 {
+// block, and together for all; and what they take together by then, at least.
+func (it *items) evenly(m int64) (t, sum int64) {
+	needed := it.needed()
 	work, least := int64(0), int64(0)
 	for i := range it.list {
-		x := &it.list[i]
-		work += x.cost
-		for b := x.lo; b < x.hi; b++ {
-			least = max(least, it.total(b, b+1))
-		}
+		work += it.list[i].cost
 	}
-	needed := it.needed()
 	for s, w := range needed {
 		if w > 0 {
 			work += it.setup[s]
 		}
 	}
+	for b := range it.cost {
+		least = max(least, it.total(int32(b), int32(b)+1))
+	}
 	least = max(least, (work+m-1)/m)
-	it.addCompany(needed, least/minorSetup)
-	type crowd struct{ setup, work int64 }
+	crowds := it.crowds(needed, least)
+	enough := func(t int64) bool { return (work+repeats(crowds, t)+m-1)/m <= t }
+	extra := sort.Search(int(work-least), func(d int) bool { return enough(least + int64(d)) })
+	t = least + int64(extra)
+	return t, work + repeats(crowds, t)
+}
+
+// A crowd is the tests that need a set-up.
+type crowd struct{ setup, work int64 }
+
+// crowds returns those that do not fit on one machine by t, of what the tests take that
+// need each set-up.
+//
+// In a time T a machine that pays for a set-up of s has T - s left for the tests
+// that need it, and for what else they need. Where these take W, each of those
+// other set-ups counted once, at least W / (T - s) machines pay for it. That falls
+// with T, so the least T with room for so many is a lower bound.
+func (it *items) crowds(needed []int64, t int64) []crowd {
+	it.addCompany(needed, t/minorSetup)
 	var crowds []crowd
 	for s, w := range needed {
-		if t := it.setup[s]; min(t, w) > 0 && w > least-t {
-			crowds = append(crowds, crowd{t, w})
+		if setup := it.setup[s]; min(setup, w) > 0 && w > t-setup {
+			crowds = append(crowds, crowd{setup, w})
 		}
 	}
-	enough := func(t int64) bool {
-		sum := work
-		for _, c := range crowds {
-			sum += c.setup * ((c.work - 1) / (t - c.setup)) // beyond the first
-		}
-		return (sum+m-1)/m <= t
+	return crowds
+}
+
+// repeats returns what set-ups cost beyond the first time on machines that are done by t.
+func repeats(crowds []crowd, t int64) int64 {
+	sum := int64(0)
+	for _, c := range crowds {
+		sum += c.setup * ((c.work - 1) / (t - c.setup))
 	}
-	extra := sort.Search(int(work-least), func(d int) bool { return enough(least + int64(d)) })
-	return least + int64(extra)
+	return sum
 }
 
 // minorSetup says what set-ups' company is not looked for: of those that take
@@ -187,6 +208,17 @@ func (it *items) addCompany(needed []int64, dear int64) {
 			}
 		}
 	}
+}
+
+// needing reports of each set-up whether some of the tests need it.
+func (it *items) needing(tests []int32) []bool {
+	need := make([]bool, len(it.setup))
+	for _, p := range tests {
+		for _, s := range it.test(p).Setups {
+			need[s] = true
+		}
+	}
+	return need
 }
 
 // needed returns for each set-up what the tests take that need it, microseconds.

@@ -99,24 +99,37 @@ func choose(suite Suite, fleet Fleet, n int, overhead Overhead) (Choice, error) 
 // Errors: those of Pack for the first number.
 func Choices(suite Suite, fleet Fleet, least, most int, overhead Overhead) ([]Choice, error) {
 	var all []Choice
-	for n := least; ; n = min(n+max(1, n/8), most) {
+	for n := least; ; {
 		c, err := choose(suite, fleet, n, overhead)
-		var rows *TooManyRowsError
-		if len(all) > 0 && errors.As(err, &rows) {
-			break
+		if rows, too := tooManyRows(err); too && len(all) > 0 {
+			if most = min(n-1, rows); all[len(all)-1].Shards >= most {
+				return all, nil
+			}
+			n = most
+			continue
 		}
 		if err != nil {
 			return nil, err
 		}
 		if len(all) > 0 && c.Jobs == all[len(all)-1].Jobs {
-			break
+			return all, nil
 		}
 		all = append(all, c)
 		if n == most {
-			break
+			return all, nil
 		}
+		n = min(n+max(1, n/8), most)
 	}
-	return all, nil
+}
+
+// tooManyRows returns how many pool jobs a matrix has room for, where an error says that
+// there would be more.
+func tooManyRows(err error) (int, bool) {
+	var rows *TooManyRowsError
+	if !errors.As(err, &rows) {
+		return 0, false
+	}
+	return MaxRows - rows.Memory, true
 }
 
 // TargetMargin is how much longer than predicted the longest job may take and
@@ -141,8 +154,7 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead Overhead, 
 	work := time.Duration(0)
 	for n := least; n <= most; n++ {
 		c, err := choose(suite, fleet, n, overhead)
-		var rows *TooManyRowsError
-		if len(tried) > 0 && errors.As(err, &rows) {
+		if _, too := tooManyRows(err); too && len(tried) > 0 {
 			break
 		}
 		if err != nil {
@@ -160,7 +172,12 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead Overhead, 
 				break // such jobs there are, whatever their number
 			}
 			work = poolWork(suite, c.Plan)
-			if c, err := choose(suite, fleet, most, overhead); err == nil && !meets(c.Plan.Bound, fastest) {
+			c, err := choose(suite, fleet, most, overhead)
+			if rows, too := tooManyRows(err); too && rows > n {
+				most = rows
+				c, err = choose(suite, fleet, most, overhead)
+			}
+			if err == nil && !meets(c.Plan.Bound, fastest) {
 				tried = append(tried, c)
 				break
 			}
@@ -188,14 +205,21 @@ func Fewer(suite Suite, plan *Plan) (*Plan, bool, error) {
 	const tries, mostTests = 2, 50_000
 	foreseen := suite.Foresee(plan.Fleet)
 	base, jobs, work := foreseen.LeastBase(workers(plan.Fleet)), 0, time.Duration(0)
+	longest := func(p *Plan) time.Duration { // with what jobs take outside pytest
+		most := time.Duration(0)
+		for i := range p.Shards {
+			most = max(most, suite.Overhead.Of(p.Shards[i].Kind).Took+p.Shards[i].Wall)
+		}
+		return most
+	}
 	for i := range plan.Shards {
 		if x := &plan.Shards[i]; x.Kind == Pool {
 			jobs++
 			work += x.Wall - base
 		}
 	}
-	most := plan.Makespan + plan.Makespan/1000*fine
-	room := most - base
+	most := longest(plan) + plan.Makespan/1000*fine
+	room := most - suite.Overhead.Pool.Took - base
 	if jobs == 0 || room <= 0 || len(suite.Tests) > mostTests {
 		return nil, false, nil
 	}
@@ -206,7 +230,7 @@ func Fewer(suite Suite, plan *Plan) (*Plan, bool, error) {
 		if err != nil {
 			return nil, false, err
 		}
-		if other.Makespan <= most {
+		if longest(other) <= most {
 			return other, true, nil
 		}
 	}

@@ -59,6 +59,9 @@ func TestChoices(t *testing.T) {
 func TestFewer(t *testing.T) {
 	marked := timed(60, 30, 30, 30)
 	marked.Tests[0].Memory = true
+	slow := timed(60, 30, 30, 30) // to start, outside the pool
+	slow.Tests[0].Memory = true
+	slow.Overhead = Overhead{Pool: Outside{Took: 60 * time.Second}, Memory: Outside{Took: 20 * time.Second}}
 	for _, c := range []struct {
 		name       string
 		suite      Suite
@@ -71,6 +74,7 @@ func TestFewer(t *testing.T) {
 		{"halves", timed(30, 30, 30, 30), 3, 2},
 		{"room for three that no three fill", timed(60, 40, 40, 40), 4, 0},
 		{"a memory job is longest", marked, 3, 2},
+		{"it would not be, with what jobs take outside pytest", slow, 3, 0},
 	} {
 		plan, err := Pack(c.suite, Fleet{Shards: c.jobs, Workers: 1})
 		if err != nil {
@@ -100,8 +104,17 @@ func TestChoicesEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last := all[len(all)-1]; last.Jobs > MaxRows {
-		t.Errorf("the last choice has %d jobs, want at most %d", last.Jobs, MaxRows)
+	if last := all[len(all)-1]; last.Jobs != MaxRows {
+		t.Errorf("the last choice has %d jobs, want %d", last.Jobs, MaxRows)
+	}
+	suite := timed(many...) // with a memory job, as many pool jobs as there are rows are too many
+	suite.Tests[0].Memory = true
+	all, err = Choices(suite, Fleet{Workers: 1}, 1, MaxRows, Overhead{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := all[len(all)-1]; last.Jobs != MaxRows || last.Shards != MaxRows-1 {
+		t.Errorf("beside a memory job, the last choice has %d pool jobs of %d, want %d", last.Shards, last.Jobs, MaxRows-1)
 	}
 }
 

@@ -23,8 +23,11 @@ const (
 // job that pays for it, too, where all jobs together then take less by more than
 // what they would if each were as much longer as the longest one becomes, and that
 // is no more than pays. No further file is cut for it.
-func (it *items) gathered(d division) (division, bool) {
+//
+// A job may take as long as other jobs do anyway.
+func (it *items) gathered(d division, anyway int64) (division, bool) {
 	g := newGathering(it, d)
+	g.longest = max(g.longest, anyway)
 	for _, s := range g.order() {
 		for g.work > 0 && g.gather(s) {
 		}
@@ -37,7 +40,7 @@ type gathering struct {
 	*items
 	pool    [][]int32
 	load    []int64
-	longest int64         // before anything was moved
+	longest int64         // before anything was moved, or what other jobs take
 	payers  map[int][]int // dear set-up → the jobs that pay for it
 	moved   bool
 	work    int

@@ -45,6 +45,27 @@ func TestGathersFixture(t *testing.T) {
 	}
 }
 
+// A fixture that two pool jobs set up is set up by one where a memory job takes longer
+// anyway.
+func TestGathersBesideMemory(t *testing.T) {
+	s := Suite{Setups: []Setup{{ID: "session ::db", Cost: time.Minute}}, Tests: module("m.py", nil, 1131)}
+	add := func(file string, n int, setups ...int) {
+		for k := range n {
+			s.Tests = append(s.Tests, Test{ID: timing.NodeID(fmt.Sprintf("%s::t%d", file, k)), Order: k, Setups: setups,
+				Estimate: timing.Estimate{Wall: 10 * time.Second, Rung: timing.Measured}})
+		}
+	}
+	add("a.py", 6, 0)
+	add("b.py", 6, 0)
+	add("c.py", 1)
+	for overhead, want := range map[time.Duration]time.Duration{0: 190 * time.Second, time.Hour: 250 * time.Second} {
+		s.Overhead.Pool.Took = overhead
+		if got := mustPack(t, s, Fleet{Shards: 2, CPUs: 1}).sum(Pool); got != want {
+			t.Errorf("where pool jobs take %v outside pytest, they take %v in all, want %v", overhead, got, want)
+		}
+	}
+}
+
 // Gathering keeps each test once and each job busy, cuts no further file, and makes
 // the longest job longer only as far as that pays.
 func TestGathered(t *testing.T) {
@@ -60,7 +81,7 @@ func TestGathered(t *testing.T) {
 		}
 		it := newItems(q, func(int32) bool { return true })
 		before := it.byLoad(rapid.IntRange(1, 8).Draw(t, "shards"), true)
-		after, ok := it.gathered(before)
+		after, ok := it.gathered(before, 0)
 		if !ok {
 			return
 		}

@@ -96,7 +96,8 @@ func (it *items) carve(n int) *items {
 	}
 	keys := make([]int32, len(it.root))
 	some := false
-	least := it.evenly(int64(n)) / 100
+	t, _ := it.evenly(int64(n))
+	least := t / 100
 	for i := range it.list {
 		x := &it.list[i]
 		for s, n := range it.blocksNeeding(x.lo, x.hi, least) {

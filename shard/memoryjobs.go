@@ -11,87 +11,128 @@ import (
 // pay.
 const AutoMemoryJobs = -1
 
+// mostInVain is how many steps more than two for each module may not pay before
+// splitModules gives up.
+const mostInVain = 8
+
 // splitModules cuts memory modules over several jobs while that pays: while the
-// longest memory job is longer than the pool's bound, and gets shorter
-// by more than the further job costs: its start, and the set-ups that are then
-// paid once more.
+// longest memory job is longer than least, which other jobs take anyway, and gets shorter
+// by more than the further jobs cost: their start, and the set-ups that are then
+// paid once more. One further job may help nothing where several do: of two modules
+// that are as long as each other, or of three tests.
 //
-// Each time it is the longest module that gets one job more, and its tests are
+// Each time it is the longest module that gets more jobs, and its tests are
 // divided anew: longest first to the job that has least with them, by classes,
 // by functions with all their parameters, or test by test, the coarsest of these
 // that comes near the best. Tests of files that the pool cuts go to any worker of a
 // job, which makes some modules' jobs shorter.
-func (it *items) splitModules(packs [][]int32, fleet Fleet, bound int64, pool [][]int32) [][]int32 {
-	most, rows, cut := fleet.jobsOfModule(), MaxRows-len(pool), it.cutFiles(pool)
+func (it *items) splitModules(packs [][]int32, fleet Fleet, least int64, pool [][]int32) [][]int32 {
+	rows, cut := MaxRows-len(pool), it.cutFiles(pool)
 	if fleet.MaxMemoryJobs > 0 {
 		rows = min(rows, fleet.MaxMemoryJobs)
 	}
-	type module struct {
-		tests []int32
-		parts [][]int32
-		wall  int64 // of the longest part
-		sum   int64 // of all
-		done  bool
-	}
-	r := newSimulator(it.sequence)
-	price := func(m *module) {
-		m.wall, m.sum = 0, 0
-		for _, tests := range m.parts {
-			s, _ := r.shard(tests, it.memoryWorkers(fleet, tests), cut, fleet.budget(Memory))
-			m.wall, m.sum = max(m.wall, micros(s.Wall)), m.sum+micros(s.Wall)
-		}
-	}
+	s := splitting{items: it, fleet: fleet, simulator: newSimulator(it.sequence), cut: cut}
 	owner := map[int32]int{} // position → module
 	for k, tests := range it.modules(0) {
 		for _, p := range tests {
 			owner[p] = k
 		}
 	}
-	var all []module
 	for _, tests := range packs {
-		m := module{tests: tests, parts: [][]int32{tests}}
-		m.done = slices.ContainsFunc(tests, func(p int32) bool { return owner[p] != owner[tests[0]] }) // several modules, joined
-		price(&m)
-		all = append(all, m)
+		m := memoryModule{tests: tests, parts: [][]int32{tests}}
+		m.joined = slices.ContainsFunc(tests, func(p int32) bool { return owner[p] != owner[tests[0]] })
+		s.price(&m)
+		s.all = append(s.all, m)
 	}
+	kept := slices.Clone(s.all)
+	longest, sum, jobs := s.longest(least), s.sum(), len(packs)
 	overhead := micros(it.suite.Overhead.Memory.Took)
-	for jobs := len(packs); jobs < rows; {
-		top, next := -1, bound
-		for k := range all {
-			if top < 0 || all[k].wall > all[top].wall {
-				top = k
-			}
-		}
-		if top < 0 || all[top].done || len(all[top].parts) >= most || all[top].wall <= bound {
-			break
-		}
-		for k := range all {
-			if k != top {
-				next = max(next, all[k].wall)
-			}
-		}
-		// One job more may help nothing where two do: three tests of one length.
-		old := &all[top]
-		old.done = true
-		for n := len(old.parts) + 1; n <= min(most, len(old.parts)+2) && jobs+n-len(old.parts) <= rows; n++ {
-			trial := module{tests: old.tests, parts: it.divide(old.tests, n)}
-			if len(trial.parts) < n {
-				break
-			}
-			price(&trial)
-			added := n - len(old.parts)
-			if old.wall-max(trial.wall, next) > max(0, trial.sum-old.sum)+int64(added)*overhead+old.wall/1000*coarse {
-				jobs += added
-				*old = trial
-				break
-			}
+	for idle := 0; idle < 2*len(s.all)+mostInVain && s.longest(least) > least && s.step(rows); idle++ {
+		now, more := s.longest(least), s.jobs()-jobs
+		if longest-now > max(0, s.sum()-sum)+int64(more)*overhead+longest/1000*coarse {
+			kept = slices.Clone(s.all)
+			longest, sum, jobs, idle = now, s.sum(), s.jobs(), -1
 		}
 	}
 	var out [][]int32
-	for _, m := range all {
+	for _, m := range kept {
 		out = append(out, m.parts...)
 	}
 	return out
+}
+
+// A memoryModule is the memory tests of a file, and the jobs that they have.
+type memoryModule struct {
+	tests  []int32
+	parts  [][]int32
+	wall   int64 // of the longest part
+	sum    int64 // of all
+	joined bool  // it is several modules, and stays so
+}
+
+// A splitting is memory modules in the middle of getting more jobs.
+type splitting struct {
+	*items
+	fleet     Fleet
+	simulator *simulator
+	cut       []bool
+	all       []memoryModule
+}
+
+func (s *splitting) price(m *memoryModule) {
+	m.wall, m.sum = 0, 0
+	for _, tests := range m.parts {
+		x, _ := s.simulator.shard(tests, s.memoryWorkers(s.fleet, tests), s.cut, s.fleet.budget(Memory))
+		m.wall, m.sum = max(m.wall, micros(x.Wall)), m.sum+micros(x.Wall)
+	}
+}
+
+// step gives the longest module more jobs, as few as make it shorter; false where that
+// cannot be, or would be more than rows jobs in all.
+func (s *splitting) step(rows int) bool {
+	top := &s.all[0]
+	for k := range s.all {
+		if s.all[k].wall > top.wall {
+			top = &s.all[k]
+		}
+	}
+	n := len(top.parts)
+	most := min(s.fleet.jobsOfModule(), n+rows-s.jobs())
+	for more := 1; !top.joined && n+more <= most; more += 1 + more/4 {
+		trial := memoryModule{tests: top.tests, parts: s.divide(top.tests, n+more)}
+		if len(trial.parts) < n+more {
+			break
+		}
+		if s.price(&trial); top.wall-trial.wall > top.wall/1000*coarse {
+			*top = trial
+			return true
+		}
+	}
+	return false
+}
+
+// longest returns how long the longest job is, least at least.
+func (s *splitting) longest(least int64) int64 {
+	for k := range s.all {
+		least = max(least, s.all[k].wall)
+	}
+	return least
+}
+
+func (s *splitting) sum() int64 {
+	sum := int64(0)
+	for k := range s.all {
+		sum += s.all[k].sum
+	}
+	return sum
+}
+
+func (s *splitting) jobs() int {
+	n := 0
+	for k := range s.all {
+		n += len(s.all[k].parts)
+	}
+	return n
 }
 
 // jobsOfModule returns the most jobs that one memory module may have.

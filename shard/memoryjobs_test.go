@@ -72,6 +72,10 @@ func TestMemoryJobs(t *testing.T) {
 			[]string{"mem-m-1 1m40s", "mem-m-2 1m40s", "mem-m-3 1m40s"}},
 		{"at most two", Suite{Tests: module("m.py", nil, 100, 100, 100, 100)}, 2, 0, 0,
 			[]string{"mem-m-1 3m20s", "mem-m-2 3m20s"}},
+		{"two modules of one length", Suite{Tests: slices.Concat(module("m.py", nil, 200, 200), module("n.py", nil, 195, 200))}, AutoMemoryJobs, 0, 25 * time.Second,
+			[]string{"mem-m-1 3m20s", "mem-m-2 3m20s", "mem-n-1 3m15s", "mem-n-2 3m20s"}},
+		{"seven that pay, of which the fifth and sixth alone help nothing", Suite{Tests: module("m.py", nil, 300, 300, 300, 300, 300, 300, 300)}, AutoMemoryJobs, 0, 25 * time.Second,
+			[]string{"mem-m-1 5m0s", "mem-m-2 5m0s", "mem-m-3 5m0s", "mem-m-4 5m0s", "mem-m-5 5m0s", "mem-m-6 5m0s", "mem-m-7 5m0s"}},
 		{"a dear set-up that all need", Suite{Setups: dear, Tests: module("m.py", []int{0}, 40, 40, 40, 40)}, AutoMemoryJobs, 0, 0,
 			[]string{"mem-m 4m20s"}},
 		{"a dear start of a job", Suite{Tests: module("m.py", nil, 40, 40)}, AutoMemoryJobs, 0, 40 * time.Second,
@@ -98,6 +102,18 @@ func TestMemoryJobs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A memory module is not cut where the pool's jobs are done no sooner, with what they
+// take outside pytest.
+func TestMemoryJobsBesideThePool(t *testing.T) {
+	s := Suite{Tests: slices.Concat(module("m.py", nil, 30, 30), tests("p.py", 4, 15_000))}
+	for overhead, want := range map[time.Duration]int{10 * time.Second: 2, 50 * time.Second: 1} {
+		s.Overhead = Overhead{Pool: Outside{Took: overhead}, Memory: Outside{Took: 10 * time.Second}}
+		if got := memoryWalls(mustPack(t, s, Fleet{Shards: 2, CPUs: 1, MemoryJobs: AutoMemoryJobs})); len(got) != want {
+			t.Errorf("where pool jobs take %v outside pytest, the memory jobs are %q, want %d", overhead, got, want)
+		}
 	}
 }
 

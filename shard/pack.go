@@ -82,7 +82,7 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	p.divide(inPool)
 	p.finish()
 	if len(packs) > 0 && fleet.jobsOfModule() > 1 {
-		p.packs = heavy.splitModules(packs, fleet, p.bound, p.chosen.pool)
+		p.packs = heavy.splitModules(packs, fleet, p.anyway(), p.chosen.pool)
 		p.plan = p.assemble(p.chosen)
 	}
 	plan := p.plan
@@ -110,6 +110,12 @@ type packing struct {
 
 func (p *packing) assemble(d division) *Plan {
 	return p.sequence.assemble(p.fleet, p.by, p.packs, d)
+}
+
+// anyway returns how long a memory job may be that is done as soon as the pool's jobs.
+func (p *packing) anyway() int64 {
+	overhead := p.suite.Overhead
+	return max(p.bound, micros(p.plan.longest(Pool))) + micros(overhead.Pool.Took-overhead.Memory.Took)
 }
 
 // divide looks for the division of the pool whose longest job is shortest: by load,
@@ -156,8 +162,9 @@ func (p *packing) try(d division) {
 // finish looks at what the longest job does not show: what all jobs take together,
 // and how far the others are from it.
 func (p *packing) finish() {
-	if gathered, ok := p.light.gathered(p.chosen); ok {
-		if trial := p.assemble(gathered); trial.saves(p.plan) {
+	anyway := micros(p.plan.longest(Memory) + p.suite.Overhead.Memory.Took - p.suite.Overhead.Pool.Took)
+	if gathered, ok := p.light.gathered(p.chosen, anyway-micros(p.suite.BaseOf(p.fleet.Workers))); ok {
+		if trial := p.assemble(gathered); trial.saves(p.plan, duration(anyway)) {
 			p.plan, p.chosen = trial, gathered
 		}
 	}
@@ -189,16 +196,17 @@ func (p *Plan) beats(other *Plan, many bool) bool {
 
 // saves reports whether a plan's pool takes less in all than another one's, by more
 // than if all of its jobs were as much longer as the longest one is, and that is no
-// more than pays.
-func (p *Plan) saves(other *Plan) bool {
+// more than pays. What other jobs take anyway makes none longer.
+func (p *Plan) saves(other *Plan, anyway time.Duration) bool {
 	jobs := 0
 	for i := range p.Shards {
 		if p.Shards[i].Kind == Pool {
 			jobs++
 		}
 	}
-	longer := max(0, p.longest(Pool)-other.longest(Pool))
-	return longer <= other.longest(Pool)/1000*pays && other.sum(Pool)-p.sum(Pool) > longer*time.Duration(jobs)
+	longest := max(other.longest(Pool), anyway)
+	longer := max(0, p.longest(Pool)-longest)
+	return longer <= longest/1000*pays && other.sum(Pool)-p.sum(Pool) > longer*time.Duration(jobs)
 }
 
 // sum returns the wall time of all shards of one kind.

@@ -459,3 +459,88 @@ func TestPackShortTestsThatShare(t *testing.T) {
 		t.Errorf("what the tests share is set up in %d jobs, the longest of %v, want 1 and at most %v", jobs, longest, most)
 	}
 }
+
+// A file above what jobs have on average, whose tests all need its fixture, is cut: that
+// average counts the fixture twice.
+func TestPackCutsDearFile(t *testing.T) {
+	s := Suite{Setups: []Setup{{ID: "module a.py::data", Cost: 30 * time.Second}}}
+	for k := range 48 {
+		x := test(fmt.Sprintf("f%02d.py::t", k), 5000)
+		if k < 12 {
+			x = test(fmt.Sprintf("a.py::t%02d", k), 5000)
+			x.Setups = []int{0}
+		}
+		x.Estimate.Rung = timing.Measured
+		s.Tests = append(s.Tests, x)
+	}
+	for n, want := range map[int]time.Duration{2: 135 * time.Second, 4: 75 * time.Second, 8: 60 * time.Second, 16: 50 * time.Second} {
+		if p := mustPack(t, s, Fleet{Shards: n, Workers: 1}); p.Makespan > want {
+			t.Errorf("%d jobs: the longest takes %v, want at most %v", n, p.Makespan, want)
+		}
+	}
+	if p := mustPack(t, s, Fleet{Shards: 1, CPUs: 4}); p.Makespan > 75*time.Second {
+		t.Errorf("one job of four workers takes %v, want at most 1m15s", p.Makespan)
+	}
+}
+
+// Beside a giant test, those that need a dear fixture share a job, though they would
+// not make the longest one longer anywhere, and though the earlier plan had them apart.
+func TestPackGathersBesideGiant(t *testing.T) {
+	s := Suite{Setups: []Setup{{ID: "session ::db", Cost: time.Minute}}}
+	for k := range 130 {
+		x := test(fmt.Sprintf("f%03d.py::t", k), 5000)
+		x.Estimate.Rung = timing.Measured
+		switch {
+		case k == 0:
+			x.Estimate.Wall = 600 * time.Second
+		case k%13 == 0:
+			x.Setups = []int{0}
+		}
+		x.Before = 1 + k%16
+		s.Tests = append(s.Tests, x)
+	}
+	for _, follow := range []bool{true, false} {
+		p := mustPack(t, s, Fleet{Shards: 16, Workers: 1})
+		if sum := p.sum(Pool); p.Makespan != 600*time.Second || sum > 1400*time.Second {
+			t.Errorf("with an earlier plan (%v), the longest job takes %v and all take %v, want 10m and at most 23m20s", follow, p.Makespan, sum)
+		}
+		for i := range s.Tests {
+			s.Tests[i].Before = 0
+		}
+	}
+}
+
+// Where set-ups have to repeat, tests stay where the earlier plan had them.
+func TestPackFollowsWhereSetupsRepeat(t *testing.T) {
+	var s Suite
+	for k := range 5 {
+		s.Setups = append(s.Setups, Setup{ID: timing.SetupID(fmt.Sprintf("session ::s%d", k)), Cost: 10 * time.Second})
+	}
+	for k := range 40 {
+		x := test(fmt.Sprintf("f%02d.py::t", k), 5000)
+		x.Estimate.Rung = timing.Measured
+		x.Setups = [][]int{{0, 1}, {0, 2}, {0, 3}, {0, 4}, {1, 2}, {1, 3}, {1, 4}, {2, 3}, {2, 4}, {3, 4}}[k%10]
+		s.Tests = append(s.Tests, x)
+	}
+	fleet := Fleet{Shards: 4, Workers: 1}
+	before := mustPack(t, s, fleet)
+	s.Follow(before)
+	s.Tests[7].Estimate.Wall += 300 * time.Millisecond
+	if now := mustPack(t, s, fleet); moved(before, now) > 0.1 {
+		t.Errorf("%.0f %% of the tests moved", 100*moved(before, now))
+	}
+}
+
+// The bound knows that each worker of a job imports all that its job needs.
+func TestBoundOfImports(t *testing.T) {
+	var s Suite
+	for k := range 20 {
+		s.Setups = append(s.Setups, Setup{ID: timing.SetupID(fmt.Sprintf("f%02d.py", k)), Cost: 3 * time.Second, Import: true})
+		x := test(fmt.Sprintf("f%02d.py::t", k), 2000)
+		x.Setups, x.Estimate.Rung = []int{k}, timing.Measured
+		s.Tests = append(s.Tests, x)
+	}
+	if p := mustPack(t, s, Fleet{Shards: 1, CPUs: 4}); p.Bound != 70*time.Second || p.Makespan != p.Bound {
+		t.Errorf("the job takes %v, the bound is %v, want 1m10s of both", p.Makespan, p.Bound)
+	}
+}

@@ -34,8 +34,17 @@ func (r *simulator) settle(pieces []draftPiece, c crew) outlook {
 	// Each step spreads the piece that ends last. Several may be as long as each
 	// other, so that only the last of these steps helps: as many as there are
 	// workers may not.
+	//
+	// Within memory a test may end last that started late, as workers were at pieces that
+	// could be cut.
 	trial, last := pieces, best.last
-	for idle := 0; idle < c.workers && last >= 0 && !trial[last].cut && len(trial[last].tests) > 1; idle++ {
+	for idle := 0; idle < c.workers && last >= 0; idle++ {
+		if !cuttable(&trial[last]) && c.limit != unlimited {
+			last = slices.IndexFunc(trial, func(x draftPiece) bool { return cuttable(&x) }) // the longest of them
+		}
+		if last < 0 || !cuttable(&trial[last]) {
+			break
+		}
 		trial = slices.Clone(trial)
 		trial[last].cut = true
 		trial[last].tests = slices.Clone(trial[last].tests)
@@ -63,6 +72,9 @@ func (r *simulator) settle(pieces []draftPiece, c crew) outlook {
 	}
 	return best
 }
+
+// cuttable reports whether a piece is whole and of several tests.
+func cuttable(x *draftPiece) bool { return !x.cut && len(x.tests) > 1 }
 
 func sortPieces(pieces []draftPiece) {
 	slices.SortFunc(pieces, func(x, y draftPiece) int {

@@ -9,6 +9,10 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
+// dearer is how much more all bins of a steady division may come to than those of another
+// one, in thousandths.
+const dearer = 50
+
 // steadyItems is how many items a bin must have on average for a division that
 // begins with an order of them: with fewer, that begins too far from the best.
 const steadyItems = 8
@@ -44,10 +48,10 @@ func (s *Suite) Follow(last *Plan) int {
 // than coarse above the goal. LPT, whose every step depends on all those before
 // it, moves most tests from one week to the next, for the noise in their times.
 //
-// It returns nil where there are too few items, or where bins come to much more
-// than the goal in sum: set-ups repeat then that other companies of items would
-// share. Only jobs have what they had before, not the workers of one.
-func steady(it *items, n int, goal int64, work int, jobs bool) *balance {
+// It returns nil where there are too few items. Where bins come to much more in sum than
+// the least that they have to, so that set-ups may repeat that other companies of items would share, it
+// is dear. Only jobs have what they had before, not the workers of one.
+func steady(it *items, n int, goal, least int64, work int, jobs bool) *balance {
 	b := &balance{items: it, bins: make([]bin, n), goal: goal, room: goal, in: make([]int, len(it.list)), work: work, enough: coarse, steady: true}
 	switch before := it.bins(); {
 	case jobs && 0 < before && before <= n:
@@ -63,8 +67,8 @@ func steady(it *items, n int, goal int64, work int, jobs bool) *balance {
 			b.cuts++
 		}
 	}
-	if b.sum() > (goal+goal/20)*int64(n) {
-		return nil
+	if b.dear = b.sum()-least > least/1000*dearer; b.dear {
+		b.work /= 2 // the other half is for another division
 	}
 	b.fillEmpty()
 	b.refine()
