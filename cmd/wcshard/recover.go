@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -283,9 +282,9 @@ func (r *recovery) again(ctx context.Context, tests []timing.NodeID, workers int
 		results:   r.name,
 		selection: narrow(r.selection, tests),
 		workers:   workers,
-		args:      againArgs(r.plan.Collector.Args, r.tries),
-		extra:     againArgs(r.options.args, r.tries),
-		again:     true,
+		args:      againArgs(r.plan.Collector.Args),
+		extra:     againArgs(r.options.args),
+		again:     r.tries,
 	})
 	if err != nil {
 		return t, &failure{status: exitUnavailable, err: fmt.Errorf("running %s again: %w", r.session.name, err)}
@@ -437,31 +436,12 @@ func appendNeed(to []shard.TestNeed, at int, needs *[]shard.TestNeed, i int) []s
 	return to
 }
 
-// reportOptions are the options that name a file which pytest or a plugin
-// writes at its end: another try must not write over the first one's.
-var reportOptions = []string{"--junitxml", "--junit-xml", "--html", "--report-log", "--json-report-file", "--durations-path", "--log-file"}
-
-// againArgs are pytest's arguments for another try: reports go to files of
-// their own, and coverage adds to what there is.
-func againArgs(args []string, try int) []string {
-	again := slices.Clone(args)
-	for i, arg := range again {
-		name, value, joined := strings.Cut(arg, "=")
-		if arg == "--" {
-			break
-		}
-		switch {
-		case !slices.Contains(reportOptions, name):
-		case joined:
-			again[i] = name + "=" + numbered(value, try)
-		case i+1 < len(again):
-			again[i+1] = numbered(again[i+1], try)
-		}
+// againArgs are pytest's arguments for another try: coverage adds to what there is.
+func againArgs(args []string) []string {
+	if covers(args) && !slices.Contains(args, "--cov-append") {
+		return append([]string{"--cov-append"}, args...)
 	}
-	if covers(args) && !slices.Contains(again, "--cov-append") {
-		again = append([]string{"--cov-append"}, again...)
-	}
-	return again
+	return args
 }
 
 // covers reports whether the arguments ask pytest-cov for coverage.
@@ -475,12 +455,6 @@ func covers(args []string) bool {
 		}
 	}
 	return false
-}
-
-// numbered is the name of a file with a number before its extension.
-func numbered(name string, n int) string {
-	extension := filepath.Ext(name)
-	return fmt.Sprintf("%s.again-%d%s", strings.TrimSuffix(name, extension), n, extension)
 }
 
 // appendResults writes lines to a results file. Where a kill has torn its last

@@ -150,7 +150,7 @@ type call struct {
 	selection   pytest.Selection
 	workers     int
 	args, extra []string // pytest's arguments as collected, and of this run
-	again       bool     // after a kill: with so many workers, and beside what the first try has written
+	again       int      // after a kill, which try this is: with so many workers, and beside what the first one has written
 }
 
 // A try is one call of pytest, and what was seen of it from outside.

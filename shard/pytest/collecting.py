@@ -12,7 +12,7 @@ from wcshard_importing import WORTH, Importing
 from wcshard_instances import instance
 from wcshard_measuring import process_start
 from wcshard_results import IDS_A_LINE, Real, Stream, clean, encode, file_of, microseconds, relative
-from wcshard_xdist import xdist_version
+from wcshard_xdist import distribution, xdist_version
 
 VERSION = 1
 
@@ -140,6 +140,8 @@ class Collecting(Common):
     def configure(self) -> None:
         self.switch_off()
         self.order, self.planned_seed = self.seed()
+        if scope := {"loadfile": "file", "loadscope": "class or module"}.get(distribution()):
+            self.note(f"--dist {distribution()} is on: the tests of a {scope} stay on one worker, so no {scope} is cut over several jobs")
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection(self) -> Generator[None, Any, None]:
@@ -206,7 +208,7 @@ class Collecting(Common):
         once for all tests, whichever folders they are in."""
         root = str(self.config.rootpath)
         found = set()
-        for name in ("collection_modifyitems", "collection_finish", "deselected", "runtestloop", "sessionfinish", "terminal_summary"):
+        for name in ("configure", "make_parametrize_id", "collection_modifyitems", "collection_finish", "deselected", "runtestloop", "sessionfinish", "terminal_summary"):
             for impl in getattr(self.config.hook, f"pytest_{name}").get_hookimpls():
                 path = str(getattr(impl.plugin, "__file__", None) or "")
                 folder = os.path.dirname(path)

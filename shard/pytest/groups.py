@@ -6,14 +6,19 @@ from typing import Any, Iterable
 
 import pytest
 from wcshard_results import file_of
-from wcshard_xdist import xdist_group
+from wcshard_xdist import distribution, xdist_group
+
+# The markers of pytest-ordering, which all mean one order.
+ORDERING = ("run", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "last",
+            "second_to_last", "third_to_last", "fourth_to_last", "fifth_to_last", "sixth_to_last", "seventh_to_last", "eighth_to_last")
 
 
 def groups_of(items: list[pytest.Item]) -> list[str]:
     """Return for each test the name of what stays together with it, "" for nothing:
-    its xdist_group, and tests that want others to have run before in the same
-    process: those of pytest-dependency, which skips them if not, of pytest-order,
-    of pytest's recipe for incremental classes, and of a notebook."""
+    its xdist_group, its file or class with xdist's loadfile or loadscope, and tests that
+    want others to have run before in the same process: those of pytest-dependency,
+    which skips them if not, of pytest-order and pytest-ordering, of pytest's recipe for
+    incremental classes, of a notebook, and of a document of Sybil's."""
     bound = Bound(items)
     if items:
         config = items[0].config
@@ -21,13 +26,21 @@ def groups_of(items: list[pytest.Item]) -> list[str]:
             bound.depend("dependency", ("depends",))
         if config.pluginmanager.hasplugin("orderingplugin"):
             bound.depend("order", ("after", "before"))
+        if config.pluginmanager.hasplugin("pytest_ordering"):
+            for marker in ORDERING:
+                bound.depend(marker, ())
+    dist = distribution()
     for k, item in enumerate(items):
         if item.get_closest_marker("incremental"):
             owner = item.getparent(pytest.Class)
             if owner is not None:
                 bound.join(k, ("class", owner.nodeid))
-        if file_of(item.nodeid).endswith(".ipynb"):
-            bound.join(k, ("notebook", file_of(item.nodeid)))
+        if file_of(item.nodeid).endswith(".ipynb") or type(item).__name__ == "SybilItem":
+            bound.join(k, ("document", file_of(item.nodeid)))
+        if dist == "loadfile":
+            bound.join(k, ("file", file_of(item.nodeid)))
+        elif dist == "loadscope":
+            bound.join(k, ("scope", item.nodeid.rpartition("::")[0]))
         if group := xdist_group(item):
             bound.join(k, ("group", group))
     return bound.names()

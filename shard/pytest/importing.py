@@ -4,6 +4,7 @@ is imported once a worker, by whichever comes first. PYTEST_DONT_REWRITE"""
 from __future__ import annotations
 
 import builtins
+import importlib
 import os
 import sys
 from _thread import get_ident
@@ -42,6 +43,14 @@ def make(original, modules, plain, enter, leave, thread, own):
         finally:
             leave(start, name, globals, fromlist, level)
     return __import__
+
+def make_plain(original, statement, alone, frame):
+    def import_module(name, package=None):
+        __tracebackhide__ = True
+        if isinstance(name, str) and name[:1] != "." and alone() and frame(1).f_globals.get("__name__") != "_pytest.pathlib":
+            statement(name)  # what the test file itself asks for, with pytest.importorskip too
+        return original(name, package)
+    return import_module
 """
 
 
@@ -65,9 +74,11 @@ class Importing:
         self.file = ""
         scope: dict[str, Any] = {}
         exec(compile(HOOK, FRAME, "exec"), scope)
-        self.make = scope["make"]
+        self.make, self.make_plain = scope["make"], scope["make_plain"]
         self.original: Any = None
         self.hook: Any = None
+        self.original_plain: Any = None  # importlib.import_module
+        self.hook_plain: Any = None
 
     def start(self) -> None:
         """Files are collected from now on: what is there by now, start-up has paid for."""
@@ -84,6 +95,11 @@ class Importing:
         self.hook = builtins.__import__ = self.make(
             self.original, sys.modules, self.plain, self.enter, self.leave, get_ident, get_ident()
         )
+        own = get_ident()
+        self.original_plain = importlib.import_module
+        self.hook_plain = importlib.import_module = self.make_plain(
+            self.original_plain, self.hook, lambda: not self.stack and get_ident() == own, sys._getframe
+        )
 
     def end(self, module: Any) -> float:
         """The file has been collected, as the module of a name. Return how many
@@ -98,6 +114,8 @@ class Importing:
             self.direct.setdefault(self.file, set()).update(packages & self.edges.keys())
         if builtins.__import__ is self.hook:  # else the file has put its own around it
             builtins.__import__ = self.original
+        if importlib.import_module is self.hook_plain:
+            importlib.import_module = self.original_plain
         self.file = ""
         return self.spent
 

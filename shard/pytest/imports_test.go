@@ -57,6 +57,8 @@ func TestImports(t *testing.T) {
 		"test_f.py":                "import via" + body, // imported before it is collected
 		"test_b.py":                sleep(own) + "from slowlib import __name__, quick, part" + body,
 		"test_c.py":                sleep(own) + body,
+		"test_j.py":                "import pytest\nslowlib = pytest.importorskip('slowlib')" + body,
+		"test_k.py":                "import importlib\npart = importlib.import_module('slowlib.part')" + body,
 		"test_d.py":                "import via, json" + body,
 		"test_e.py":                "import builtins\nreal = builtins.__import__\nbuiltins.__import__ = lambda *a, **k: real(*a, **k)\nimport via" + body,
 	}
@@ -70,7 +72,8 @@ func TestImports(t *testing.T) {
 				"test_a.py": {"slowlib"}, "test_b.py": {"slowlib", "slowlib.part", "slowlib.quick"},
 				"test_d.py": {"slowlib", "slowlib.part", "via"}, "test_e.py": {"slowlib", "slowlib.part", "via"},
 				"test_0.py": {"slowlib", "slowlib.part", "via"}, "test_f.py": {"slowlib", "slowlib.part", "via"},
-				"test_g.py":         {"early.part.more"},
+				"test_g.py": {"early.part.more"},
+				"test_j.py": {"slowlib"}, "test_k.py": {"slowlib", "slowlib.part"},
 				"pkg/sub/test_o.py": {"pkg.sub", "slowlib", "slowlib.part", "via"}, "pkg/sub/test_q.py": {"slowlib"},
 				"other/test_r.py": {"other", "slowlib"}, "test_1.py": {"other", "slowlib"},
 				"pkg/sub/test_p.py": {"pkg.sub", "slowlib", "slowlib.part", "via"}, // modules of pkg.sub are one library
@@ -95,6 +98,7 @@ func TestImports(t *testing.T) {
 				want  map[string]time.Duration
 			}{
 				{"abcde", map[string]time.Duration{"import slowlib": slow, "import slowlib.part": part, "test_a.py": 0, "test_b.py": own, "test_c.py": own, "test_d.py": 0}},
+				{"j", map[string]time.Duration{"import slowlib": slow, "test_j.py": 0}},
 				{"b", map[string]time.Duration{"import slowlib": slow, "import slowlib.part": part, "test_b.py": own}},
 				{"cd", map[string]time.Duration{"import slowlib": slow, "import slowlib.part": part, "test_c.py": own, "test_d.py": 0}},
 				{"i", map[string]time.Duration{"import again": -1, "test_i.py": part}},

@@ -90,16 +90,21 @@ def parameter(value: Any, index: int, fixturedefs: Any, item: pytest.Item) -> st
     """Name a parameter: by its number among the fixture's own ones; one that the test
     gives (indirect) by its value, since its number is of that test's list."""
     for fixturedef in fixturedefs:
-        own = [given.values[0] if type(given).__name__ == "ParameterSet" else given for given in fixturedef.params or ()]
-        if index < len(own) and own[index] is value:
+        own = fixturedef.params or ()
+        if index < len(own) and given_value(own[index]) is value:
             return str(index)
-        for number, given in enumerate(own):
+        for number, given in enumerate(map(given_value, own)):
             if given is value or alike(given, value):
                 return str(number)
     if id(value) not in known:
         known[id(value)] = value, written(value)
     # Of one that cannot be written, which of the test's own list it is.
     return "=" + (known[id(value)][1] or f"{index} of {file_of(item.nodeid)} {item.name.partition('[')[0]}")
+
+
+def given_value(given: Any) -> Any:
+    """Return the value of a parameter, which may be in a pytest.param."""
+    return given.values[0] if type(given).__name__ == "ParameterSet" else given
 
 
 def alike(a: Any, b: Any) -> bool:

@@ -26,12 +26,14 @@ from wcshard_groups import groups_of
 from wcshard_measuring import WRAPPER, Fixtures, Garbage, Measured, Memory
 from wcshard_pools import Pools
 from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
-from wcshard_xdist import ended_by, use_workers
+from wcshard_xdist import ask, ended_by, one_process, use_workers
 
 if TYPE_CHECKING:
     from wcshard_workers import Scheduler
 
 NOTHING = Measured()
+# Options that name a file which pytest or a plugin writes at the end of a session.
+REPORTS = ("xmlpath", "htmlpath", "report_log", "json_report_file", "durations_path", "log_file")
 ONE_A_SESSION = {"MypyStatusItem"}  # pytest-mypy makes one, of whichever file comes first
 
 
@@ -95,6 +97,8 @@ class Running(Common):
 
     def configure(self) -> None:
         self.switch_off()
+        if again := self.settings.get("again"):
+            self.keep_reports(again)
         if self.settings["partial"]:
             self.spare_parts()
         if self.settings["reduced"] and hasattr(self.config.option, "ignore_unknown_dependency"):
@@ -113,6 +117,13 @@ class Running(Common):
         for text in self.notes:
             self.write({"t": "note", "text": text})
 
+    def keep_reports(self, again: int) -> None:
+        """Give reports names of their own: those of the first call are there."""
+        for name in REPORTS:
+            if isinstance(path := self.option(name), str) and path:
+                start, extension = os.path.splitext(path)
+                setattr(self.config.option, name, f"{start}.again-{again}{extension}")
+
     def set_workers(self) -> None:
         given, workers = self.settings["given"], self.settings["workers"]
         option = self.config.option
@@ -120,19 +131,30 @@ class Running(Common):
             if workers > 1:
                 self.note(f"pytest-xdist is not there: {workers} workers were planned, the tests run in one process")
             return
-        if "workers" not in given and workers > 1 and self.option("usepdb"):
-            self.note("--pdb is on: the tests run in one process")
+        if "workers" not in given and workers > 1 and (name := one_process(option)):
+            self.note(f"{name} is on: the tests run in one process")
         use_workers(option, self.settings)
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         self.watch_starts()
-        if "dist" in self.settings["given"]:
+        if "dist" in self.settings["given"] or self.others_schedule():
             return None
         from wcshard_workers import Scheduler  # here: one process need not compile it
 
         self.scheduler = Scheduler(config, self)
         return self.scheduler
+
+    def others_schedule(self) -> bool:
+        """Report whether a conftest.py or plugin hands out the tests, which may keep some
+        on one worker that have to be."""
+        manager = self.config.pluginmanager
+        own = (self, manager.getplugin("dsession"))
+        for impl in self.config.hook.pytest_xdist_make_scheduler.get_hookimpls():
+            if impl.plugin not in own:
+                self.write({"t": "note", "text": f"{impl.plugin_name} has a scheduler of its own for xdist: it hands out the tests, not wcshard"})
+                return True
+        return False
 
     def watch_starts(self) -> None:
         """Learn which worker a test starts on: xdist knows, but its hook does
@@ -436,6 +458,8 @@ class Running(Common):
             return
         node = getattr(report, "node", None)
         worker = node.gateway.id if node is not None else self.worker
+        if node is None and (running := self.running.get(worker)):
+            report.nodeid = running  # a conftest.py may have given the report another name
         if report.when == "???":
             self.crash(worker, report)
             return
@@ -548,11 +572,13 @@ def read_settings() -> dict[str, Any]:
         return dict(json.load(file))
 
 
+
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, None]:
     # pytest-cov decides here whether it is to work with workers. What is set
     # here goes no further: the options are read again.
     settings, option = read_settings(), early_config.known_args_namespace
+    ask(option)
     if settings["mode"] == "run" and hasattr(option, "numprocesses"):
         use_workers(option, settings)
         if option.numprocesses and "PYTEST_XDIST_WORKER" not in os.environ:

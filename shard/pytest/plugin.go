@@ -37,7 +37,7 @@ type pluginConfig struct {
 	Elsewhere []timing.NodeID         `json:"elsewhere"`
 	Turns     map[timing.NodeID][]int `json:"turns"`
 	Partial   bool                    `json:"partial"`
-	Again     bool                    `json:"again,omitempty"`
+	Again     int                     `json:"again,omitempty"`
 	Reduced   bool                    `json:"reduced"`
 	Gathered  bool                    `json:"gathered"`
 	Conftests []string                `json:"conftests"`

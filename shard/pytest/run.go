@@ -34,7 +34,7 @@ type RunOptions struct {
 	Conftests []string // folders to load a conftest.py from beside those of the tests, as in node IDs
 	Selection Selection
 	Workers   int           // planned workers; 1 runs in one process
-	Again     bool          // a part of what an earlier call began: with Workers whatever Extra says, and coverage adds to what that one left
+	Again     int           // above 0, so many calls have run other parts of this: with Workers whatever Extra says, and reports and coverage beside what those left
 	Memory    *Memory       // what the session may use; nil: as much as it takes
 	Timeout   time.Duration // of each test, which pytest-timeout keeps; 0 for none
 	Seed      *int64        // for random-order plugins without a seed of their own; nil for [DefaultSeed]
@@ -106,7 +106,7 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Memory:    opts.Memory,
 		Timeout:   opts.Timeout > 0,
 	}
-	if opts.Again {
+	if opts.Again > 0 {
 		config.Given = slices.DeleteFunc(config.Given, func(name string) bool { return name == "workers" || name == "dist" })
 	}
 	if config.Turns == nil {

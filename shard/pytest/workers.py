@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import collections
 import os
-import time
 from typing import TYPE_CHECKING, Any, Iterable
 
 import pytest
 import wcshard_schedule as schedule
 from wcshard_measuring import PAGE, Memory
 from wcshard_needs import NOTHING, Holdings, Need
-from wcshard_results import file_of
+from wcshard_results import Real, file_of
 
 if TYPE_CHECKING:
     from wcshard_main import Running
@@ -294,7 +293,7 @@ class Processes:
     def look(self, available: bool, lazily: bool) -> Holdings:
         """Return what is held now; where none of the tests needs much, a look
         from time to time shows who has grown all the same."""
-        now = time.monotonic()
+        now = Real.clock()
         if lazily and now < self.until:
             return self.last
         held = {}
@@ -329,11 +328,11 @@ class Processes:
         descendants = self.descendants(pid)
         if not descendants:
             return 0
-        start = time.perf_counter()
+        start = Real.clock()
         until, held = self.trees.get(pid, (0.0, 0))
         if start > until:  # it takes some 25 us a MiB
             held = max(0, sum(map(self.proportional, [pid, *descendants])) - resident)
-            end = time.perf_counter()
+            end = Real.clock()
             self.trees[pid] = end + 50 * (end - start), held
         return held
 

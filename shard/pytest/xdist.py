@@ -7,6 +7,20 @@ from typing import Any
 import pytest
 
 
+asked: dict[str, str] = {}
+
+
+def ask(option: Any) -> None:
+    """Note how pytest is asked to distribute tests, before use_workers sets what is
+    planned."""
+    asked["dist"] = str(getattr(option, "dist", None) or "no")
+
+
+def distribution() -> str:
+    """Return how pytest is asked to distribute tests over workers."""
+    return asked.get("dist", "no")
+
+
 def ended_by(node: Any) -> int:
     """Return the signal that ended a worker's process, 0 where that is not known."""
     process = getattr(getattr(node.gateway, "_io", None), "popen", None)  # of execnet
@@ -24,7 +38,7 @@ def use_workers(option: Any, settings: dict[str, Any]) -> None:
     given, workers = settings["given"], settings["workers"]
     if "workers" in given:
         return
-    if workers < 2 or getattr(option, "usepdb", False):
+    if workers < 2 or one_process(option):
         workers = 0
     option.numprocesses = workers
     if hasattr(option, "maxprocesses"):
@@ -32,6 +46,15 @@ def use_workers(option: Any, settings: dict[str, Any]) -> None:
     if "dist" not in given:
         option.dist = "load" if workers else "no"
         option.distload = False
+
+
+def one_process(option: Any) -> str:
+    """Return the option with which tests run in one process, "" where there is none."""
+    if getattr(option, "usepdb", False):
+        return "--pdb"
+    if getattr(option, "benchmark_only", False):
+        return "--benchmark-only"  # with workers pytest-benchmark measures nothing
+    return ""
 
 
 def xdist_version(config: pytest.Config) -> str:
