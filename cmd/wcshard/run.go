@@ -42,6 +42,7 @@ type runOptions struct {
 	enforce       bool
 	noRecover     bool
 	testTimeout   time.Duration
+	noFreeze      bool
 	timeLimit     string // a duration, or "plan"
 	from          fromRunOptions
 	pytestArgs    string
@@ -118,6 +119,7 @@ own variable, and counts as the CI counts:
 	f.StringVar(&o.memory, "memory", "", "`SIZE` that pytest and the system's reserve may take together (default: what can be had here)")
 	f.BoolVar(&o.enforce, "enforce", false, "limit pytest to --memory, or to the memory of the plan's runner, with a cgroup (Linux)")
 	f.BoolVar(&o.noRecover, "no-recover", false, "do not rerun tests that were killed for lack of memory")
+	f.BoolVar(&o.noFreeze, "no-gc-freeze", false, "let Python's garbage collector look through what was there before the first test, as without wcshard: slower")
 	f.DurationVar(&o.testTimeout, "test-timeout", 0, "fail a test that takes longer than a `DURATION` such as 5m (needs pytest-timeout); 0 is no limit")
 	f.StringVar(&o.timeLimit, "time-limit", "", "stop pytest after a `DURATION` such as 55m, and say what was running; \"plan\" is a minute before the shard's timeout, from the start of the CI's job")
 	o.from.flags(f)

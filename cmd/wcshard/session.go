@@ -189,6 +189,7 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 		Again:     c.again,
 		Memory:    j.budget.admission(s.run),
 		Timeout:   j.options.testTimeout,
+		Unfrozen:  j.options.noFreeze,
 		Seed:      j.plan.Collector.Seed,
 		Results:   c.results,
 		Stdin:     j.sys.stdin,

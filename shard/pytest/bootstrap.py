@@ -11,4 +11,6 @@ import sys
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), ".sources")
 with open(os.path.join(FOLDER, "loading.py"), encoding="utf-8") as source:
     exec(compile(source.read(), "<wcshard_loading>", "exec", dont_inherit=True), {"FOLDER": FOLDER})
-sys.modules[__name__] = importlib.import_module("wcshard_main")  # what pytest takes for this one
+main = importlib.import_module("wcshard_main")
+main.begin()
+sys.modules[__name__] = main  # what pytest takes for this one

@@ -81,7 +81,7 @@ func Collect(ctx context.Context, command Command, opts CollectOptions) (*Collec
 
 func (p *plugin) collect(ctx context.Context, command Command, opts CollectOptions, inspect *inspectConfig) (*Collection, error) {
 	out := filepath.Join(p.dir, "collection.jsonl")
-	config := pluginConfig{Mode: "collect", Out: out, Given: UserOptions(opts.Args).given(), Seed: new(int64(DefaultSeed)), Inspect: inspect}
+	config := pluginConfig{Mode: "collect", Freeze: true, Out: out, Given: UserOptions(opts.Args).given(), Seed: new(int64(DefaultSeed)), Inspect: inspect}
 	if err := p.configure(config); err != nil {
 		return nil, err
 	}

@@ -1,8 +1,13 @@
 package pytest
 
 import (
+	"bytes"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/wcshard/wcshard/shard"
 )
 
 // Full collections of garbage that are due are counted for the test that they fall on,
@@ -38,6 +43,64 @@ def test_quiet():
 					t.Errorf("status %d, collections %v\n%s", o.status, got, o.output)
 				}
 			})
+		}
+	}
+}
+
+// The collector does not look through what was there before the first test, and has
+// thresholds as ever when that runs; unless it is to be left as it is, or a conftest.py
+// has its own way.
+func TestFreezing(t *testing.T) {
+	const tests = `import gc
+import sys
+
+import conftest
+
+
+def test_frozen():
+    frozen = gc.get_freeze_count() > 1000
+    seen = any(found is conftest.known for found in gc.get_objects())
+    assert (gc.get_threshold(), gc.isenabled()) == (conftest.threshold, conftest.enabled)
+    assert frozen == (not seen)
+    print("frozen" if frozen else "seen", file=sys.stderr)
+
+
+def test_unfreeze():
+    gc.unfreeze()
+    assert any(found is conftest.known for found in gc.get_objects())
+`
+	for _, c := range []struct {
+		name, conftest string
+		unfrozen       bool
+		want           string
+	}{
+		{"plain", "enabled, threshold = True, usual()\n", false, "frozen"},
+		{"left as it is", "enabled, threshold = True, usual()\n", true, "seen"},
+		{"its own thresholds", "enabled, threshold = True, (5000, 20, 20)\ngc.set_threshold(*threshold)\n", false, "frozen"},
+		{"switched off", "enabled, threshold = False, usual()\ngc.disable()\n", false, "seen"},
+	} {
+		for _, workers := range []int{1, 2} {
+			for _, env := range []string{"old", "new"} {
+				t.Run(fmt.Sprint(c.name, workers, env), func(t *testing.T) {
+					oneOfFew(t)
+					p := proof{command: pytestIn(t, env), dir: t.TempDir()}
+					writeAll(t, p.dir, map[string]string{
+						"conftest.py": "import gc\nimport subprocess\nimport sys\n\nknown = [[]]\n\n\ndef usual():\n" +
+							"    return eval(subprocess.check_output([sys.executable, \"-c\", \"import gc; print(gc.get_threshold())\"]))\n\n\n" + c.conftest,
+						"test_frozen.py": tests,
+					})
+					collected := p.collect(t)
+					var output bytes.Buffer
+					status, err := Run(t.Context(), p.command, RunOptions{
+						Dir: p.dir, Env: testEnv(), Root: collected.Collector.Root, Workers: workers, Results: newResults(t, "frozen"), Unfrozen: c.unfrozen,
+						Args: []string{"-s", "-rA"}, Stdout: &output, Stderr: &output,
+						Selection: Selection{Pieces: []shard.Piece{{File: "test_frozen.py", Tests: []string{"::test_frozen", "::test_unfreeze"}, Cut: true}}},
+					})
+					if err != nil || status != 0 || !strings.Contains(output.String(), c.want) {
+						t.Errorf("%d, %v, want it %s\n%s", status, err, c.want, output.String())
+					}
+				})
+			}
 		}
 	}
 }

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generator
 
 import pytest
 from wcshard_collecting import Collecting, Common, Inspecting
+from wcshard_freezing import Freezing
 from wcshard_groups import groups_of
 from wcshard_measuring import WRAPPER, Fixtures, Garbage, Measured, Memory
 from wcshard_pools import Pools
@@ -137,6 +138,7 @@ class Running(Common):
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        freezing.end()  # xdist collects nothing in this process
         self.watch_starts()
         if "dist" in self.settings["given"] or self.others_schedule():
             return None
@@ -180,6 +182,7 @@ class Running(Common):
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_finish(self) -> Generator[None, Any, None]:
+        freezing.end()
         self.collection_end = Real.clock()
         self.memory.reset()
         self.resident = self.floor = self.memory.read()[1]
@@ -571,6 +574,14 @@ def read_settings() -> dict[str, Any]:
     with open(os.environ["WCSHARD_PLUGIN_CONFIG"], encoding="utf-8") as file:
         return dict(json.load(file))
 
+
+freezing = Freezing()
+
+
+def begin() -> None:
+    """pytest has loaded this plugin: most of what it imports comes after."""
+    if read_settings()["freeze"]:
+        freezing.begin()
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

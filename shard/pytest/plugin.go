@@ -38,6 +38,7 @@ type pluginConfig struct {
 	Turns     map[timing.NodeID][]int `json:"turns"`
 	Partial   bool                    `json:"partial"`
 	Again     int                     `json:"again,omitempty"`
+	Freeze    bool                    `json:"freeze"` // to spare the garbage collector what is there before the first test
 	Reduced   bool                    `json:"reduced"`
 	Gathered  bool                    `json:"gathered"`
 	Conftests []string                `json:"conftests"`

@@ -37,6 +37,7 @@ type RunOptions struct {
 	Again     int           // above 0, so many calls have run other parts of this: with Workers whatever Extra says, and reports and coverage beside what those left
 	Memory    *Memory       // what the session may use; nil: as much as it takes
 	Timeout   time.Duration // of each test, which pytest-timeout keeps; 0 for none
+	Unfrozen  bool          // Python's garbage collector is to look through what imports leave as well
 	Seed      *int64        // for random-order plugins without a seed of their own; nil for [DefaultSeed]
 	Results   string        // the results file, to which the plugin appends
 
@@ -94,6 +95,7 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Out:       results,
 		Given:     UserOptions(opts.Extra).given(),
 		Again:     opts.Again,
+		Freeze:    !opts.Unfrozen,
 		Seed:      opts.Seed,
 		Workers:   opts.Workers,
 		Pieces:    []pluginPiece{}, // never null, which Python would not take for empty
