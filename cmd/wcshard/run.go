@@ -358,7 +358,10 @@ func findPytest(sys *system, given string) (pytest.Command, error) {
 		Exists:   func(path string) bool { _, err := os.Stat(path); return err == nil },
 		Windows:  runtime.GOOS == "windows",
 	})
-	if err != nil {
+	switch {
+	case err != nil && given != "": // it cannot be read
+		return pytest.Command{}, &failure{err: err, status: exitUsage}
+	case err != nil:
 		return pytest.Command{}, &failure{err: err, status: exitUnavailable}
 	}
 	return command, nil
