@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -272,10 +273,22 @@ func (n needs) plan() (digest string, empty bool, err error) {
 
 // noMatrix is what to do where no job has put out a matrix.
 func (n needs) noMatrix() string {
-	for _, job := range n {
-		if job.Result == "success" {
-			return "the job that makes the matrix needs outputs: matrix: ${{ steps.wcshard.outputs.matrix }}; GitHub also drops an output that contains the value of a secret, which may be as short as a word"
+	succeeded, skipped, failed := false, false, ""
+	for _, name := range slices.Sorted(maps.Keys(n)) {
+		switch result := n[name].Result; result {
+		case "success":
+			succeeded = true
+		case "skipped":
+			skipped = true
+		default:
+			failed = cmp.Or(failed, fmt.Sprintf("look at the log of the job %s: %s", name, result))
 		}
+	}
+	if skipped && failed != "" { // for want of a job that it needs, and not of a matrix
+		return failed
+	}
+	if succeeded {
+		return "the job that makes the matrix needs outputs: matrix: ${{ steps.wcshard.outputs.matrix }}; GitHub also drops an output that contains the value of a secret, which may be as short as a word"
 	}
 	return "look at the log of the job that makes the matrix: nothing ran"
 }

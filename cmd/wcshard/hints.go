@@ -109,6 +109,9 @@ func (sys *system) adviseOn(v *shard.Verdict) {
 		}
 		sys.say("hint: look at the log of the job of %s: it did not start, was cancelled or lost its runner; or its results are where this did not look", strings.Join(silent, ", "))
 	}
+	if notFound(v)+len(v.Unplanned) > 0 {
+		sys.say("hint: some shards found other tests than were planned: %s", sys.otherTests())
+	}
 	if len(v.Refused) > 0 {
 		sys.say("hint: remove the files that do not count, and run those shards again that have no others")
 	}

@@ -36,7 +36,7 @@ func (j *job) within(ctx context.Context, timeout int) (context.Context, context
 			return nil, nil, &failure{
 				status: exitIncomplete,
 				err:    fmt.Errorf("set-up took %.0f of %d minutes, no time is left for tests", now.Sub(start).Minutes(), timeout),
-				hint:   "make the set-up faster, with a cache for example, or raise the job's timeout-minutes and pass a --time-limit of your own, such as 55m",
+				hint:   "tell the plan what the set-up takes (wcshard matrix --job-overhead 10m, in the action the input job-overhead), make it faster, with a cache for example, or raise the job's timeout-minutes and pass a --time-limit of your own, such as 55m",
 			}
 		}
 	}

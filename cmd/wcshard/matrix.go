@@ -434,7 +434,11 @@ func (o *matrixOptions) noneFound(or string) error {
 	if o.ids != "" {
 		return &failure{status: exitNoTests, err: noTestsError(o.ids + " holds no node IDs"), hint: "make the list with " + listIDs + or}
 	}
-	return &failure{status: exitNoTests, err: noTestsError("pytest collected no tests"), hint: "check the arguments after --" + or}
+	where := "the arguments after --"
+	if o.output == "github" {
+		where = "the inputs pytest-args and working-directory"
+	}
+	return &failure{status: exitNoTests, err: noTestsError("pytest collected no tests"), hint: "check " + where + or}
 }
 
 // A noTestsError is shard.ErrNoTests in the words of who looked for them.
@@ -561,7 +565,7 @@ func warnHistory(sys *system, suite shard.Suite, source historySources) {
 	case known == 0:
 		next := "merge the results of a run (wcshard merge) and it learns"
 		if slices.ContainsFunc(source, func(name string) bool { return strings.HasPrefix(name, fromCache) }) {
-			next = "the next run learns from this one"
+			next = "runs of the default branch are learned from"
 		}
 		sys.warn("no durations in %s: the split is even by test count; %s", source, next)
 	case measured == 0:

@@ -371,7 +371,7 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 	} else if notFound(verdict) == verdict.Planned {
 		j.sys.say("hint: none of the planned tests is here; run this in the folder where the plan was made, with the same checkout")
 	} else if len(results.Missing)+len(results.Extra) > 0 {
-		j.sys.say("hint: the tests are not those of the plan: %s", j.otherTests())
+		j.sys.say("hint: the tests are not those of the plan: %s", j.sys.otherTests())
 	}
 	if status == exitOK || status == exitTestsFailed || status == exitNoTests {
 		return exitIncomplete
@@ -381,8 +381,8 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 
 // otherTests is what to do where a shard finds other tests than were planned. In CI
 // the plan is minutes old, and a new one would be no better.
-func (j *job) otherTests() string {
-	if j.sys.getenv("CI") == "" && j.sys.getenv("GITHUB_ACTIONS") != "true" {
+func (sys *system) otherTests() string {
+	if sys.getenv("CI") == "" && sys.getenv("GITHUB_ACTIONS") != "true" {
 		return "make a new plan with wcshard matrix, or drop arguments after -- that deselect tests"
 	}
 	return "the job that makes the plan and this one must install the same, on the same system; and an ID must not hold a time, a random value or an address, which two runs of pytest --collect-only -q would show"
