@@ -92,17 +92,17 @@ func divideAnew(it *items, n int, goal int64, work, budget int) *balance {
 	var best *balance
 	uncut := false
 	for _, room := range rooms {
-		for _, costly := range ways {
+		for way, costly := range ways {
 			if best != nil && room > 0 && (work < budget/4 || best.within(best.longest(), coarse) || it.blocks > manyBlocks) {
 				best.work = work
 				return best
 			}
 			for _, cut := range []bool{false, true} {
-				if cut && !uncut {
+				if cut && (!uncut || best.within(best.longest(), coarse)) {
 					break
 				}
 				most := work
-				if best == nil {
+				if way == 0 && room == 0 {
 					most = work / len(ways) // the other way has what this one leaves
 				}
 				b := divide(it, n, goal, goal+goal/1000*room, costly, cut, most)

@@ -29,23 +29,24 @@ func (it *items) poolBound(fleet Fleet) int64 {
 
 // together returns a time below which so many jobs of up to so many workers do not
 // run all tests, if they share the work evenly: with the base that belongs to their
-// number of workers, which is the best for all of them if it is for one.
-//
-// Each worker of a job pays for all of its imports before its first test, so these are
-// shared by the jobs, not by their workers.
+// number of workers, which is the best for all of them if it is for one; or with the
+// least base, and the imports shared by the jobs alone, as each worker of a job pays
+// for all of its imports before its first test.
 func (it *items) together(tests []int32, jobs, workers int) int64 {
 	work := it.load(tests)
-	imports := int64(0)
-	for s, need := range it.needing(tests) {
-		if need && it.suite.Setups[s].Import {
-			imports += it.setup[s]
+	with := func(workers int) int64 {
+		m := int64(jobs * workers)
+		return micros(it.suite.BaseOf(workers)) + (work+m-1)/m
+	}
+	costs := make([]int64, len(it.setup))
+	for s := range costs {
+		if it.suite.Setups[s].Import {
+			costs[s] = it.setup[s]
 		}
 	}
-	with := func(workers int) int64 {
-		n, w := int64(jobs), int64(workers)
-		return micros(it.suite.BaseOf(workers)) + (imports+(work-imports+w-1)/w+n-1)/n
-	}
-	return min(with(1), with(workers))
+	imports, n, w := it.once(costs, tests), int64(jobs), int64(workers)
+	apart := micros(it.suite.LeastBase(workers)) + (imports+(work-imports+w-1)/w+n-1)/n
+	return max(min(with(1), with(workers)), apart)
 }
 
 // memoryTime returns a time below which no division over so many jobs comes, as
@@ -208,17 +209,6 @@ func (it *items) addCompany(needed []int64, dear int64) {
 			}
 		}
 	}
-}
-
-// needing reports of each set-up whether some of the tests need it.
-func (it *items) needing(tests []int32) []bool {
-	need := make([]bool, len(it.setup))
-	for _, p := range tests {
-		for _, s := range it.test(p).Setups {
-			need[s] = true
-		}
-	}
-	return need
 }
 
 // needed returns for each set-up what the tests take that need it, microseconds.

@@ -24,10 +24,10 @@ const (
 // what they would if each were as much longer as the longest one becomes, and that
 // is no more than pays. No further file is cut for it.
 //
-// A job may take as long as other jobs do anyway.
+// A job may take as long as other jobs do anyway, by what one worker would take for it.
 func (it *items) gathered(d division, anyway int64) (division, bool) {
 	g := newGathering(it, d)
-	g.longest = max(g.longest, anyway)
+	g.most = max(g.longest, anyway)
 	for _, s := range g.order() {
 		for g.work > 0 && g.gather(s) {
 		}
@@ -40,7 +40,8 @@ type gathering struct {
 	*items
 	pool    [][]int32
 	load    []int64
-	longest int64         // before anything was moved, or what other jobs take
+	longest int64         // before anything was moved
+	most    int64         // that, or what other jobs take anyway
 	payers  map[int][]int // dear set-up → the jobs that pay for it
 	moved   bool
 	work    int
@@ -147,7 +148,7 @@ func (g *gathering) price(from, to int, moving []int32) transfer {
 	g.work -= len(stay) + len(joined)
 	t.loadFrom, t.load = g.items.load(stay), g.items.load(joined)
 	saved := g.load[from] + g.load[to] - t.loadFrom - t.load
-	longer := max(0, t.load-g.longest)
+	longer := max(0, t.load-g.most)
 	if saved <= g.longest/minorGain || g.tooLong(t.load) || g.cuts(stay, g.pool[to], moving) {
 		return t
 	}
@@ -156,7 +157,7 @@ func (g *gathering) price(from, to int, moving []int32) transfer {
 }
 
 // tooLong reports whether a job is longer than the longest one may become.
-func (g *gathering) tooLong(load int64) bool { return load-g.longest > g.longest/1000*pays }
+func (g *gathering) tooLong(load int64) bool { return load-g.most > g.most/1000*pays }
 
 func (g *gathering) apply(t transfer) {
 	g.pool[t.from], g.pool[t.to] = g.after(t.from, t.to, t.tests)

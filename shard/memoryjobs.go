@@ -87,8 +87,8 @@ func (s *splitting) price(m *memoryModule) {
 	}
 }
 
-// step gives the longest module more jobs, as few as make it shorter; false where that
-// cannot be, or would be more than rows jobs in all.
+// step gives the longest module more jobs, few that make it shorter; false where none
+// do, of rows jobs in all.
 func (s *splitting) step(rows int) bool {
 	top := &s.all[0]
 	for k := range s.all {
@@ -97,18 +97,46 @@ func (s *splitting) step(rows int) bool {
 		}
 	}
 	n := len(top.parts)
-	most := min(s.fleet.jobsOfModule(), n+rows-s.jobs())
-	for more := 1; !top.joined && n+more <= most; more += 1 + more/4 {
-		trial := memoryModule{tests: top.tests, parts: s.divide(top.tests, n+more)}
-		if len(trial.parts) < n+more {
-			break
-		}
-		if s.price(&trial); top.wall-trial.wall > top.wall/1000*coarse {
+	most := min(s.fleet.jobsOfModule(), n+rows-s.jobs(), s.blocksOf(top.tests))
+	if top.joined || most <= n {
+		return false
+	}
+	least := s.with(top, most)
+	if !shorter(&least, top) {
+		return false
+	}
+	for more := 1; n+more < most; more += 1 + more/4 {
+		if trial := s.with(top, n+more); shorter(&trial, top) {
 			*top = trial
 			return true
 		}
 	}
-	return false
+	*top = least
+	return true
+}
+
+// with returns a module with so many jobs.
+func (s *splitting) with(m *memoryModule, jobs int) memoryModule {
+	trial := memoryModule{tests: m.tests, parts: s.divide(m.tests, jobs)}
+	if len(trial.parts) < jobs {
+		return *m
+	}
+	s.price(&trial)
+	return trial
+}
+
+// shorter reports whether a module's longest job is enough shorter than it was.
+func shorter(m, before *memoryModule) bool {
+	return before.wall-m.wall > before.wall/1000*coarse
+}
+
+// blocksOf returns how many blocks some tests are of.
+func (s *splitting) blocksOf(tests []int32) int {
+	roots := map[int32]bool{}
+	for _, p := range tests {
+		roots[s.root[p]] = true
+	}
+	return len(roots)
 }
 
 // longest returns how long the longest job is, least at least.

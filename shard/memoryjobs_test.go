@@ -76,6 +76,8 @@ func TestMemoryJobs(t *testing.T) {
 			[]string{"mem-m-1 3m20s", "mem-m-2 3m20s", "mem-n-1 3m15s", "mem-n-2 3m20s"}},
 		{"seven that pay, of which the fifth and sixth alone help nothing", Suite{Tests: module("m.py", nil, 300, 300, 300, 300, 300, 300, 300)}, AutoMemoryJobs, 0, 25 * time.Second,
 			[]string{"mem-m-1 5m0s", "mem-m-2 5m0s", "mem-m-3 5m0s", "mem-m-4 5m0s", "mem-m-5 5m0s", "mem-m-6 5m0s", "mem-m-7 5m0s"}},
+		{"ten that pay", Suite{Tests: module("m.py", nil, slices.Repeat([]int{300}, 10)...)}, AutoMemoryJobs, 0, 25 * time.Second,
+			[]string{"mem-m-1 5m0s", "mem-m-10 5m0s", "mem-m-2 5m0s", "mem-m-3 5m0s", "mem-m-4 5m0s", "mem-m-5 5m0s", "mem-m-6 5m0s", "mem-m-7 5m0s", "mem-m-8 5m0s", "mem-m-9 5m0s"}},
 		{"a dear set-up that all need", Suite{Setups: dear, Tests: module("m.py", []int{0}, 40, 40, 40, 40)}, AutoMemoryJobs, 0, 0,
 			[]string{"mem-m 4m20s"}},
 		{"a dear start of a job", Suite{Tests: module("m.py", nil, 40, 40)}, AutoMemoryJobs, 0, 40 * time.Second,

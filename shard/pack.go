@@ -78,11 +78,11 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	if rows := len(packs) + min(fleet.Shards, int(light.blocks)); rows > MaxRows {
 		return nil, &TooManyRowsError{Rows: rows, Memory: len(packs)}
 	}
-	p := &packing{sequence: q, fleet: fleet, by: &by, packs: packs, light: light, bound: light.poolBound(fleet)}
+	p := &packing{sequence: q, fleet: fleet, by: &by, packs: packs, heavy: heavy, light: light, bound: light.poolBound(fleet)}
 	p.divide(inPool)
 	p.finish()
 	if len(packs) > 0 && fleet.jobsOfModule() > 1 {
-		p.packs = heavy.splitModules(packs, fleet, p.anyway(), p.chosen.pool)
+		p.packs = heavy.splitModules(packs, fleet, p.anyway(Pool), p.chosen.pool)
 		p.plan = p.assemble(p.chosen)
 	}
 	plan := p.plan
@@ -102,6 +102,7 @@ type packing struct {
 	fleet  Fleet
 	by     *heavies
 	packs  [][]int32 // tests of the memory shards
+	heavy  *items    // what the memory shards have
 	light  *items    // what the pool has
 	bound  int64     // of the pool
 	plan   *Plan     // the best one so far
@@ -112,10 +113,20 @@ func (p *packing) assemble(d division) *Plan {
 	return p.sequence.assemble(p.fleet, p.by, p.packs, d)
 }
 
-// anyway returns how long a memory job may be that is done as soon as the pool's jobs.
-func (p *packing) anyway() int64 {
-	overhead := p.suite.Overhead
-	return max(p.bound, micros(p.plan.longest(Pool))) + micros(overhead.Pool.Took-overhead.Memory.Took)
+// anyway returns how long a job of the other kind may be that is done as soon as the
+// longest one of a kind; 0 where there is none of that. Memory modules that may have
+// several jobs count with the least that these may come to.
+func (p *packing) anyway(kind Kind) int64 {
+	longest := micros(p.plan.longest(kind))
+	if kind == Memory && p.fleet.jobsOfModule() > 1 {
+		longest = p.heavy.memoryBound(p.fleet)
+	}
+	if longest == 0 {
+		return 0
+	}
+	took := map[Kind]time.Duration{Pool: p.suite.Overhead.Pool.Took, Memory: p.suite.Overhead.Memory.Took}
+	other := map[Kind]Kind{Pool: Memory, Memory: Pool}[kind]
+	return max(0, longest+micros(took[kind]-took[other]))
 }
 
 // divide looks for the division of the pool whose longest job is shortest: by load,
@@ -162,7 +173,7 @@ func (p *packing) try(d division) {
 // finish looks at what the longest job does not show: what all jobs take together,
 // and how far the others are from it.
 func (p *packing) finish() {
-	anyway := micros(p.plan.longest(Memory) + p.suite.Overhead.Memory.Took - p.suite.Overhead.Pool.Took)
+	anyway := p.anyway(Memory)
 	if gathered, ok := p.light.gathered(p.chosen, anyway-micros(p.suite.BaseOf(p.fleet.Workers))); ok {
 		if trial := p.assemble(gathered); trial.saves(p.plan, duration(anyway)) {
 			p.plan, p.chosen = trial, gathered

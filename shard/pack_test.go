@@ -543,4 +543,18 @@ func TestBoundOfImports(t *testing.T) {
 	if p := mustPack(t, s, Fleet{Shards: 1, CPUs: 4}); p.Bound != 70*time.Second || p.Makespan != p.Bound {
 		t.Errorf("the job takes %v, the bound is %v, want 1m10s of both", p.Makespan, p.Bound)
 	}
+	// One job of one worker for what is imported, and one of four for the rest, take 20 s.
+	s = Suite{Base: time.Second, Bases: 3 * time.Second, Setups: []Setup{{ID: "a.py", Cost: 19 * time.Second, Import: true}}}
+	for k := range 5 {
+		x := test(fmt.Sprintf("b.py::t%d", k), 17_000)
+		if k == 0 {
+			x = test("a.py::t", 0)
+			x.Setups = []int{0}
+		}
+		x.Estimate.Rung = timing.Measured
+		s.Tests = append(s.Tests, x)
+	}
+	if p := mustPack(t, s, Fleet{Shards: 2, CPUs: 4}); p.Bound > 20*time.Second+time.Microsecond { // a test without time counts for that much
+		t.Errorf("the bound is %v, want no more than the 20s that it can take", p.Bound)
+	}
 }

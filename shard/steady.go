@@ -49,8 +49,8 @@ func (s *Suite) Follow(last *Plan) int {
 // it, moves most tests from one week to the next, for the noise in their times.
 //
 // It returns nil where there are too few items. Where bins come to much more in sum than
-// the least that they have to, so that set-ups may repeat that other companies of items would share, it
-// is dear. Only jobs have what they had before, not the workers of one.
+// the least that they have to, so that set-ups may repeat that other companies of items
+// would share, it is dear. Only jobs have what they had before, not the workers of one.
 func steady(it *items, n int, goal, least int64, work int, jobs bool) *balance {
 	b := &balance{items: it, bins: make([]bin, n), goal: goal, room: goal, in: make([]int, len(it.list)), work: work, enough: coarse, steady: true}
 	switch before := it.bins(); {
@@ -67,11 +67,14 @@ func steady(it *items, n int, goal, least int64, work int, jobs bool) *balance {
 			b.cuts++
 		}
 	}
+	spare := 0
 	if b.dear = b.sum()-least > least/1000*dearer; b.dear {
-		b.work /= 2 // the other half is for another division
+		spare = b.work / 2 // for another division
+		b.work -= spare
 	}
 	b.fillEmpty()
 	b.refine()
+	b.work += spare
 	return b
 }
 

@@ -99,8 +99,7 @@ func (s *Suite) LimitNeeds(more func(file string) time.Duration) {
 			}
 		}
 		if most := wall.Seconds() * fill; float64(n.High) > most {
-			n.High = max(n.Low, int64(most))
-			n.Kept = min(n.Kept, n.High)
+			*n = n.Lower(int64(most))
 		}
 	}
 }

@@ -75,6 +75,14 @@ type Estimate struct {
 type Need struct {
 	Low, High int64
 	Kept      int64 // what it leaves behind on its worker, which all tests after it find held
+	Died      int64 // what it had taken when it died of that, at most; High is no less, though the test may need less once it is mended
+}
+
+// Lower returns the need with an upper bound of most, but not below what is known.
+func (n Need) Lower(most int64) Need {
+	n.High = min(n.High, max(n.Low, n.Died, most))
+	n.Kept = min(n.Kept, n.High)
+	return n
 }
 
 // Certain reports whether the bounds are so near to each other that a better

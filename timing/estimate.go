@@ -2,6 +2,7 @@ package timing
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,24 +32,25 @@ const (
 // methods keep what they worked out, so they must not be called at the same
 // time.
 type Estimator struct {
-	h       *History
-	runner  []bool                   // by source: of the runner class that is asked for
-	alike   bool                     // all sources are of one class
-	foreign []bool                   // by source: imported, so Other is unknown
-	clocked []bool                   // by source: a test took time
-	other   int64                    // microseconds, stands in for the Other of imported samples; -1: not worked out
-	tail    int64                    // microseconds that each test goes on after its teardown report
-	end     int64                    // microseconds that each test adds to the end of a session in one process
-	byTest  int64                    // end, where each test's own time has it: jobs of the estimator's place are of one process
-	floor   int64                    // bytes; -1: not worked out
-	walls   []int64                  // by test of the history, microseconds; -1: not worked out, -2: unknown
-	places  map[string]time.Duration // of shared fixtures: what all of them take together; nil: not worked out
-	medians [kinds]map[string]int64  // of files and fixtures by what relatives share; nil: not worked out
-	scratch []int64
-	of      []int32             // by value in scratch: its source
-	newest  map[string]int32    // source in which a file's tests ran last; nil: not worked out
-	renamed map[string]string   // file or folder that is gone, by the one that it has become, as far as Tests was asked
-	became  map[string][]string // the inverse: files by the one that is gone; nil: not worked out
+	h        *History
+	runner   []bool                   // by source: of the runner class that is asked for
+	alike    bool                     // all sources are of one class
+	foreign  []bool                   // by source: imported, so Other is unknown
+	clocked  []bool                   // by source: a test took time
+	other    int64                    // microseconds, stands in for the Other of imported samples; -1: not worked out
+	tail     int64                    // microseconds that each test goes on after its teardown report
+	end      int64                    // microseconds that each test adds to the end of a session in one process
+	byTest   int64                    // end, where each test's own time has it: jobs of the estimator's place are of one process
+	floor    int64                    // bytes; -1: not worked out
+	walls    []int64                  // by test of the history, microseconds; -1: not worked out, -2: unknown
+	places   map[string]time.Duration // of shared fixtures: what all of them take together; nil: not worked out
+	medians  [kinds]map[string]int64  // of files and fixtures by what relatives share; nil: not worked out
+	scratch  []int64
+	of       []int32             // by value in scratch: its source
+	newest   map[string]int32    // source in which a file's tests ran last; nil: not worked out
+	fileRuns map[string][]string // by file, the newest runs of its tests, as far as somebody asked
+	renamed  map[string]string   // file or folder that is gone, by the one that it has become, as far as Tests was asked
+	became   map[string][]string // the inverse: files by the one that is gone; nil: not worked out
 
 	place    Place
 	workers  []int           // by source: of the job, 0 where unknown; nil: nothing is learned
@@ -340,6 +342,50 @@ func (e *Estimator) Skip() Estimate {
 		skip.Rung = Guess
 	}
 	return skip
+}
+
+// Runs reports whether a test ran in each of the newest runs of its file, of as many as
+// lasting says or as are known: where a marker says that it is skipped, that may hold for
+// the machine that collects alone.
+func (e *Estimator) Runs(id NodeID) bool {
+	tests := e.h.series[testKind]
+	i, ok := slices.BinarySearchFunc(tests, string(id), compareID)
+	if !ok {
+		return false
+	}
+	ran := map[string]bool{}
+	for _, s := range tests[i].samples {
+		if outcomes[s.outcome] != Skipped {
+			ran[e.h.sources[s.source].run] = true
+		}
+	}
+	for _, run := range e.runsOf(id.File()) {
+		if !ran[run] {
+			return false
+		}
+	}
+	return true
+}
+
+// runsOf returns the newest runs that ran tests of a file, of as many as lasting says.
+func (e *Estimator) runsOf(file string) []string {
+	if runs, ok := e.fileRuns[file]; ok {
+		return runs
+	}
+	newest := map[string]int32{}
+	for _, t := range e.h.testsOf(file) {
+		for _, s := range t.samples {
+			run := e.h.sources[s.source].run
+			newest[run] = max(newest[run], s.source)
+		}
+	}
+	runs := slices.SortedFunc(maps.Keys(newest), func(a, b string) int { return cmp.Or(cmp.Compare(newest[b], newest[a]), cmp.Compare(a, b)) })
+	runs = runs[:min(len(runs), lasting)]
+	if e.fileRuns == nil {
+		e.fileRuns = map[string][]string{}
+	}
+	e.fileRuns[file] = runs
+	return runs
 }
 
 // peak returns the highest peak seen, in bytes, 0 where unknown.

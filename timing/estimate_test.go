@@ -127,6 +127,20 @@ func TestEstimateMarked(t *testing.T) {
 	if got := e.Skip(); got.Wall != guessOther || got.Rung != Measured {
 		t.Errorf("a skip is estimated with %+v, want %v", got, guessOther)
 	}
+	// Where the marker depends on the machine, the newest runs tell.
+	for runs, want := range map[string]bool{"": false, "r": true, "m": false, "rr": true, "rm": false, "mr": false, "rrr": true, "mrrr": true, "rrrm": false, "rrmr": false} { // oldest first
+		var all []*Results
+		for k, what := range runs {
+			marked := skip
+			if marked.ID, marked.Worker = "a.py::t", "main"; what == 'r' {
+				marked = passed("a.py::t", 90)
+			}
+			all = append(all, run(fmt.Sprint("r", k), int64(k+1), marked, passed("a.py::u", 10)))
+		}
+		if got := FromResults(all...).Estimator("linux").Runs("a.py::t"); got != want {
+			t.Errorf("after %q it runs: %v, want %v", runs, got, want)
+		}
+	}
 	if got := new(History).Estimator("linux").Skip(); got.Rung != Guess {
 		t.Errorf("without a history, a skip is %v, want a guess", got.Rung)
 	}
@@ -160,6 +174,7 @@ func TestEstimateMovedFiles(t *testing.T) {
 		"tests/test_files.py::test_write":     {70, Moved}, // of the file that stays
 		"tests/test_files.py::test_seek":      {90, Moved},
 		"tests/test_other.py::test_read":      {50_102, Suite}, // it is still where it was
+		"tests/test_new.py::test_slow":        {50_102, Suite}, // one of three that are gone
 	} {
 		want[id] = Estimate{Wall: time.Duration(estimate.ms) * time.Millisecond, Rung: estimate.rung}
 	}

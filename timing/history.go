@@ -146,6 +146,13 @@ func (h *History) Samples(id NodeID) []Sample {
 	return list
 }
 
+// testsOf returns the tests of a file.
+func (h *History) testsOf(file string) []series {
+	tests, prefix := h.series[testKind], file+"::"
+	tests = tests[sort.Search(len(tests), func(i int) bool { return tests[i].id >= prefix }):]
+	return tests[:sort.Search(len(tests), func(i int) bool { return !strings.HasPrefix(tests[i].id, prefix) })]
+}
+
 // outcomes are those of one try, as results and histories write them, best
 // first.
 var outcomes = slices.DeleteFunc(Outcomes(), func(o Outcome) bool { return o == PassedAlone })

@@ -3,7 +3,6 @@ package timing
 import (
 	"math"
 	"slices"
-	"sort"
 )
 
 // A LateImport is a library that tests imported while they ran.
@@ -24,12 +23,18 @@ type LateImport struct {
 // tests, nor do those that are older than what is kept of the library.
 func (e *Estimator) LateImports() []LateImport {
 	files := map[string][]string{} // by ID of the library
+	last, oldest := "", int32(0)   // file, and the oldest sample that is kept of its tests
 	for _, s := range e.h.series[fixtureKind] {
-		if user, id, is := useIn(s.id); is {
-			if _, library := id.Library(); library && e.stillUsed(string(user), s) {
-				file := string(user)
-				files[string(id)] = append(files[string(id)], append(e.renamedFrom(file), file)...)
-			}
+		user, id, is := useIn(s.id)
+		if _, library := id.Library(); !is || !library {
+			continue
+		}
+		file := string(user)
+		if file != last {
+			last, oldest = file, e.oldestOf(file)
+		}
+		if s.samples[0].source >= oldest { // else the import may have been removed
+			files[string(id)] = append(files[string(id)], append(e.renamedFrom(file), file)...)
 		}
 	}
 	var list []LateImport
@@ -48,34 +53,40 @@ func (e *Estimator) LateImports() []LateImport {
 	return list
 }
 
-// stillUsed reports whether a use by a file's tests is as young as any sample of these
-// that is kept: the import may have been removed from them.
-func (e *Estimator) stillUsed(file string, use series) bool {
-	tests := e.h.series[testKind]
-	from := sort.Search(len(tests), func(i int) bool { return tests[i].id >= file+"::" })
+// oldestOf returns the source of the oldest sample that is kept of a file's tests.
+func (e *Estimator) oldestOf(file string) int32 {
 	oldest := int32(math.MaxInt32)
-	for _, t := range tests[from:] {
-		if NodeID(t.id).File() != file {
-			break
-		}
+	for _, t := range e.h.testsOf(file) {
 		oldest = min(oldest, t.samples[len(t.samples)-1].source)
 	}
-	return use.samples[0].source >= oldest
+	return oldest
 }
 
 // exposure returns how many workers' tests imported a library, and how many tests
 // they had begun by then, and those that did not in all.
 func (e *Estimator) exposure(samples []sample) (workers, tests int64) {
-	// Of the run of the oldest sample all jobs count.
+	samples = e.recent(samples)
+	// Of the run of the oldest sample all jobs count; of one whose samples are not all
+	// kept, those that are as young as these.
 	oldest := samples[len(samples)-1].source
 	for run := e.h.sources[oldest].run; oldest > 0 && e.h.sources[oldest-1].run == run; {
 		oldest--
+	}
+	count, from := map[string]int{}, map[string]int32{}
+	for i := range samples {
+		run := e.h.sources[samples[i].source].run
+		if count[run]++; count[run] >= sharedKept {
+			from[run] = samples[i].source
+		}
 	}
 	for _, sessions := range e.h.series[sessionKind] {
 		for i := range sessions.samples {
 			session := &sessions.samples[i]
 			if session.source < oldest {
 				break
+			}
+			if session.source < from[e.h.sources[session.source].run] {
+				continue
 			}
 			begun, imported := session.rise, int64(0)
 			for j := range samples {

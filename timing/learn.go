@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -396,25 +395,26 @@ func (e *Estimator) contention(there int) float64 {
 	var all []ratio
 	whole := 0.0
 	runsHere, runsThere := map[string]bool{}, map[string]bool{}
+	var ran []int32
 	for _, s := range e.h.series[testKind] {
 		var a, b []int64
+		ran = ran[:0]
 		samples := e.preferred(s.samples)
 		for i := range samples {
 			switch w := samples[i].wall(); {
 			case w == 0 || !slices.Contains(good[:], outcomes[samples[i].outcome]):
 			case e.here[samples[i].source]:
-				a = append(a, w)
+				a, ran = append(a, w), append(ran, samples[i].source)
 			case e.workers[samples[i].source] == there:
-				b = append(b, w)
+				b, ran = append(b, w), append(ran, samples[i].source)
 			}
 		}
 		if len(a) > 0 && len(b) > 0 {
-			for i := range samples {
-				switch source := samples[i].source; {
-				case e.here[source]:
-					runsHere[e.h.sources[source].run] = true
-				case e.workers[source] == there:
-					runsThere[e.h.sources[source].run] = true
+			for _, source := range ran {
+				if run := e.h.sources[source].run; e.here[source] {
+					runsHere[run] = true
+				} else {
+					runsThere[run] = true
 				}
 			}
 			before := float64(median(b))
@@ -588,14 +588,8 @@ func (e *Estimator) Uncollected(tests []NodeID, named func(id SetupID) bool) []S
 // collected, under the names that the file has now.
 func (e *Estimator) allCollected(file string, collected map[NodeID]bool) bool {
 	names := append(e.renamedFrom(file), file)
-	tests := e.h.series[testKind]
-	from := sort.Search(len(tests), func(i int) bool { return tests[i].id >= file+"::" })
-	for _, t := range tests[from:] {
-		id := NodeID(t.id)
-		if id.File() != file {
-			break
-		}
-		here := func(name string) bool { return collected[NodeID(name+id.Rest())] }
+	for _, t := range e.h.testsOf(file) {
+		here := func(name string) bool { return collected[NodeID(name+NodeID(t.id).Rest())] }
 		if e.ofNewestRun(file, t) && !slices.ContainsFunc(names, here) {
 			return false
 		}

@@ -14,7 +14,7 @@ import (
 // had left, the second too much where those still held theirs. A worker whose
 // first test it was says it exactly.
 //
-// The need itself differs from run to run, so Low is the highest rise of all:
+// The need itself differs from run to run, so Low is the highest rise of a test that was done:
 // a run in which the test needed less takes nothing away from what it once
 // needed. High is the lowest upper bound that no rise contradicts; a bound
 // below a rise tells of a run that needed less. Both tighten with every run
@@ -31,13 +31,14 @@ func (e *Estimator) need(i int) Need {
 		own = newest // skipped for good
 	}
 	var n Need
-	least := int64(0)
 	for k := range own {
-		least = max(least, own[k].rise)
-		if outcomes[own[k].outcome] != Crashed {
+		if outcomes[own[k].outcome] == Crashed {
+			n.Died = max(n.Died, own[k].rise)
+		} else {
 			n.Low = max(n.Low, own[k].rise)
 		}
 	}
+	least := max(n.Low, n.Died)
 	for _, of := range [...][]Outcome{good[:], bad[:], {Skipped}} {
 		if n.High == 0 {
 			high, kept := e.upper(own, of, least)

@@ -65,7 +65,7 @@ func TestNeed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := memories(c.samples...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Need
-			want := Need{c.low * mib, c.high * mib, c.kept * mib}
+			want := Need{Low: c.low * mib, High: c.high * mib, Kept: c.kept * mib, Died: got.Died}
 			if got != want || got.Certain() != c.certain {
 				t.Errorf("need %d to %d MiB, keeps %d, certain %t; want %d to %d, %d, %t",
 					got.Low/mib, got.High/mib, got.Kept/mib, got.Certain(), c.low, c.high, c.kept, c.certain)
@@ -101,15 +101,16 @@ func TestNeedFromResults(t *testing.T) {
 		id         NodeID
 		low, high  int64
 		kept, rung int64
+		died       int64
 	}{
-		{"a.py::children", 600, 600, 30, 0},
-		{"a.py::light", 10, 40, 5, 0},
-		{"a.py::died", 0, 1200, 5, int64(File)},
-		{"a.py::running", 0, 700, 5, int64(File)},
-		{"a.py::unseen", 0, 40, 5, int64(File)}, // the file's middle one
+		{"a.py::children", 600, 600, 30, 0, 0},
+		{"a.py::light", 10, 40, 5, 0, 0},
+		{"a.py::died", 0, 1200, 5, int64(File), 600},
+		{"a.py::running", 0, 700, 5, int64(File), 350},
+		{"a.py::unseen", 0, 40, 5, int64(File), 0}, // the file's middle one
 	} {
 		e := h.Estimator("linux").Tests([]NodeID{c.id})[0]
-		if want := (Need{c.low * mib, c.high * mib, c.kept * mib}); e.Need != want || e.Rung != Rung(c.rung) {
+		if want := (Need{Low: c.low * mib, High: c.high * mib, Kept: c.kept * mib, Died: c.died * mib}); e.Need != want || e.Rung != Rung(c.rung) {
 			t.Errorf("%s: need %+v on rung %v, want %+v on %v", c.id, e.Need, e.Rung, want, Rung(c.rung))
 		}
 	}

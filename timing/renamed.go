@@ -10,7 +10,7 @@ import (
 // findRenamed says for files of which nothing is known, and for their folders, which one
 // half of their tests or more were in that are gone from there: what that took to import
 // and to set up, they take. Files whose paths have most in common from the end come
-// first, then any that had such tests.
+// first, then any of whose tests that are gone half or more are in the file.
 func (r *relatives) findRenamed() map[string]string {
 	tests := map[string][]NodeID{} // of files of which nothing is known
 	for _, id := range r.ids {
@@ -104,10 +104,22 @@ func (r *relatives) origin(file string, ids []NodeID, bySuffix, byRest map[strin
 			}
 		}
 	}
-	if best := elected(file, votes); 2*votes[best] >= len(ids) {
+	if best := elected(file, votes); 2*votes[best] >= max(len(ids), r.goneFrom(best)) {
 		return best
 	}
 	return ""
+}
+
+// goneFrom returns how many tests are gone from a file.
+func (r *relatives) goneFrom(file string) int {
+	n := 0
+	from, to := r.fileRange(file)
+	for _, gone := range r.isGone[from:to] {
+		if gone {
+			n++
+		}
+	}
+	return n
 }
 
 // elected returns the file with most votes; of several the one whose path has most in

@@ -221,9 +221,8 @@ func keepNeeds(suite *shard.Suite, shards []*shard.Shard) {
 				}
 				n := &suite.Tests[i].Estimate.Need
 				i++
-				if s.Floor > 0 && n.High > most {
-					n.High = max(n.Low, most)
-					n.Kept = min(n.Kept, n.High)
+				if s.Floor > 0 {
+					*n = n.Lower(most)
 				}
 			}
 		}
@@ -276,8 +275,13 @@ func joinSetups(suite *shard.Suite, plan *shard.Plan, shards []*shard.Shard) {
 func together(name string, plan *shard.Plan, shards []*shard.Shard, workers int, history *timing.History, fleet shard.Fleet) (session, error) {
 	c := new(pytest.Collection)
 	for _, s := range shards {
+		known := s.Basis.Relatives+s.Basis.Guessed == 0
 		for _, id := range s.IDs() {
-			c.Tests = append(c.Tests, pytest.CollectedTest{ID: id})
+			test := pytest.CollectedTest{ID: id}
+			if known && len(history.Samples(id)) == 0 {
+				test.Markers = []string{skipMarker} // the plan knew: nothing else is known without a sample
+			}
+			c.Tests = append(c.Tests, test)
 		}
 	}
 	// One shard of all of them: what made some of them memory shards was the

@@ -14,7 +14,8 @@ import (
 )
 
 // skipMarker is pytest's, which skips a test whatever happens. A condition (skipif) is
-// only looked at where the test runs.
+// only looked at where the test runs. A conftest.py may put the marker on tests by what
+// the machine has, so one that runs all the same is not believed.
 const skipMarker = "skip"
 
 // makeSuite joins what was collected with what the history knows of its cost.
@@ -48,7 +49,7 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 		Floor: known.Floor(), Controller: known.Controller(),
 	}
 	for i, test := range c.Tests {
-		skipped := slices.Contains(test.Markers, skipMarker)
+		skipped := slices.Contains(test.Markers, skipMarker) && !known.Runs(test.ID)
 		if skipped {
 			estimates[i] = known.Skip()
 		}
@@ -61,7 +62,7 @@ func makeSuite(c *pytest.Collection, history *timing.History, fleet shard.Fleet,
 			Order:    order,
 			Group:    test.Group,
 			Memory:   !skipped && slices.ContainsFunc(markers, func(m string) bool { return slices.Contains(test.Markers, m) }),
-			Setups:   setups.of(test),
+			Setups:   setups.of(test, skipped),
 			Estimate: estimates[i],
 		}
 	}
@@ -263,12 +264,11 @@ func newSetups(known *timing.Estimator) *setups {
 
 // of returns the set-ups that a test needs: the import of its file, and unless it is
 // skipped its scoped fixtures.
-func (s *setups) of(test pytest.CollectedTest) []int {
+func (s *setups) of(test pytest.CollectedTest, skipped bool) []int {
 	file := test.ID.File()
 	key := file
 	class := ""
 	pool := s.pools[test.ID]
-	skipped := slices.Contains(test.Markers, skipMarker)
 	if skipped {
 		key, test.Fixtures, pool = file+"\x00", nil, shard.Setup{}
 	} else if len(s.dynamic) > 0 {
@@ -294,7 +294,9 @@ func (s *setups) of(test pytest.CollectedTest) []int {
 			}
 		}
 		for _, library := range s.libraries[file] {
-			list = s.add(list, library)
+			if library.Import || !skipped {
+				list = s.add(list, library)
+			}
 		}
 		for _, fixture := range test.Fixtures {
 			list = s.add(list, shard.Setup{ID: timing.SetupID(fixture)})

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,5 +98,51 @@ func TestLateLibraries(t *testing.T) {
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s needs %v, want %v", test.ID, got, want)
 		}
+	}
+}
+
+// Tests that are marked to be skipped take no time, no fixtures and no memory job, but
+// for those that run all the same; in a session of several shards the plan is believed.
+func TestSkipMarkers(t *testing.T) {
+	const file = "test_a.py"
+	results := &timing.Results{
+		Header:  timing.ResultsHeader{Run: "1", Shards: []string{"a"}, Attempt: 1, Runner: "local", Workers: 1, Started: time.Unix(1_800_000_000, 0).UTC(), CPUs: 1},
+		Workers: []timing.WorkerResult{{Worker: "main", Startup: time.Second, Imports: map[string]time.Duration{file: time.Second}}},
+	}
+	for _, name := range []string{"runs", "runs_all_the_same"} {
+		results.Tests = append(results.Tests, timing.TestResult{ID: timing.NodeID(file + "::" + name), Worker: "main", Outcome: timing.Passed, Call: time.Minute, Wall: 2 * time.Minute,
+			Fixtures: []timing.FixtureResult{{ID: "session ::db", Setup: time.Minute}}})
+	}
+	results.Tests = append(results.Tests, timing.TestResult{ID: file + "::skipped", Worker: "main", Outcome: timing.Skipped, Marked: true, Wall: time.Millisecond})
+	history := timing.FromResults(results)
+	c := &pytest.Collection{Collector: shard.Collector{Pytest: "9.2.0"}}
+	for name, markers := range map[string][]string{"runs": nil, "runs_all_the_same": {"heavy", "skip"}, "skipped": {"heavy", "skip"}, "new": {"heavy", "skip"}} {
+		c.Tests = append(c.Tests, pytest.CollectedTest{ID: timing.NodeID(file + "::" + name), Markers: markers, Fixtures: []string{"session ::db"}})
+	}
+	fleet := shard.Fleet{Shards: 1, Workers: 1, CPUs: 1, Runner: "local"}
+	suite := makeSuite(c, history, fleet, []string{"heavy"})
+	for _, test := range suite.Tests {
+		runs := strings.Contains(string(test.ID), "runs")
+		if short := test.Estimate.Wall < time.Second; short == runs || test.Estimate.Rung != timing.Measured {
+			t.Errorf("%s: %+v", test.ID, test.Estimate)
+		}
+		if len(test.Setups) != map[bool]int{true: 2, false: 1}[runs] {
+			t.Errorf("%s needs %d set-ups", test.ID, len(test.Setups))
+		}
+		if test.Memory != strings.Contains(string(test.ID), "all_the_same") {
+			t.Errorf("%s is a memory test: %v", test.ID, test.Memory)
+		}
+	}
+	plan, err := shard.Pack(suite, fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*shard.Shard
+	for i := range plan.Shards {
+		all = append(all, &plan.Shards[i])
+	}
+	s, err := together("all", plan, all, 1, history, fleet)
+	if err != nil || s.run.Wall > 5*time.Minute || s.run.Wall < 2*time.Minute {
+		t.Errorf("together they take %v, %v", s.run.Wall, err)
 	}
 }

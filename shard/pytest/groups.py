@@ -40,7 +40,7 @@ def groups_of(items: list[pytest.Item]) -> list[str]:
         if dist == "loadfile":
             bound.join(k, ("file", file_of(item.nodeid)))
         elif dist == "loadscope":
-            bound.join(k, ("scope", item.nodeid.rpartition("::")[0]))
+            bound.join(k, ("scope", item.nodeid.rsplit("::", 1)[0]))
         if group := xdist_group(item):
             bound.join(k, ("group", group))
     return bound.names()

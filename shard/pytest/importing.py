@@ -4,7 +4,6 @@ is imported once a worker, by whichever comes first. PYTEST_DONT_REWRITE"""
 from __future__ import annotations
 
 import builtins
-import importlib
 import os
 import sys
 from _thread import get_ident
@@ -44,13 +43,13 @@ def make(original, modules, plain, enter, leave, thread, own):
             leave(start, name, globals, fromlist, level)
     return __import__
 
-def make_plain(original, statement, alone, frame):
-    def import_module(name, package=None):
+def make_module(original, statement, alone, frame):
+    def _gcd_import(name, package=None, level=0):
         __tracebackhide__ = True
-        if isinstance(name, str) and name[:1] != "." and alone() and frame(1).f_globals.get("__name__") != "_pytest.pathlib":
-            statement(name)  # what the test file itself asks for, with pytest.importorskip too
-        return original(name, package)
-    return import_module
+        if alone() and frame(1).f_globals.get("__name__") == "importlib" and frame(2).f_globals.get("__name__") != "_pytest.pathlib":
+            statement(name, None, None, ("__name__",))  # what the test file itself asks for, with pytest.importorskip too
+        return original(name, package, level)
+    return _gcd_import
 """
 
 
@@ -74,11 +73,11 @@ class Importing:
         self.file = ""
         scope: dict[str, Any] = {}
         exec(compile(HOOK, FRAME, "exec"), scope)
-        self.make, self.make_plain = scope["make"], scope["make_plain"]
+        self.make, self.make_module = scope["make"], scope["make_module"]
         self.original: Any = None
         self.hook: Any = None
-        self.original_plain: Any = None  # importlib.import_module
-        self.hook_plain: Any = None
+        self.original_module: Any = None  # what importlib.import_module calls, since Python 3.3
+        self.hook_module: Any = None
 
     def start(self) -> None:
         """Files are collected from now on: what is there by now, start-up has paid for."""
@@ -96,10 +95,10 @@ class Importing:
             self.original, sys.modules, self.plain, self.enter, self.leave, get_ident, get_ident()
         )
         own = get_ident()
-        self.original_plain = importlib.import_module
-        self.hook_plain = importlib.import_module = self.make_plain(
-            self.original_plain, self.hook, lambda: not self.stack and get_ident() == own, sys._getframe
-        )
+        self.original_module = getattr(bootstrap, "_gcd_import", None)
+        if self.original_module is not None:
+            self.hook_module = self.make_module(self.original_module, self.hook, lambda: not self.stack and get_ident() == own, sys._getframe)
+            setattr(bootstrap, "_gcd_import", self.hook_module)
 
     def end(self, module: Any) -> float:
         """The file has been collected, as the module of a name. Return how many
@@ -114,8 +113,8 @@ class Importing:
             self.direct.setdefault(self.file, set()).update(packages & self.edges.keys())
         if builtins.__import__ is self.hook:  # else the file has put its own around it
             builtins.__import__ = self.original
-        if importlib.import_module is self.hook_plain:
-            importlib.import_module = self.original_plain
+        if self.hook_module is not None and getattr(bootstrap, "_gcd_import", None) is self.hook_module:
+            setattr(bootstrap, "_gcd_import", self.original_module)
         self.file = ""
         return self.spent
 

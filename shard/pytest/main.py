@@ -27,7 +27,7 @@ from wcshard_groups import groups_of
 from wcshard_measuring import WRAPPER, Fixtures, Garbage, Measured, Memory
 from wcshard_pools import Pools
 from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
-from wcshard_xdist import ask, ended_by, one_process, use_workers
+from wcshard_xdist import ask, distribution, ended_by, one_process, schedulers_of_others, use_workers
 
 if TYPE_CHECKING:
     from wcshard_workers import Scheduler
@@ -106,8 +106,8 @@ class Running(Common):
             self.config.option.ignore_unknown_dependency = True  # what it depends on has run before
         self.order, _ = self.seed()
         if self.is_worker:
-            if "dist" not in self.settings["given"]:
-                self.config.option.loadgroup = False  # no "@group" in the names
+            if "dist" not in self.settings["given"]:  # "@group" in the names is for other schedulers than ours
+                self.config.option.loadgroup = distribution() == "loadgroup" and bool(schedulers_of_others(self.config, self))
         else:
             self.set_workers()
             if self.settings.get("timeout") and not hasattr(self.config.option, "timeout"):
@@ -121,7 +121,8 @@ class Running(Common):
     def keep_reports(self, again: int) -> None:
         """Give reports names of their own: those of the first call are there."""
         for name in REPORTS:
-            if isinstance(path := self.option(name), str) and path:
+            path = self.option(name) or (self.config.getini(name) if name == "log_file" else None)
+            if isinstance(path, str) and path:
                 start, extension = os.path.splitext(path)
                 setattr(self.config.option, name, f"{start}.again-{again}{extension}")
 
@@ -140,23 +141,30 @@ class Running(Common):
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         freezing.end()  # xdist collects nothing in this process
         self.watch_starts()
-        if "dist" in self.settings["given"] or self.others_schedule():
+        if "dist" in self.settings["given"]:
             return None
+        if theirs := self.scheduler_of_others(log):
+            return theirs
         from wcshard_workers import Scheduler  # here: one process need not compile it
 
         self.scheduler = Scheduler(config, self)
         return self.scheduler
 
-    def others_schedule(self) -> bool:
-        """Report whether a conftest.py or plugin hands out the tests, which may keep some
-        on one worker that have to be."""
-        manager = self.config.pluginmanager
-        own = (self, manager.getplugin("dsession"))
-        for impl in self.config.hook.pytest_xdist_make_scheduler.get_hookimpls():
-            if impl.plugin not in own:
-                self.write({"t": "note", "text": f"{impl.plugin_name} has a scheduler of its own for xdist: it hands out the tests, not wcshard"})
-                return True
-        return False
+    def scheduler_of_others(self, log: Any) -> Any:
+        """Return the scheduler of a conftest.py or plugin, None where there is none: it
+        may keep tests on one worker that have to be."""
+        others, option = schedulers_of_others(self.config, self), self.config.option
+        if not others:
+            return None
+        own = option.dist
+        option.dist = distribution()  # they may go by it
+        hook = self.config.pluginmanager.subset_hook_caller("pytest_xdist_make_scheduler", [self, self.config.pluginmanager.getplugin("dsession")])
+        scheduler = hook(config=self.config, log=log)
+        if scheduler is None:
+            option.dist = own
+        else:
+            self.write({"t": "note", "text": f"{others[0]} has a scheduler of its own for xdist: it hands out the tests, not wcshard"})
+        return scheduler
 
     def watch_starts(self) -> None:
         """Learn which worker a test starts on: xdist knows, but its hook does
@@ -391,6 +399,7 @@ class Running(Common):
                 resident,
                 self.memory.child(peak),
                 self.garbage.due(),
+                item.get_closest_marker("skip") is not None,
                 self.fixtures.wire(item),
             )
             self.memory.reset()
@@ -461,21 +470,22 @@ class Running(Common):
             return
         node = getattr(report, "node", None)
         worker = node.gateway.id if node is not None else self.worker
-        if node is None and (running := self.running.get(worker)):
-            report.nodeid = running  # a conftest.py may have given the report another name
         if report.when == "???":
             self.crash(worker, report)
             return
-        current = self.tries.get((worker, report.nodeid))
+        nodeid = report.nodeid
+        if self.plain(nodeid) not in self.known:  # a conftest.py may have given the report another name
+            nodeid = self.running.get(worker) or nodeid
+        current = self.tries.get((worker, nodeid))
         if current is None:
-            current = self.tries[worker, report.nodeid] = Try(report.nodeid, self.repeated.pop(report.nodeid, 0))
+            current = self.tries[worker, nodeid] = Try(nodeid, self.repeated.pop(nodeid, 0))
         packed = report.__dict__.pop("wcshard", None)
         current.add(report)
         if report.when == "teardown" and not current.repeated:
-            del self.tries[worker, report.nodeid]
+            del self.tries[worker, nodeid]
             self.running[worker] = None
             if node is None or self.scheduler is not None:
-                self.reported[worker] = report.nodeid
+                self.reported[worker] = nodeid
             measured = self.measure() if node is None else Measured.unpack(packed) if packed else NOTHING
             self.write_test(worker, current, measured)
 
@@ -539,8 +549,8 @@ class Running(Common):
         if done.path:
             more["path"] = clean(relative(done.path, str(self.config.invocation_params.dir)))
             more["line"] = done.line
-        if done.marked:
-            more["marked"] = True
+        if measured.marked and done.outcome == "skipped":
+            more["marked"] = True  # the collection knows
         assert self.stream is not None
         self.stream.write_line(line + ("," + encode(more)[1:] if more else "}"))
 

@@ -310,14 +310,15 @@ class Measured(NamedTuple):
     after: int = 0
     children: int = 0
     garbage: int = 0  # full collections
+    marked: int = 0  # it has a skip marker
     fixtures: Any = ()  # [[id, set-up, teardown], …]
 
     def pack(self) -> str:
         """Return it as one string: execnet takes values apart one by one."""
-        numbers = "%d %d %d %d %d %d %d %d %d %d" % self[:-1]
+        numbers = "%d %d %d %d %d %d %d %d %d %d %d" % self[:-1]
         return f"{numbers} {encode(self.fixtures)}" if self.fixtures else numbers
 
     @classmethod
     def unpack(cls, text: str) -> Measured:
-        parts = text.split(" ", 10)
-        return cls(*map(int, parts[:10]), json.loads(parts[10]) if len(parts) > 10 else ())
+        parts = text.split(" ", 11)
+        return cls(*map(int, parts[:11]), json.loads(parts[11]) if len(parts) > 11 else ())

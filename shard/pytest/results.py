@@ -131,7 +131,6 @@ class Try:
         self.durations = [0.0, 0.0, 0.0]
         self.message = self.path = ""
         self.line = 0
-        self.marked = False  # it was skipped, and marked to be before it ran
 
     def add(self, report: Any) -> None:
         subtest = hasattr(report, "context")
@@ -159,7 +158,6 @@ class Try:
                 self.message = first_line(str(report.wasxfail or ""))
             else:
                 self.explain(report)
-                self.marked = report.when == "setup" and "skip" in report.keywords
         elif report.outcome == "passed" and expected:
             self.outcome = "xpassed"
             self.message = first_line(str(report.wasxfail or ""))

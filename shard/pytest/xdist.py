@@ -33,6 +33,14 @@ def ended_by(node: Any) -> int:
     return -status if status < 0 else 0
 
 
+def schedulers_of_others(config: pytest.Config, own: Any) -> list[str]:
+    """Return the names of plugins and conftest.py that have a scheduler for xdist."""
+    hook = getattr(config.hook, "pytest_xdist_make_scheduler", None)
+    known = (own, config.pluginmanager.getplugin("dsession"))
+    impls = hook.get_hookimpls() if hook is not None else []
+    return [impl.plugin_name for impl in impls if impl.plugin not in known and not impl.hookwrapper and not getattr(impl, "wrapper", False)]
+
+
 def use_workers(option: Any, settings: dict[str, Any]) -> None:
     """Set xdist's options as planned, where the run's own line does not."""
     given, workers = settings["given"], settings["workers"]
