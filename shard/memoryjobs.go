@@ -87,6 +87,10 @@ func (s *splitting) price(m *memoryModule) {
 	}
 }
 
+// mostMore is how many jobs more, beside twice as many as it has, a module gets in a step:
+// where so many do not make it shorter, a single block is as long.
+const mostMore = 8
+
 // step gives the longest module more jobs, few that make it shorter; false where none
 // do, of rows jobs in all.
 func (s *splitting) step(rows int) bool {
@@ -97,7 +101,7 @@ func (s *splitting) step(rows int) bool {
 		}
 	}
 	n := len(top.parts)
-	most := min(s.fleet.jobsOfModule(), n+rows-s.jobs(), s.blocksOf(top.tests))
+	most := min(s.fleet.jobsOfModule(), n+rows-s.jobs(), s.blocksOf(top.tests), 2*n+mostMore)
 	if top.joined || most <= n {
 		return false
 	}

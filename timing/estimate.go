@@ -367,17 +367,23 @@ func (e *Estimator) Runs(id NodeID) bool {
 	return true
 }
 
-// runsOf returns the newest runs that ran tests of a file, of as many as lasting says.
+// runsOf returns the newest runs that had tests of a file, of as many as lasting says.
 func (e *Estimator) runsOf(file string) []string {
 	if runs, ok := e.fileRuns[file]; ok {
 		return runs
 	}
 	newest := map[string]int32{}
-	for _, t := range e.h.testsOf(file) {
-		for _, s := range t.samples {
+	note := func(samples []sample) {
+		for _, s := range samples {
 			run := e.h.sources[s.source].run
 			newest[run] = max(newest[run], s.source)
 		}
+	}
+	for _, t := range e.h.testsOf(file) {
+		note(t.samples)
+	}
+	if i, ok := slices.BinarySearchFunc(e.h.series[fileKind], file, compareID); ok {
+		note(e.h.series[fileKind][i].samples) // of tests that are skipped for a marker nothing else is there
 	}
 	runs := slices.SortedFunc(maps.Keys(newest), func(a, b string) int { return cmp.Or(cmp.Compare(newest[b], newest[a]), cmp.Compare(a, b)) })
 	runs = runs[:min(len(runs), lasting)]

@@ -135,7 +135,8 @@ func TestEstimateMarked(t *testing.T) {
 			if marked.ID, marked.Worker = "a.py::t", "main"; what == 'r' {
 				marked = passed("a.py::t", 90)
 			}
-			all = append(all, run(fmt.Sprint("r", k), int64(k+1), marked, passed("a.py::u", 10)))
+			all = append(all, run(fmt.Sprint("r", k), int64(k+1), marked))
+			all[k].Workers = []WorkerResult{{Worker: "main", Imports: map[string]time.Duration{"a.py": time.Millisecond}}}
 		}
 		if got := FromResults(all...).Estimator("linux").Runs("a.py::t"); got != want {
 			t.Errorf("after %q it runs: %v, want %v", runs, got, want)

@@ -146,6 +146,9 @@ func (h *History) Samples(id NodeID) []Sample {
 	return list
 }
 
+// KnowsFile reports whether tests of a file have samples.
+func (h *History) KnowsFile(file string) bool { return len(h.testsOf(file)) > 0 }
+
 // testsOf returns the tests of a file.
 func (h *History) testsOf(file string) []series {
 	tests, prefix := h.series[testKind], file+"::"

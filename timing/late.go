@@ -69,6 +69,7 @@ func (e *Estimator) exposure(samples []sample) (workers, tests int64) {
 	// Of the run of the oldest sample all jobs count; of one whose samples are not all
 	// kept, those that are as young as these.
 	oldest := samples[len(samples)-1].source
+	own := !e.alike && e.runner[oldest] // class of runner
 	for run := e.h.sources[oldest].run; oldest > 0 && e.h.sources[oldest-1].run == run; {
 		oldest--
 	}
@@ -85,7 +86,7 @@ func (e *Estimator) exposure(samples []sample) (workers, tests int64) {
 			if session.source < oldest {
 				break
 			}
-			if session.source < from[e.h.sources[session.source].run] {
+			if session.source < from[e.h.sources[session.source].run] || own && !e.runner[session.source] {
 				continue
 			}
 			begun, imported := session.rise, int64(0)

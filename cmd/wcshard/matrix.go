@@ -565,7 +565,10 @@ func warnHistory(sys *system, suite shard.Suite, source historySources) {
 	case known == 0:
 		next := "merge the results of a run (wcshard merge) and it learns"
 		if slices.ContainsFunc(source, func(name string) bool { return strings.HasPrefix(name, fromCache) }) {
-			next = "runs of the default branch are learned from"
+			next = "the next run learns from this one"
+			if sys.getenv("GITHUB_ACTIONS") == "true" {
+				next = "runs of the default branch are learned from"
+			}
 		}
 		sys.warn("no durations in %s: the split is even by test count; %s", source, next)
 	case measured == 0:

@@ -276,12 +276,20 @@ func together(name string, plan *shard.Plan, shards []*shard.Shard, workers int,
 	c := new(pytest.Collection)
 	for _, s := range shards {
 		known := s.Basis.Relatives+s.Basis.Guessed == 0
-		for _, id := range s.IDs() {
-			test := pytest.CollectedTest{ID: id}
-			if known && len(history.Samples(id)) == 0 {
-				test.Markers = []string{skipMarker} // the plan knew: nothing else is known without a sample
+		for _, piece := range s.Pieces {
+			needs := piece.Needs
+			for k, rest := range piece.Tests {
+				test := pytest.CollectedTest{ID: timing.NodeID(piece.File + rest)}
+				needy := len(needs) > 0 && needs[0].Test == k
+				if needy {
+					needs = needs[1:]
+				}
+				// What a plan knew without a sample is that the test is skipped.
+				if known && !needy && history.KnowsFile(piece.File) && len(history.Samples(test.ID)) == 0 {
+					test.Markers = []string{skipMarker}
+				}
+				c.Tests = append(c.Tests, test)
 			}
-			c.Tests = append(c.Tests, test)
 		}
 	}
 	// One shard of all of them: what made some of them memory shards was the

@@ -48,13 +48,17 @@ class Freezing:
             gc.freeze()
 
 
+PYTEST = "_pytest.unraisableexception"  # collects what tests left, at the end of a session
+
+
 def thawing(original: Any) -> Any:
     """Return one of gc's functions with which all is there that was frozen; but for
-    pytest, which collects what tests left at the end of a session."""
+    pytest's own call."""
 
     @functools.wraps(original)
     def ask(*args: Any, **kwargs: Any) -> Any:
-        if not str(sys._getframe(1).f_globals.get("__name__")).startswith("_pytest."):
+        caller = sys._getframe().f_back
+        if caller is None or caller.f_globals.get("__name__") != PYTEST:
             gc.unfreeze()
         result = original(*args, **kwargs)
         return [found for found in result if found is not args] if isinstance(result, list) else result

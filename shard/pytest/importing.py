@@ -46,7 +46,7 @@ def make(original, modules, plain, enter, leave, thread, own):
 def make_module(original, statement, alone, frame):
     def _gcd_import(name, package=None, level=0):
         __tracebackhide__ = True
-        if alone() and frame(1).f_globals.get("__name__") == "importlib" and frame(2).f_globals.get("__name__") != "_pytest.pathlib":
+        if level == 0 and alone() and frame(1).f_globals.get("__name__") == "importlib" and frame(2).f_globals.get("__name__") != "_pytest.pathlib":
             statement(name, None, None, ("__name__",))  # what the test file itself asks for, with pytest.importorskip too
         return original(name, package, level)
     return _gcd_import

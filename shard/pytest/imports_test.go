@@ -46,6 +46,7 @@ func TestImports(t *testing.T) {
 		"pkg/sub/test_o.py":        "from pkg.sub import helper" + body,
 		"pkg/sub/test_p.py":        "from pkg.sub import f" + body,
 		"pkg/sub/test_q.py":        body,
+		"pkg/sub/test_s.py":        "import importlib\nhelper = importlib.import_module('.helper', __package__)" + body,
 		"other/__init__.py":        "import slowlib\n", // by test_1.py before its own test file
 		"other/test_r.py":          body,
 		"test_1.py":                "import other" + body,
@@ -75,7 +76,8 @@ func TestImports(t *testing.T) {
 				"test_g.py": {"early.part.more"},
 				"test_j.py": {"slowlib"}, "test_k.py": {"slowlib", "slowlib.part"},
 				"pkg/sub/test_o.py": {"pkg.sub", "slowlib", "slowlib.part", "via"}, "pkg/sub/test_q.py": {"slowlib"},
-				"other/test_r.py": {"other", "slowlib"}, "test_1.py": {"other", "slowlib"},
+				"pkg/sub/test_s.py": {"slowlib"}, // and what test_o.py has imported
+				"other/test_r.py":   {"other", "slowlib"}, "test_1.py": {"other", "slowlib"},
 				"pkg/sub/test_p.py": {"pkg.sub", "slowlib", "slowlib.part", "via"}, // modules of pkg.sub are one library
 			}
 			for file, libraries := range c.Libraries {

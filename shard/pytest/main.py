@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Generator
 import pytest
 from wcshard_collecting import Collecting, Common, Inspecting
 from wcshard_freezing import Freezing
-from wcshard_groups import groups_of
+from wcshard_groups import groups_of, has_option
 from wcshard_measuring import WRAPPER, Fixtures, Garbage, Measured, Memory
 from wcshard_pools import Pools
 from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
@@ -69,6 +69,7 @@ class Running(Common):
         self.tail = 0.0
         self.tests = 0
         self.measured = NOTHING
+        self.marked = False  # to be skipped
         # Writing, where the terminal is.
         self.tries: dict[tuple[str, str], Try] = {}  # by worker and test
         self.reported: dict[str, str] = {}  # by worker: the test whose end was reported, until its protocol is over
@@ -121,7 +122,7 @@ class Running(Common):
     def keep_reports(self, again: int) -> None:
         """Give reports names of their own: those of the first call are there."""
         for name in REPORTS:
-            path = self.option(name) or (self.config.getini(name) if name == "log_file" else None)
+            path = self.option(name) or (self.config.getini(name) if name == "log_file" and has_option(self.config, name) else None)
             if isinstance(path, str) and path:
                 start, extension = os.path.splitext(path)
                 setattr(self.config.option, name, f"{start}.again-{again}{extension}")
@@ -156,14 +157,14 @@ class Running(Common):
         others, option = schedulers_of_others(self.config, self), self.config.option
         if not others:
             return None
-        own = option.dist
-        option.dist = distribution()  # they may go by it
-        hook = self.config.pluginmanager.subset_hook_caller("pytest_xdist_make_scheduler", [self, self.config.pluginmanager.getplugin("dsession")])
+        manager, own = self.config.pluginmanager, option.dist
+        if distribution() != "no":
+            option.dist = distribution()  # they may go by it
+        hook = manager.subset_hook_caller("pytest_xdist_make_scheduler", [self, manager.getplugin("dsession")])
         scheduler = hook(config=self.config, log=log)
-        if scheduler is None:
-            option.dist = own
-        else:
-            self.write({"t": "note", "text": f"{others[0]} has a scheduler of its own for xdist: it hands out the tests, not wcshard"})
+        option.dist = own
+        if scheduler is not None:
+            self.write({"t": "note", "text": f"{' or '.join(others)} has a scheduler of its own for xdist: it hands out the tests, not wcshard"})
         return scheduler
 
     def watch_starts(self) -> None:
@@ -347,9 +348,10 @@ class Running(Common):
         self.fixtures.imports.end()
 
     @pytest.hookimpl(tryfirst=True, **WRAPPER)
-    def pytest_runtest_protocol(self) -> Generator[None, Any, Any]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         __tracebackhide__ = True
         self.started = Real.clock()
+        self.marked = item.get_closest_marker("skip") is not None
         self.ended = 0.0
         self.measured = NOTHING
         self.fixtures.begin()
@@ -399,7 +401,7 @@ class Running(Common):
                 resident,
                 self.memory.child(peak),
                 self.garbage.due(),
-                item.get_closest_marker("skip") is not None,
+                self.marked,
                 self.fixtures.wire(item),
             )
             self.memory.reset()
@@ -494,7 +496,7 @@ class Running(Common):
         process (pytest-forked), how long that took."""
         if self.measured is NOTHING and self.started:
             start = microseconds(self.started - self.born)
-            self.measured = Measured(start, microseconds(Real.clock() - self.started), children=self.memory.child(self.memory.read()[0]))
+            self.measured = Measured(start, microseconds(Real.clock() - self.started), children=self.memory.child(self.memory.read()[0]), marked=self.marked)
         return self.measured
 
     def crash(self, worker: str, report: Any) -> None:
