@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 import gc
-import sys
+from importlib import _bootstrap as bootstrap  # type: ignore[attr-defined]
 from typing import Any
 
 # Until tests run, next to nothing that is made is garbage: so many new objects before
@@ -21,11 +21,13 @@ class Freezing:
 
     It stays frozen to the end: that takes half as long where Python does not look
     through it for what might have a finalizer, which it never promised to call at exit.
-    But what tests ask of the collector is to be as ever: nothing is frozen from then on."""
+    But nothing is frozen from when on tests ask what objects there are, or import a
+    module anew, so that what it was may have to go."""
 
     def __init__(self) -> None:
         self.before: tuple[int, ...] | None = None
         self.raised: tuple[int, ...] = ()
+        self.frozen = False
 
     def begin(self) -> None:
         if not hasattr(gc, "freeze"):  # not CPython
@@ -33,8 +35,10 @@ class Freezing:
         self.before = gc.get_threshold()
         gc.set_threshold(MANY, *self.before[1:])
         self.raised = gc.get_threshold()
-        for name in ("collect", "get_objects", "get_referrers"):
-            setattr(gc, name, thawing(getattr(gc, name)))
+        # _exec is what importlib.reload calls, since Python 3.4.
+        for module, name in ((gc, "get_objects"), (gc, "get_referrers"), (bootstrap, "_exec")):
+            if hasattr(module, name):
+                setattr(module, name, self.thawing(getattr(module, name)))
 
     def end(self) -> None:
         """Tests run from now on."""
@@ -46,21 +50,20 @@ class Freezing:
         if gc.isenabled():
             gc.collect()
             gc.freeze()
+            self.frozen = True
 
-
-PYTEST = "_pytest.unraisableexception"  # collects what tests left, at the end of a session
-
-
-def thawing(original: Any) -> Any:
-    """Return one of gc's functions with which all is there that was frozen; but for
-    pytest's own call."""
-
-    @functools.wraps(original)
-    def ask(*args: Any, **kwargs: Any) -> Any:
-        caller = sys._getframe().f_back
-        if caller is None or caller.f_globals.get("__name__") != PYTEST:
+    def thaw(self) -> None:
+        if self.frozen:
+            self.frozen = False
             gc.unfreeze()
-        result = original(*args, **kwargs)
-        return [found for found in result if found is not args] if isinstance(result, list) else result
 
-    return ask
+    def thawing(self, original: Any) -> Any:
+        """Return a function before which everything thaws."""
+
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.thaw()
+            result = original(*args, **kwargs)
+            return [found for found in result if found is not args] if isinstance(result, list) else result
+
+        return call

@@ -60,7 +60,7 @@ import conftest
 def test_frozen():
     assert (gc.get_threshold(), gc.isenabled()) == (conftest.threshold, conftest.enabled)
     print("frozen" if gc.get_freeze_count() > 1000 else "seen", file=sys.stderr)
-    gc.collect(1)
+    gc.collect()
 
 
 def test_asks():
@@ -101,6 +101,58 @@ def test_asks():
 					}
 				})
 			}
+		}
+	}
+}
+
+// Where a module is imported anew, what it was may have to go: nothing is frozen any
+// more, unless the tests have frozen it themselves.
+func TestThawing(t *testing.T) {
+	const tests = `import colorsys
+import gc
+import importlib
+import os
+import sys
+
+
+def test_collects():
+    gc.collect()
+    assert gc.get_freeze_count() > 1000
+
+
+def test_anew():
+    if os.environ["ANEW"] == "reload":
+        importlib.reload(colorsys)
+    else:
+        del sys.modules["colorsys"]
+        import colorsys as another
+
+        assert another is not colorsys
+    assert gc.get_freeze_count() == 0
+
+
+def test_frozen_by_itself():
+    gc.freeze()
+    importlib.reload(sys.modules["colorsys"])
+    assert gc.get_freeze_count() > 0
+`
+	for _, env := range []string{"old", "new"} {
+		for _, anew := range []string{"reload", "import"} {
+			t.Run(env+anew, func(t *testing.T) {
+				oneOfFew(t)
+				p := proof{command: pytestIn(t, env), dir: t.TempDir()}
+				writeAll(t, p.dir, map[string]string{"test_anew.py": tests})
+				collected := p.collect(t)
+				var output bytes.Buffer
+				status, err := Run(t.Context(), p.command, RunOptions{
+					Dir: p.dir, Env: append(testEnv(), "ANEW="+anew), Root: collected.Collector.Root, Workers: 1, Results: newResults(t, "anew"),
+					Stdout: &output, Stderr: &output,
+					Selection: Selection{Pieces: []shard.Piece{{File: "test_anew.py", Tests: []string{"::test_collects", "::test_anew", "::test_frozen_by_itself"}}}},
+				})
+				if err != nil || status != 0 {
+					t.Errorf("%d, %v\n%s", status, err, output.String())
+				}
+			})
 		}
 	}
 }

@@ -58,7 +58,7 @@ class Running(Common):
         self.groups: dict[str, str] = {}
         # Measuring, where tests run.
         self.memory = Memory()
-        self.fixtures = Fixtures()
+        self.fixtures = Fixtures(freezing.thaw)
         self.resident = 0
         self.floor = 0
         self.started = 0.0

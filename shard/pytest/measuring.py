@@ -10,7 +10,7 @@ import sys
 import time
 from importlib.machinery import BuiltinImporter, PathFinder
 from importlib.util import module_from_spec
-from typing import Any, Generator, NamedTuple
+from typing import Any, Callable, Generator, NamedTuple
 
 import pytest
 from wcshard_importing import LATE, LateImports
@@ -172,7 +172,8 @@ class Fixtures:
     imported while tests run, and pools of processes. What one takes inside another is
     not the other's."""
 
-    def __init__(self) -> None:
+    def __init__(self, anew: Callable[[], None]) -> None:
+        self.anew = anew  # called where a module is imported anew
         self.imports = LateImports(self.enter, self.leave_import)
         self.times: dict[str, list[int]] = {}  # by ID: set-up and teardown, of the current test
         self.total = 0.0  # seconds, of the current test
@@ -254,6 +255,8 @@ class Fixtures:
         its library's, where it is much and nobody else's. What a fixture of a package
         or the session imports is the fixture's: once a worker as well, and known of
         all the tests that need it."""
+        if module in self.imports.before:
+            self.anew()
         elapsed = Real.clock() - start
         inside = self.stack.pop() if self.stack else 0.0
         own = max(0.0, elapsed - inside)
