@@ -105,8 +105,8 @@ func (s *splitting) step(rows int) bool {
 	if top.joined || most <= n {
 		return false
 	}
-	least := s.with(top, most)
-	if !shorter(&least, top) {
+	shortest := s.with(top, most)
+	if !shorter(&shortest, top) {
 		return false
 	}
 	for more := 1; n+more < most; more += 1 + more/4 {
@@ -115,7 +115,7 @@ func (s *splitting) step(rows int) bool {
 			return true
 		}
 	}
-	*top = least
+	*top = shortest
 	return true
 }
 
