@@ -90,13 +90,13 @@ func divideAnew(it *items, n int, goal int64, work, budget int) *balance {
 		ways = append(ways, costly)
 	}
 	var best *balance
-	uncut := false
 	for _, room := range rooms {
 		for way, costly := range ways {
 			if best != nil && room > 0 && (work < budget/4 || best.within(best.longest(), coarse) || it.blocks > manyBlocks) {
 				best.work = work
 				return best
 			}
+			uncut := false
 			for _, cut := range []bool{false, true} {
 				if cut && (!uncut || best.within(best.longest(), coarse)) {
 					break
@@ -108,7 +108,7 @@ func divideAnew(it *items, n int, goal int64, work, budget int) *balance {
 				b := divide(it, n, goal, goal+goal/1000*room, costly, cut, most)
 				work -= most - b.work
 				uncut = b.uncut
-				if best == nil || b.beats(best) && (!cut || b.pays(best)) {
+				if best == nil || b.beats(best) && (!cut || b.worth(best)) {
 					best = b
 				}
 			}
@@ -152,9 +152,9 @@ func (b *balance) beats(other *balance) bool {
 	return cmp.Or(cmp.Compare(mine, others), cmp.Compare(b.sum(), other.sum())) < 0
 }
 
-// pays reports whether a division's bins together take no more than if each of those of
+// worth reports whether a division's bins together take no more than if each of those of
 // another one were as much longer as the longest one of that is.
-func (b *balance) pays(other *balance) bool {
+func (b *balance) worth(other *balance) bool {
 	return b.sum()-other.sum() <= (other.longest()-b.longest())*int64(len(b.bins))
 }
 

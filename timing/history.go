@@ -146,6 +146,12 @@ func (h *History) Samples(id NodeID) []Sample {
 	return list
 }
 
+// Knows reports whether a test has samples.
+func (h *History) Knows(id NodeID) bool {
+	_, ok := slices.BinarySearchFunc(h.series[testKind], string(id), compareID)
+	return ok
+}
+
 // KnowsFile reports whether tests of a file have samples.
 func (h *History) KnowsFile(file string) bool { return len(h.testsOf(file)) > 0 }
 

@@ -14,8 +14,8 @@ import (
 // had left, the second too much where those still held theirs. A worker whose
 // first test it was says it exactly.
 //
-// The need itself differs from run to run, so Low is the highest rise of a test that was done:
-// a run in which the test needed less takes nothing away from what it once
+// The need itself differs from run to run, so Low is the highest rise of all that
+// were done: a run in which the test needed less takes nothing away from what it once
 // needed. High is the lowest upper bound that no rise contradicts; a bound
 // below a rise tells of a run that needed less. Both tighten with every run
 // that has the test in another place. Which samples are there decides, not

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,19 +212,27 @@ func phases(o runOptions, plan *shard.Plan, history *timing.History, workers int
 // knew their fixtures. What was seen since is not lowered.
 func keepNeeds(suite *shard.Suite, shards []*shard.Shard) {
 	i := 0 // the tests are in the order of the shards
+	eachTest(shards, func(s *shard.Shard, _ timing.NodeID, need int64) {
+		n := &suite.Tests[i].Estimate.Need
+		i++
+		if s.Floor > 0 {
+			*n = n.Lower(cmp.Or(need, shard.MinNeed-1))
+		}
+	})
+}
+
+// eachTest calls f for each test of shards, with what the plan says that it may need,
+// bytes; 0 where that is too little to be mentioned.
+func eachTest(shards []*shard.Shard, f func(s *shard.Shard, id timing.NodeID, need int64)) {
 	for _, s := range shards {
 		for _, piece := range s.Pieces {
 			needs := piece.Needs
-			for k := range piece.Tests {
-				most := int64(shard.MinNeed - 1)
+			for k, rest := range piece.Tests {
+				need := int64(0)
 				if len(needs) > 0 && needs[0].Test == k {
-					most, needs = needs[0].Need, needs[1:]
+					need, needs = needs[0].Need, needs[1:]
 				}
-				n := &suite.Tests[i].Estimate.Need
-				i++
-				if s.Floor > 0 {
-					*n = n.Lower(most)
-				}
+				f(s, timing.NodeID(piece.File+rest), need)
 			}
 		}
 	}
@@ -274,24 +283,14 @@ func joinSetups(suite *shard.Suite, plan *shard.Plan, shards []*shard.Shard) {
 // together packs the tests of several shards into one, slowest groups first.
 func together(name string, plan *shard.Plan, shards []*shard.Shard, workers int, history *timing.History, fleet shard.Fleet) (session, error) {
 	c := new(pytest.Collection)
-	for _, s := range shards {
-		known := s.Basis.Relatives+s.Basis.Guessed == 0
-		for _, piece := range s.Pieces {
-			needs := piece.Needs
-			for k, rest := range piece.Tests {
-				test := pytest.CollectedTest{ID: timing.NodeID(piece.File + rest)}
-				needy := len(needs) > 0 && needs[0].Test == k
-				if needy {
-					needs = needs[1:]
-				}
-				// What a plan knew without a sample is that the test is skipped.
-				if known && !needy && history.KnowsFile(piece.File) && len(history.Samples(test.ID)) == 0 {
-					test.Markers = []string{skipMarker}
-				}
-				c.Tests = append(c.Tests, test)
-			}
+	eachTest(shards, func(s *shard.Shard, id timing.NodeID, need int64) {
+		test := pytest.CollectedTest{ID: id}
+		// What a plan knew without a sample is that the test is skipped.
+		if s.Basis.Relatives+s.Basis.Guessed == 0 && need == 0 && history.KnowsFile(id.File()) && !history.Knows(id) {
+			test.Markers = []string{skipMarker}
 		}
-	}
+		c.Tests = append(c.Tests, test)
+	})
 	// One shard of all of them: what made some of them memory shards was the
 	// plan's to say, for the plan's runners.
 	fleet.Shards, fleet.Workers = 1, workers

@@ -8,10 +8,6 @@ import pytest
 from wcshard_results import file_of
 from wcshard_xdist import distribution, xdist_group
 
-# The markers of pytest-ordering, which all mean one order.
-ORDERING = ("run", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "last",
-            "second_to_last", "third_to_last", "fourth_to_last", "fifth_to_last", "sixth_to_last", "seventh_to_last", "eighth_to_last")
-
 
 def groups_of(items: list[pytest.Item]) -> list[str]:
     """Return for each test the name of what stays together with it, "" for nothing:
@@ -27,8 +23,7 @@ def groups_of(items: list[pytest.Item]) -> list[str]:
         if config.pluginmanager.hasplugin("orderingplugin"):
             bound.depend("order", ("after", "before"))
         if config.pluginmanager.hasplugin("pytest_ordering"):
-            for marker in ORDERING:
-                bound.depend(marker, ())
+            bound.depend("run", ())  # which it adds to first, last and the like
     dist = distribution()
     for k, item in enumerate(items):
         if item.get_closest_marker("incremental"):

@@ -91,10 +91,8 @@ class Importing:
         self.spent = 0.0
         self.stack.clear()
         self.original = builtins.__import__
-        self.hook = builtins.__import__ = self.make(
-            self.original, sys.modules, self.plain, self.enter, self.leave, get_ident, get_ident()
-        )
         own = get_ident()
+        self.hook = builtins.__import__ = self.make(self.original, sys.modules, self.plain, self.enter, self.leave, get_ident, own)
         self.original_module = getattr(bootstrap, "_gcd_import", None)
         if self.original_module is not None:
             self.hook_module = self.make_module(self.original_module, self.hook, lambda: not self.stack and get_ident() == own, sys._getframe)

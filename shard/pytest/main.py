@@ -27,7 +27,7 @@ from wcshard_groups import groups_of, has_option
 from wcshard_measuring import WRAPPER, Fixtures, Garbage, Measured, Memory
 from wcshard_pools import Pools
 from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
-from wcshard_xdist import ask, distribution, ended_by, one_process, schedulers_of_others, use_workers
+from wcshard_xdist import ask, distribution, ended_by, one_process, scheduler_of_others, schedulers_of_others, use_workers
 
 if TYPE_CHECKING:
     from wcshard_workers import Scheduler
@@ -144,28 +144,14 @@ class Running(Common):
         self.watch_starts()
         if "dist" in self.settings["given"]:
             return None
-        if theirs := self.scheduler_of_others(log):
+        if theirs := scheduler_of_others(config, self, log):
+            names = " or ".join(schedulers_of_others(config, self))
+            self.write({"t": "note", "text": f"{names} has a scheduler of its own for xdist: it hands out the tests, not wcshard"})
             return theirs
         from wcshard_workers import Scheduler  # here: one process need not compile it
 
         self.scheduler = Scheduler(config, self)
         return self.scheduler
-
-    def scheduler_of_others(self, log: Any) -> Any:
-        """Return the scheduler of a conftest.py or plugin, None where there is none: it
-        may keep tests on one worker that have to be."""
-        others, option = schedulers_of_others(self.config, self), self.config.option
-        if not others:
-            return None
-        manager, own = self.config.pluginmanager, option.dist
-        if distribution() != "no":
-            option.dist = distribution()  # they may go by it
-        hook = manager.subset_hook_caller("pytest_xdist_make_scheduler", [self, manager.getplugin("dsession")])
-        scheduler = hook(config=self.config, log=log)
-        option.dist = own
-        if scheduler is not None:
-            self.write({"t": "note", "text": f"{' or '.join(others)} has a scheduler of its own for xdist: it hands out the tests, not wcshard"})
-        return scheduler
 
     def watch_starts(self) -> None:
         """Learn which worker a test starts on: xdist knows, but its hook does

@@ -41,6 +41,20 @@ def schedulers_of_others(config: pytest.Config, own: Any) -> list[str]:
     return [impl.plugin_name for impl in impls if impl.plugin not in known and not impl.hookwrapper and not getattr(impl, "wrapper", False)]
 
 
+def scheduler_of_others(config: pytest.Config, own: Any, log: Any) -> Any:
+    """Return the scheduler of a conftest.py or plugin, None where there is none: it may
+    keep tests on one worker that have to be."""
+    if not schedulers_of_others(config, own):
+        return None
+    manager, planned = config.pluginmanager, config.option.dist
+    if distribution() != "no":
+        config.option.dist = distribution()  # they may go by it
+    hook = manager.subset_hook_caller("pytest_xdist_make_scheduler", [own, manager.getplugin("dsession")])
+    scheduler = hook(config=config, log=log)
+    config.option.dist = planned
+    return scheduler
+
+
 def use_workers(option: Any, settings: dict[str, Any]) -> None:
     """Set xdist's options as planned, where the run's own line does not."""
     given, workers = settings["given"], settings["workers"]
