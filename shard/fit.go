@@ -56,6 +56,7 @@ type TooLargeError struct {
 	ID     timing.NodeID
 	Need   int64  // what it is known to need, its worker's floor included, bytes
 	Have   int64  // what pytest may use on the runner
+	Kind   Kind   // of the job that it would run in
 	Runner string // the runner's label
 	Memory int64  // a runner with so much memory would do, whole GiB
 	Others int    // tests that are too large as well, and not larger
@@ -160,7 +161,7 @@ func (q *sequence) checkSizes(fleet Fleet, memory []bool) (warning string, err e
 			others = tooLarge.Others + 1
 		}
 		if tooLarge == nil || need > tooLarge.Need {
-			tooLarge = &TooLargeError{ID: t.ID, Need: need, Have: have, Runner: fleet.runner(kind), Memory: fleet.enough(need)}
+			tooLarge = &TooLargeError{ID: t.ID, Need: need, Have: have, Kind: kind, Runner: fleet.runner(kind), Memory: fleet.enough(need)}
 		}
 		tooLarge.Others = others
 	}

@@ -238,6 +238,14 @@ func TestTooLarge(t *testing.T) {
 	if want := `"a.py::y" (and 2 more) needs 9250 MiB, and pytest may use 3840 MiB of runner "large"`; err.Error() != want || large.Memory != 10<<30 {
 		t.Errorf("Pack() = %v and a runner of %d GiB, want %s and 10", err, large.Memory>>30, want)
 	}
+	if large.Kind != Memory {
+		t.Errorf("it would run in a job of kind %v, want %v", large.Kind, Memory)
+	}
+	alone := f
+	alone.MemoryShare = 0
+	if _, err := Pack(s, alone); !errors.As(err, &large) || large.Kind != Pool {
+		t.Errorf("by markers alone: Pack() = %v, want a *TooLargeError of the pool", err)
+	}
 	// On a runner of the size that the error names, all is well.
 	f.MemoryRunnerMemory = large.Memory
 	p := mustPack(t, s, f)

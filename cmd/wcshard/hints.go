@@ -55,6 +55,9 @@ func hints(err error) []string {
 			hint = e.Hint
 		case *shard.TooLargeError:
 			hint = fmt.Sprintf("pass --memory-runner LABEL --memory-runner-memory %dGiB for a runner that has so much, or make the test smaller", e.Memory>>30)
+			if e.Kind == shard.Pool { // for what needs much memory it is no memory test: that goes by markers alone, or nearly so
+				hint = fmt.Sprintf("make it a memory test, by a --memory-marker or by leaving out --memory-share, and pass --memory-runner LABEL --memory-runner-memory %dGiB for a runner that has so much; or make the test smaller", e.Memory>>30)
+			}
 		case *shard.TooManyRowsError:
 			hint = fmt.Sprintf("pass --shards %d or less", shard.MaxRows)
 			if e.Memory > 0 {
@@ -110,7 +113,7 @@ func (sys *system) adviseOn(v *shard.Verdict) {
 		sys.say("hint: look at the log of the job of %s: it did not start, was cancelled or lost its runner; or its results are where this did not look", strings.Join(silent, ", "))
 	}
 	if notFound(v)+len(v.Unplanned) > 0 {
-		sys.say("hint: some shards found other tests than were planned: %s", sys.otherTests())
+		sys.say("hint: some shards found other tests than were planned: if arguments for pytest deselect them, leave those out; else %s", sys.otherTests())
 	}
 	if len(v.Refused) > 0 {
 		sys.say("hint: remove the files that do not count, and run those shards again that have no others")

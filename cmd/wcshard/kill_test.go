@@ -153,6 +153,45 @@ def test_slow(n, resource):
 	}
 }
 
+// What does not answer a signal is killed, and where that is a wrapper, pytest with it:
+// it would go on with the shard, and write after the end of its results.
+func TestInterruptWrapper(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("finds the processes to kill in /proc")
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	env := []string{"VIRTUAL_ENV=" + testVenv(t)}
+	writeTestFile(t, filepath.Join(dir, "test_deaf.py"), "import time, pytest\n\n@pytest.mark.parametrize('n', range(100))\ndef test_deaf(n):\n    time.sleep(0.3)\n")
+	wrapper := filepath.Join(dir, "wrapper")
+	// Python leaves SIGINT alone where it starts with that ignored, as a call into C does.
+	writeTestFile(t, wrapper, "#!/bin/sh\ntrap '' INT\n\"$VIRTUAL_ENV/bin/python\" -m pytest \"$@\"\nexit $?\n")
+	if err := os.Chmod(wrapper, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, wcshard(t, dir, env, "matrix", "--shards", "1", "--workers", "1"))
+	run := wcshard(t, dir, env, "run", "--shard", "pool-1", "--pytest", wrapper)
+	var out bytes.Buffer
+	run.Stdout, run.Stderr = &out, &out
+	run.WaitDelay = 30 * time.Second // more than the grace
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	results := filepath.Join(dir, "wcshard-results", "wcshard-results-pool-1-1.jsonl")
+	waitFor(t, func() bool { return finished(results) >= 2 })
+	run.Process.Signal(syscall.SIGTERM)
+	run.Wait()
+	if pid := findProcess(dir, "-pwcshard_plugin"); pid != 0 {
+		syscall.Kill(pid, syscall.SIGKILL)
+		t.Errorf("pytest lives on\n%s", &out)
+	}
+	ran := finished(results)
+	verdict, _ := wcshard(t, dir, env, "verify").CombinedOutput()
+	if want := fmt.Sprintf("incomplete: %d of 100 tests ran exactly once", ran); !strings.Contains(string(verdict), want) {
+		t.Errorf("verify says\n%s\nwant %q\n%s", verdict, want, &out)
+	}
+}
+
 // finished counts the finished tests in a results file.
 func finished(name string) int {
 	data, _ := os.ReadFile(name)

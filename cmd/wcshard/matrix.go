@@ -261,6 +261,14 @@ func (o *matrixOptions) sizes() error {
 	if o.fleet.Reserve >= o.fleet.Memory {
 		return usagef("leave it out, or pass less than --runner-memory", "--memory-reserve %s leaves nothing of a runner's %s", o.reserve, o.memory)
 	}
+	if other := o.fleet.MemoryRunnerMemory; other > 0 && other != o.fleet.Memory {
+		if o.fleet.Reserve >= other {
+			return usagef("leave it out, or pass less than --memory-runner-memory", "--memory-reserve %s leaves nothing of a memory runner's %s", o.reserve, o.memoryMemory)
+		}
+		if o.fleet.MemoryRunner == "" || o.fleet.MemoryRunner == o.fleet.Runner {
+			return usagef("pass its label as well: --memory-runner LABEL", "--memory-runner-memory is %s, and %s, which memory jobs would run on, has %s", o.memoryMemory, o.fleet.Runner, o.memory)
+		}
+	}
 	if !(0 <= o.fleet.MemoryShare && o.fleet.MemoryShare <= 1) {
 		return usagef("0.35 is the default, 0 goes by markers alone", "--memory-share is %v, want 0 to 1", o.fleet.MemoryShare)
 	}

@@ -104,8 +104,7 @@ func doMerge(ctx context.Context, sys *system, o mergeOptions) error {
 	}
 	for _, x := range unread {
 		if len(results) == 0 {
-			err := fmt.Errorf("reading results: %w", &timing.SyntaxError{File: x.File, Line: 1, Msg: x.Reason})
-			return &failure{status: exitData, err: err, hint: hintResults(x.File, err)}
+			return x.failure()
 		}
 		// The others tell what they measured all the same.
 		sys.warn("%s does not count: %s", printable(x.File), x.Reason)

@@ -64,9 +64,6 @@ func (r *recovery) run(ctx context.Context, first try) (int, error) {
 		if len(blames) == 0 || j.options.noRecover || j.stopped.Load() || ctx.Err() != nil {
 			return r.status(t.status), nil
 		}
-		if covers(j.plan.Collector.Args) || covers(j.options.args) {
-			j.sys.warn("what a killed process had covered is lost: coverage says less than was run")
-		}
 		before := r.before
 		if err := r.alone(ctx, blames); err != nil {
 			return 0, err
@@ -282,8 +279,8 @@ func (r *recovery) again(ctx context.Context, tests []timing.NodeID, workers int
 		results:   r.name,
 		selection: narrow(r.selection, tests),
 		workers:   workers,
-		args:      againArgs(r.plan.Collector.Args),
-		extra:     againArgs(r.options.args),
+		args:      r.plan.Collector.Args,
+		extra:     r.options.args,
 		again:     r.tries,
 	})
 	if err != nil {
@@ -434,27 +431,6 @@ func appendNeed(to []shard.TestNeed, at int, needs *[]shard.TestNeed, i int) []s
 		*needs = (*needs)[1:]
 	}
 	return to
-}
-
-// againArgs are pytest's arguments for another try: coverage adds to what there is.
-func againArgs(args []string) []string {
-	if covers(args) && !slices.Contains(args, "--cov-append") {
-		return append([]string{"--cov-append"}, args...)
-	}
-	return args
-}
-
-// covers reports whether the arguments ask pytest-cov for coverage.
-func covers(args []string) bool {
-	for _, arg := range args {
-		if arg == "--" {
-			break
-		}
-		if arg == "--cov" || strings.HasPrefix(arg, "--cov=") {
-			return true
-		}
-	}
-	return false
 }
 
 // appendResults writes lines to a results file. Where a kill has torn its last

@@ -44,25 +44,6 @@ func TestNarrow(t *testing.T) {
 	}
 }
 
-func TestAgainArgs(t *testing.T) {
-	for _, test := range []struct{ given, want string }{
-		{"-q -p no:cacheprovider", "-q -p no:cacheprovider"},
-		{"--cov=pkg tests", "--cov-append --cov=pkg tests"},
-		{"--cov --cov-append", "--cov --cov-append"},
-		{"--cov-report=xml", "--cov-report=xml"},
-		{"-- --cov=x", "-- --cov=x"},
-	} {
-		given := strings.Fields(test.given)
-		got := strings.Join(againArgs(given), " ")
-		if got != test.want {
-			t.Errorf("againArgs(%q) = %q, want %q", test.given, got, test.want)
-		}
-		if strings.Join(given, " ") != test.given {
-			t.Errorf("againArgs changed its arguments: %q", given)
-		}
-	}
-}
-
 // TestAppendResults: a line that a kill tore goes, and nothing else.
 func TestAppendResults(t *testing.T) {
 	for _, test := range []struct{ before, want string }{

@@ -290,7 +290,7 @@ func (sys *system) annotations(r report) []actions.Annotation {
 		if !r.brief && r.ended(f.Shard) {
 			continue
 		}
-		file, line := sys.place(f)
+		file, line := sys.place(r.plan.Collector.Root, f)
 		message := cmp.Or(f.Message, string(f.Outcome))
 		all = append(all, actions.Annotation{File: file, Line: line, Title: string(f.ID), Message: fmt.Sprintf("%s (%s)", message, f.Shard)})
 	}
@@ -304,12 +304,12 @@ func (r report) ended(name string) bool {
 
 // place is where a test failed, relative to the repository. Where that is not
 // in the repository (the standard library, another machine's folder) it is the
-// test's own file, of which no line is known.
-func (sys *system) place(f shard.Failure) (file string, line int) {
+// test's own file, of which no line is known; node IDs are relative to pytest's root.
+func (sys *system) place(root string, f shard.Failure) (file string, line int) {
 	if file = sys.inRepository(f.Path); file != "" {
 		return file, f.Line
 	}
-	return sys.inRepository(f.ID.File()), 0
+	return sys.inRepository(filepath.Join(root, filepath.FromSlash(f.ID.File()))), 0
 }
 
 // inRepository makes a path relative to $GITHUB_WORKSPACE, with forward

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -46,6 +48,23 @@ func TestSummarySize(t *testing.T) {
 	short := r.summary(4000)
 	if len(short) > 4000 || !strings.Contains(short, "left out") {
 		t.Errorf("with room for 4000 bytes the summary has %d", len(short))
+	}
+}
+
+// A failure of which no place is known is put down to its test's file, which a node ID
+// names as seen from pytest's root.
+func TestAnnotationOfCrash(t *testing.T) {
+	sub := filepath.Join(t.TempDir(), "sub")
+	if err := os.Mkdir(sub, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(sub)
+	sys := &system{environ: []string{"GITHUB_WORKSPACE=" + filepath.Dir(sub)}}
+	for root, want := range map[string]string{".": "sub/a/test_a.py", "": "sub/a/test_a.py", "..": "a/test_a.py"} {
+		file, line := sys.place(root, shard.Failure{ID: "a/test_a.py::x"})
+		if file != want || line != 0 {
+			t.Errorf("with root %q it is at %s:%d, want %s", root, file, line, want)
+		}
 	}
 }
 

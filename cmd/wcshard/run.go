@@ -236,7 +236,11 @@ func doRun(ctx context.Context, sys *system, o runOptions) error {
 		return err
 	}
 	defer cancel()
-	sys.say("%s: %s, %s, about %s s, with %s (%s)", s.Name, count(s.Len(), "test"), count(s.Workers, "worker"), seconds(s.Wall), job.command, job.command.Source)
+	about := fmt.Sprintf("about %s s, ", seconds(s.Wall))
+	if o.from.failed { // what a part of the shard takes nobody has foreseen
+		about = ""
+	}
+	sys.say("%s: %s, %s, %swith %s (%s)", s.Name, count(s.Len(), "test"), count(s.Workers, "worker"), about, job.command, job.command.Source)
 	status, err := job.session(ctx, session{name: s.Name, shards: []*shard.Shard{s}, run: s})
 	if err != nil {
 		return err
@@ -324,6 +328,15 @@ func reproduce(o runOptions) string {
 	}
 	if o.enforce {
 		words = append(words, "--enforce")
+	}
+	if o.testTimeout > 0 {
+		words = append(words, "--test-timeout", o.testTimeout.String())
+	}
+	if o.noFreeze {
+		words = append(words, "--no-gc-freeze")
+	}
+	if o.noRecover {
+		words = append(words, "--no-recover")
 	}
 	if len(o.args) > 0 {
 		words = append(append(words, "--"), o.args...)

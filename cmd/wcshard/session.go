@@ -202,6 +202,14 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 	t.status = status
 	t.looks, t.peak = watch.Stop()
 	t.born = watch.Born()
+	if ctx.Err() != nil && status >= 128 {
+		// What did not end when it was told to was killed: of a wrapper, such as uv
+		// run, that is the wrapper alone, and pytest would go on and write results.
+		killed.End(t.born, leaving)
+		if j.group != nil {
+			j.group.Kill(leaving)
+		}
+	}
 	ownAfter, machineAfter := j.kills()
 	t.counts = killed.Counts{Own: since(own, ownAfter), Machine: since(machine, machineAfter)}
 	if t.counts.Own == 0 && status == exitKilled && j.group != nil && j.group.Usage().Gone {
@@ -278,9 +286,12 @@ func (j *job) predicted(s session) (tests int, wall time.Duration) {
 // session's shards: run --all and run --shard name their files differently.
 func (j *job) attempts(folder string, s session) int {
 	newest := 0
-	names, _ := filepath.Glob(filepath.Join(folder, "wcshard-results-*.jsonl"))
-	for _, name := range names {
-		header, err := readHeader(name)
+	entries, _ := os.ReadDir(folder)
+	for _, entry := range entries {
+		if !isResults(entry.Name()) {
+			continue
+		}
+		header, err := readHeader(filepath.Join(folder, entry.Name()))
 		if err != nil || header.Plan != j.plan.Digest {
 			continue // verify says what is wrong with it
 		}
@@ -369,9 +380,9 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 	if status < 128 && !j.limited && len(results.Tests)+len(results.Running)+len(results.Missing)+len(results.Extra) == 0 {
 		j.sys.say("hint: pytest came to none of the tests: see what stands above, and try %s --version", j.command)
 	} else if notFound(verdict) == verdict.Planned {
-		j.sys.say("hint: none of the planned tests is here; run this in the folder where the plan was made, with the same checkout")
+		j.sys.say("hint: none of the planned tests is here; %srun this in the folder where the plan was made, with the same checkout", j.deselecting())
 	} else if len(results.Missing)+len(results.Extra) > 0 {
-		j.sys.say("hint: the tests are not those of the plan: %s", j.sys.otherTests())
+		j.sys.say("hint: the tests are not those of the plan: %s%s", j.deselecting(), j.sys.otherTests())
 	}
 	if status == exitOK || status == exitTestsFailed || status == exitNoTests {
 		return exitIncomplete
@@ -379,11 +390,19 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 	return status
 }
 
+// deselecting is what to do first where this run has arguments that the plan had not.
+func (j *job) deselecting() string {
+	if len(j.options.args) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("if %s deselects tests, leave it out (in the action: pytest-args of this step); else ", quote(strings.Join(j.options.args, " ")))
+}
+
 // otherTests is what to do where a shard finds other tests than were planned. In CI
 // the plan is minutes old, and a new one would be no better.
 func (sys *system) otherTests() string {
 	if sys.getenv("CI") == "" && sys.getenv("GITHUB_ACTIONS") != "true" {
-		return "make a new plan with wcshard matrix, or drop arguments after -- that deselect tests"
+		return "make a new plan with wcshard matrix"
 	}
 	return "the job that makes the plan and this one must install the same, on the same system; and an ID must not hold a time, a random value or an address, which two runs of pytest --collect-only -q would show"
 }

@@ -85,15 +85,19 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 		return err
 	}
 	results = current(sys, plan, results)
-	unread = slices.DeleteFunc(unread, func(x shard.RefusedFile) bool {
-		if !superseded(plan, results, x.File) {
-			return false
+	var refused []shard.RefusedFile
+	for _, x := range unread {
+		switch {
+		case superseded(plan, results, x.File):
+			sys.warn("%s is left out, since a later attempt reported: %s", printable(x.File), x.Reason)
+		case tornAtBirth(x.err) == nil: // it knows more than the verdict would say
+			return x.failure()
+		default:
+			refused = append(refused, x.RefusedFile)
 		}
-		sys.warn("%s is left out, since a later attempt reported: %s", printable(x.File), x.Reason)
-		return true
-	})
+	}
 	verdict := shard.Verify(plan, results)
-	verdict.Refused = append(verdict.Refused, unread...)
+	verdict.Refused = append(verdict.Refused, refused...)
 	if o.json {
 		if err := sys.writeJSON(verdict); err != nil {
 			return err
@@ -194,10 +198,9 @@ func current(sys *system, plan *shard.Plan, results []*timing.Results) []*timing
 	return kept
 }
 
-// readResults reads results files and all of those in folders. Those that were
-// torn at birth, in their first line, are unread: the others tell what they know
-// without them.
-func readResults(sys *system, names []string) (all []*timing.Results, unread []shard.RefusedFile, err error) {
+// readResults reads results files and all of those in folders. Those that cannot be
+// read are told apart: another attempt may have taken their place.
+func readResults(sys *system, names []string) (all []*timing.Results, unread []unreadFile, err error) {
 	for _, name := range names {
 		files, err := resultsFiles(name)
 		if err != nil {
@@ -205,18 +208,27 @@ func readResults(sys *system, names []string) (all []*timing.Results, unread []s
 		}
 		for _, file := range files {
 			results, err := readResultsFile(sys, file)
-			if syntax := tornAtBirth(err); syntax != nil && isResults(filepath.Base(file)) {
-				unread = append(unread, shard.RefusedFile{File: file, Reason: syntax.Msg})
+			if err == nil {
+				all = append(all, results)
 				continue
 			}
-			if err != nil {
+			syntax := new(timing.SyntaxError)
+			if !errors.As(err, &syntax) || !isResults(filepath.Base(file)) {
 				return nil, nil, &failure{err: err, hint: hintResults(file, err)}
 			}
-			all = append(all, results)
+			unread = append(unread, unreadFile{shard.RefusedFile{File: file, Reason: syntax.Msg}, err})
 		}
 	}
 	return all, unread, nil
 }
+
+// An unreadFile is a results file that cannot be read, and why.
+type unreadFile struct {
+	shard.RefusedFile
+	err error
+}
+
+func (x *unreadFile) failure() error { return &failure{err: x.err, hint: hintResults(x.File, x.err)} }
 
 // tornAtBirth returns what is wrong with a results file that has no good first line, and
 // so knows nothing; nil for other errors and none.

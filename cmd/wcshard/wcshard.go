@@ -86,6 +86,39 @@ func overruled(given map[string]bool, name string) bool {
 	})
 }
 
+// companions are flags that say nothing without another one: on the command line that is
+// a mistake. A variable may be meant for another verb or job of a whole pipeline.
+var companions = []struct{ verb, flag, with, value, hint string }{
+	{"run", "workers", "all", "true", "leave it out: a plan says how many workers a shard has; -- -n N has pytest-xdist take others"},
+	{"run", "memory-workers", "all", "true", "leave it out, or run all shards: --all"},
+	{"run", "timings", "all", "true", "leave it out, or run all shards: --all"},
+	{"run", "schedule", "all", "true", "leave it out, or run all shards: --all"},
+	{"run", "repo", "from-run", "", "pass the number or the URL of a run: --from-run"},
+	{"run", "api-url", "from-run", "", "pass the number or the URL of a run: --from-run"},
+	{"merge", "repo", "from-run", "", "pass the number or the URL of a run: --from-run"},
+	{"merge", "api-url", "from-run", "", "pass the number or the URL of a run: --from-run"},
+	{"matrix", "pipeline", "output", "gitlab", "leave it out, or add --output gitlab"},
+	{"matrix", "max-parallel", "output", "github", "leave it out, or add --output github"},
+}
+
+// lonely returns an error where the command line has a flag without its companion.
+func lonely(verb *cobra.Command, given map[string]bool) error {
+	for _, c := range companions {
+		if verb.Name() != c.verb || !given[c.flag] {
+			continue
+		}
+		value := verb.Flags().Lookup(c.with).Value.String()
+		missing := value != c.value
+		if c.value == "" {
+			missing = value == "" // any will do
+		}
+		if missing {
+			return usagef(c.hint, "--%s has no effect without --%s", c.flag, strings.TrimSpace(c.with+" "+strings.TrimPrefix(c.value, "true")))
+		}
+	}
+	return nil
+}
+
 // fromEnvironment lets each flag of a verb also be set by WCSHARD_…; the
 // command line wins.
 func fromEnvironment(sys *system, verb *cobra.Command) {
@@ -111,6 +144,9 @@ func fromEnvironment(sys *system, verb *cobra.Command) {
 		})
 		if bad != nil {
 			return bad
+		}
+		if err := lonely(cmd, given); err != nil {
+			return err
 		}
 		return work(cmd, args)
 	}

@@ -1,6 +1,8 @@
 package pytest
 
 import (
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -216,5 +218,41 @@ func TestReportsOfAnotherCall(t *testing.T) {
 	}
 	if want := []string{"report.again-1.xml", "report.again-2.xml", "report.xml", "log", "log.again-1", "log.again-2"}; !slices.Equal(found, want) {
 		t.Errorf("the reports are %q, want %q", found, want)
+	}
+}
+
+// What another call covers is added to what the first one did, and that this is less
+// than was run is said, wherever coverage was asked for.
+func TestCoverageOfAnotherCall(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "plugins"), dir: t.TempDir()}
+	writeAll(t, p.dir, map[string]string{
+		"pytest.ini": "[pytest]\naddopts = --cov=lib --cov-report= -p no:randomly\n",
+		"lib.py":     "def a():\n    return 1\n\ndef b():\n    return 2\n",
+		"test_a.py":  "import lib\n\ndef test_a():\n    assert lib.a() == 1\n\ndef test_b():\n    assert lib.b() == 2\n",
+	})
+	c := p.collect(t)
+	tests := [...]string{"::test_a", "::test_b"}
+	for again, test := range tests {
+		name := newResults(t, "again")
+		status, err := Run(t.Context(), p.command, RunOptions{
+			Dir: p.dir, Env: testEnv(), Root: c.Collector.Root, Workers: 1, Results: name, Again: again,
+			Selection: Selection{Pieces: []shard.Piece{{File: "test_a.py", Cut: true, Tests: []string{test}}}, Elsewhere: []timing.NodeID{timing.NodeID("test_a.py" + tests[1-again])}},
+		})
+		if err != nil || status != 0 {
+			t.Fatalf("call %d: %d, %v", again, status, err)
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Contains(string(text), "what a killed process had covered is lost"); said != (again > 0) {
+			t.Errorf("call %d: it is said that coverage is not whole: %v", again, said)
+		}
+	}
+	report := exec.CommandContext(t.Context(), p.command.Argv[0], "-m", "coverage", "report", "--include=lib.py", "--format=total")
+	report.Dir = p.dir
+	if total, err := report.CombinedOutput(); err != nil || string(total) != "100\n" {
+		t.Errorf("coverage report: %q, %v, want 100", total, err)
 	}
 }

@@ -101,6 +101,8 @@ class Running(Common):
         self.switch_off()
         if again := self.settings.get("again"):
             self.keep_reports(again)
+            if self.option("cov_source") and not self.is_worker:
+                self.note("what a killed process had covered is lost: coverage says less than was run")
         if self.settings["partial"]:
             self.spare_parts()
         if self.settings["reduced"] and hasattr(self.config.option, "ignore_unknown_dependency"):
