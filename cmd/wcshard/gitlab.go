@@ -22,8 +22,10 @@ func (o *matrixOptions) writePipeline(sys *system, plan *shard.Plan) error {
 	if o.output != "gitlab" {
 		return nil
 	}
-	pipeline := &gitlab.Pipeline{Gate: gitlab.Job{Script: []string{"echo 'wcshard: there are no tests'"}}}
-	pipeline.Comment = "Made by wcshard matrix --output gitlab."
+	pipeline := &gitlab.Pipeline{
+		Comment: "Made by wcshard matrix --output gitlab.",
+		Gate:    gitlab.Job{Tags: o.tags(o.fleet.Runner), Script: []string{"echo 'wcshard: there are no tests'"}},
+	}
 	if plan != nil {
 		folder, err := projectFolder(sys, o.plan)
 		if err != nil {

@@ -44,6 +44,12 @@ type Job struct {
 
 // The parts of GitLab's YAML that we use, in the order they are written.
 type (
+	workflow struct {
+		Rules []rule `yaml:"rules"`
+	}
+	rule struct {
+		When string `yaml:"when"`
+	}
 	job struct {
 		Stage     string     `yaml:"stage"`
 		Tags      []string   `yaml:"tags,omitempty"`
@@ -65,11 +71,19 @@ type (
 
 // Write writes the pipeline as YAML. Jobs keep their order.
 //
+// The workflow's rule is for pipelines of merge requests. A job without rules is
+// for branches and tags, which their child pipelines are not of, unless the
+// workflow has rules: without one there would be no job, and GitLab refuses such
+// a pipeline. Jobs that others include beside this file need no rules, either.
+//
 // The gate has no needs, of which a job may have 50: it runs after all jobs of
 // the stage before it, failed ones too, and gets the artifacts of all of them.
 func (p *Pipeline) Write(w io.Writer) error {
 	root := &yaml.Node{Kind: yaml.MappingNode, HeadComment: "# " + p.Comment}
 	if err := set(root, "stages", []string{stageRun, stageGate}); err != nil {
+		return err
+	}
+	if err := set(root, "workflow", workflow{Rules: []rule{{When: "always"}}}); err != nil {
 		return err
 	}
 	for _, one := range p.Jobs {

@@ -88,6 +88,7 @@ func TestWriteSchema(t *testing.T) {
 	}
 	for from, to := range map[string]string{
 		"timeout: 12 minutes": "timeout: 12",
+		"    - when: always":  "    - whenever: always",
 		"when: always":        "when: ever",
 		"  script:":           "  scripts:",
 		`pipeline: "123"`:     "pipeline: 123",
@@ -114,8 +115,8 @@ func TestWrite(t *testing.T) {
 	for i := 0; i < len(root.Content[0].Content); i += 2 {
 		names = append(names, root.Content[0].Content[i].Value)
 	}
-	if len(names) != 258 || names[0] != "stages" || names[1] != "pool-256" || names[256] != "pool-1" || names[257] != GateName {
-		t.Errorf("%d keys, %q … %q, want stages, pool-256 … pool-1, %s", len(names), names[:2], names[len(names)-2:], GateName)
+	if len(names) != 259 || names[0] != "stages" || names[1] != "workflow" || names[2] != "pool-256" || names[257] != "pool-1" || names[258] != GateName {
+		t.Errorf("%d keys, %q … %q, want stages, workflow, pool-256 … pool-1, %s", len(names), names[:3], names[len(names)-2:], GateName)
 	}
 	var jobs map[string]yaml.Node
 	if err := root.Decode(&jobs); err != nil {
@@ -136,5 +137,19 @@ func TestWrite(t *testing.T) {
 	}
 	if gate.When != "always" || len(gate.Needs) != 0 || gate.Stage == first.Stage {
 		t.Errorf("the gate is %+v, want one that always runs, after the stage of the shards", gate)
+	}
+}
+
+// TestWriteWorkflow: without rules of the workflow none of the jobs would be in
+// the child of a merge request's pipeline, which GitLab refuses then.
+func TestWriteWorkflow(t *testing.T) {
+	for name, p := range map[string]*Pipeline{"shards": pipeline(2), "no tests": {Gate: Job{Script: []string{"echo"}}}} {
+		var got struct{ Workflow workflow }
+		if err := yaml.Unmarshal([]byte(write(t, p)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if want := []rule{{When: "always"}}; !slices.Equal(got.Workflow.Rules, want) {
+			t.Errorf("%s: the workflow's rules are %v, want %v", name, got.Workflow.Rules, want)
+		}
 	}
 }
