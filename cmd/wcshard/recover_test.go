@@ -153,6 +153,32 @@ func TestTimeLimit(t *testing.T) {
 	}
 }
 
+// TestRunnerClass: what jobs of a CI measure is of the plan's runners, each by
+// itself; only elsewhere is it of a class of its own.
+func TestRunnerClass(t *testing.T) {
+	pool, memory := &shard.Shard{Runner: "docker"}, &shard.Shard{Runner: "large"}
+	for _, test := range []struct {
+		environ      []string
+		pool, memory string
+	}{
+		{nil, "local", "local"},
+		{[]string{"CI="}, "local", "local"},
+		{[]string{"CI=false"}, "local", "local"},
+		{[]string{"GITHUB_ACTIONS=true"}, "docker", "large"},
+		{[]string{"CI=true", "GITLAB_CI=true"}, "docker", "large"},
+		{[]string{"CI=woodpecker"}, "docker", "large"},
+		{[]string{"TF_BUILD=True"}, "docker", "large"}, // Azure Pipelines
+	} {
+		j := &job{sys: &system{environ: test.environ}}
+		if got := j.runner(session{shards: []*shard.Shard{pool}}); got != test.pool {
+			t.Errorf("with %q the pool's class is %q, want %q", test.environ, got, test.pool)
+		}
+		if got := j.runner(session{shards: []*shard.Shard{memory}}); got != test.memory {
+			t.Errorf("with %q the memory job's class is %q, want %q", test.environ, got, test.memory)
+		}
+	}
+}
+
 // TestTimeLimitReached stops pytest, keeps what is done and names what ran.
 func TestTimeLimitReached(t *testing.T) {
 	venv := testVenv(t)

@@ -87,7 +87,7 @@ func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // ofCaller matches what a CI or a developer has set for other runs than these.
-var ofCaller = regexp.MustCompile(`^(CI|GITHUB|WCSHARD|PYTEST)(_\w+)?=`)
+var ofCaller = regexp.MustCompile(`^(CI|GITHUB|GITLAB|TF|WCSHARD|PYTEST)(_\w+)?=`)
 
 // wcshard prepares a call of the program itself; testscript.Main has put it on
 // the path.

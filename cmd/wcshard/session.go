@@ -334,9 +334,9 @@ func (j *job) runID() string {
 }
 
 // runner is the class of the machine: durations of a laptop say little about a
-// runner's.
+// runner's, and a runner's little about those of one with more memory.
 func (j *job) runner(s session) string {
-	if j.sys.getenv("GITHUB_ACTIONS") == "true" {
+	if j.sys.inCI() {
 		return s.shards[0].Runner
 	}
 	return "local"
@@ -401,7 +401,7 @@ func (j *job) deselecting() string {
 // otherTests is what to do where a shard finds other tests than were planned. In CI
 // the plan is minutes old, and a new one would be no better.
 func (sys *system) otherTests() string {
-	if sys.getenv("CI") == "" && sys.getenv("GITHUB_ACTIONS") != "true" {
+	if !sys.inCI() {
 		return "make a new plan with wcshard matrix"
 	}
 	return "the job that makes the plan and this one must install the same, on the same system; and an ID must not hold a time, a random value or an address, which two runs of pytest --collect-only -q would show"

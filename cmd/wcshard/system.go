@@ -41,6 +41,14 @@ func (sys *system) getenv(name string) string {
 	return ""
 }
 
+// inCI reports whether this is a job of a CI. All whose jobs we can number set CI,
+// to one value or another, but for Azure Pipelines, which sets TF_BUILD. CI=false
+// is how people say that theirs is none; GitHub's is one all the same.
+func (sys *system) inCI() bool {
+	ci := sys.getenv("CI")
+	return ci != "" && ci != "false" || sys.getenv("GITHUB_ACTIONS") == "true" || sys.getenv("TF_BUILD") != ""
+}
+
 // tokenVariable holds the token that action.yml passes on: only for wcshard's
 // own questions to GitHub.
 const tokenVariable = "WCSHARD_TOKEN"
@@ -56,7 +64,7 @@ func (sys *system) pytestEnviron() []string {
 // terminal reports whether somebody watches standard error.
 func (sys *system) terminal() bool {
 	f, ok := sys.stderr.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && sys.getenv("CI") == ""
+	return ok && term.IsTerminal(int(f.Fd())) && !sys.inCI()
 }
 
 // say prints one line for the user, with the program's name in front, on
