@@ -133,7 +133,8 @@ type demo struct {
 }
 
 // environment makes the virtual environment, and the variables to run in: the
-// user's, without those that would change what pytest or wcshard do.
+// user's, without those that would change what pytest or wcshard do, such as those
+// of a CI that say when its job began: the demo's jobs did not begin then.
 func (d *demo) environment(ctx context.Context) error {
 	python, err := demoPython(ctx)
 	if err != nil {
@@ -150,7 +151,7 @@ func (d *demo) environment(ctx context.Context) error {
 	d.sys.say("pytest comes from %s", venv)
 	for _, variable := range d.sys.environ {
 		name, _, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, "WCSHARD_") || strings.HasPrefix(name, "GITHUB_") || strings.HasPrefix(name, "PYTEST_") || name == "PYTHONPATH" || name == "PYTHONHOME" {
+		if strings.HasPrefix(name, "WCSHARD_") || strings.HasPrefix(name, "GITHUB_") || strings.HasPrefix(name, "GITLAB_") || strings.HasPrefix(name, "PYTEST_") || name == "PYTHONPATH" || name == "PYTHONHOME" {
 			continue
 		}
 		d.env = append(d.env, variable)

@@ -40,7 +40,9 @@ func (o *matrixOptions) writePipeline(sys *system, plan *shard.Plan) error {
 	return nil
 }
 
-// fillPipeline adds the jobs. folder is where wcshard runs, in the project.
+// fillPipeline adds the jobs. folder is where wcshard runs, in the project. A
+// shard stops itself in time, as GitLab uploads nothing of a job that it ends at
+// its timeout, whatever artifacts: when says.
 func (o *matrixOptions) fillPipeline(sys *system, pipeline *gitlab.Pipeline, plan *shard.Plan, folder string) {
 	pipeline.Comment += " Plan " + plan.Digest
 	pipeline.Plan = gitlab.Source{Pipeline: sys.getenv("CI_PIPELINE_ID"), Job: sys.getenv("CI_JOB_NAME")}
@@ -51,7 +53,7 @@ func (o *matrixOptions) fillPipeline(sys *system, pipeline *gitlab.Pipeline, pla
 	file := filepath.ToSlash(o.plan)
 	for i := range plan.Shards {
 		s := &plan.Shards[i]
-		line := fmt.Sprintf(`wcshard run --plan %s --shard %s --run-id "$CI_PIPELINE_ID"`, quote(file), quote(s.Name))
+		line := fmt.Sprintf(`wcshard run --plan %s --shard %s --run-id "$CI_PIPELINE_ID" --time-limit %s`, quote(file), quote(s.Name), planLimit)
 		if o.pytest != "" {
 			line += " --pytest " + quote(o.pytest)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -31,12 +32,12 @@ func (j *job) within(ctx context.Context, timeout int) (context.Context, context
 	case err == nil:
 		deadline = now.Add(limit)
 	case j.options.timeLimit == planLimit && timeout > 0:
-		start, whole := jobStart(j.sys, now), time.Duration(timeout)*time.Minute
+		start, whole := jobStart(j.sys, now), jobTimeout(j.sys, time.Duration(timeout)*time.Minute)
 		if deadline = start.Add(whole - beforeTimeout); !deadline.After(now) {
 			return nil, nil, &failure{
 				status: exitIncomplete,
-				err:    fmt.Errorf("set-up took %.0f of %d minutes, no time is left for tests", now.Sub(start).Minutes(), timeout),
-				hint:   "tell the plan what the set-up takes (wcshard matrix --job-overhead 10m, in the action the input job-overhead), make it faster, with a cache for example, or raise the job's timeout-minutes and pass a --time-limit of your own, such as 55m",
+				err:    fmt.Errorf("set-up took %.0f of %.0f minutes, no time is left for tests", now.Sub(start).Minutes(), whole.Minutes()),
+				hint:   "tell the plan what the set-up takes (wcshard matrix --job-overhead 10m, in the action the input job-overhead), make it faster, with a cache for example, or raise the job's timeout (timeout-minutes on GitHub) and pass a --time-limit of your own, such as 55m",
 			}
 		}
 	}
@@ -48,12 +49,32 @@ func (j *job) within(ctx context.Context, timeout int) (context.Context, context
 	return ctx, cancel, nil
 }
 
-// jobStart is when the CI's job began, since its timeout runs from then: in
-// GitHub Actions the runner writes the event's file first of all.
+// jobStart is when the CI's job began, since its timeout runs from then, or now
+// where that is unknown. In GitHub Actions the runner writes the event's file
+// first of all. GitLab says when a runner took the job, which pulls the image and
+// checks out within the timeout; that is the server's clock, and a start that is
+// still to come by ours is none. Elsewhere its variable is an image's, built there.
 func jobStart(sys *system, now time.Time) time.Time {
+	var start time.Time
 	info, err := os.Stat(sys.getenv("GITHUB_EVENT_PATH"))
-	if err != nil || info.ModTime().After(now) {
+	if err == nil {
+		start = info.ModTime()
+	} else if sys.inGitLab() {
+		start, err = time.Parse(time.RFC3339, sys.getenv("CI_JOB_STARTED_AT"))
+	}
+	if err != nil || start.After(now) {
 		return now
 	}
-	return info.ModTime()
+	return start
+}
+
+// jobTimeout is after what time the CI ends a job, by the plan or earlier: a runner
+// of GitLab's may have a maximum, and numbered jobs have the project's timeout.
+// Which one holds is what the runner says, in seconds.
+func jobTimeout(sys *system, planned time.Duration) time.Duration {
+	seconds, err := strconv.ParseInt(sys.getenv("CI_JOB_TIMEOUT"), 10, 32)
+	if err != nil || seconds < 1 || !sys.inGitLab() {
+		return planned
+	}
+	return min(planned, time.Duration(seconds)*time.Second)
 }

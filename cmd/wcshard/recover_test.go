@@ -115,40 +115,60 @@ func TestRest(t *testing.T) {
 func TestTimeLimit(t *testing.T) {
 	event := filepath.Join(t.TempDir(), "event.json")
 	writeTestFile(t, event, "{}")
-	began := time.Now().Add(-5 * time.Minute)
+	now := time.Now()
+	began := now.Add(-5 * time.Minute)
 	if err := os.Chtimes(event, began, began); err != nil {
 		t.Fatal(err)
 	}
+	started := "CI_JOB_STARTED_AT=" + began.UTC().Format(time.RFC3339)
+	gitHub, gitLab := []string{"GITHUB_EVENT_PATH=" + event}, []string{"GITLAB_CI=true", started}
 	for _, test := range []struct {
 		limit   string
 		timeout int
-		event   string
+		environ []string
 		want    time.Duration // from now; 0 for none
 		refused string
 	}{
-		{"", 10, event, 0, ""},
-		{"20m", 10, event, 20 * time.Minute, ""},
-		{"plan", 10, event, 4 * time.Minute, ""},
-		{"plan", 10, "", 9 * time.Minute, ""},
-		{"plan", 0, event, 0, ""},
-		{"plan", 6, event, 0, "set-up took 5 of 6 minutes, no time is left for tests"},
-		{"plan", 3, event, 0, "set-up took 5 of 3 minutes"},
+		{"", 10, gitHub, 0, ""},
+		{"20m", 10, gitHub, 20 * time.Minute, ""},
+		{"plan", 10, gitHub, 4 * time.Minute, ""},
+		{"plan", 10, nil, 9 * time.Minute, ""},
+		{"plan", 0, gitHub, 0, ""},
+		{"plan", 6, gitHub, 0, "set-up took 5 of 6 minutes, no time is left for tests"},
+		{"plan", 3, gitHub, 0, "set-up took 5 of 3 minutes"},
+
+		{"", 10, gitLab, 0, ""},
+		{"plan", 10, gitLab, 4 * time.Minute, ""},
+		{"plan", 10, []string{"GITLAB_CI=true", "CI_JOB_STARTED_AT=" + began.In(time.FixedZone("", 3600)).Format(time.RFC3339)}, 4 * time.Minute, ""},
+		{"plan", 6, gitLab, 0, "set-up took 5 of 6 minutes"},
+		{"plan", 10, slices.Concat(gitLab, gitHub), 4 * time.Minute, ""},
+		{"plan", 10, []string{started}, 9 * time.Minute, ""}, // an image's, built in GitLab
+		{"plan", 10, []string{"GITLAB_CI=true"}, 9 * time.Minute, ""},
+		{"plan", 10, []string{"GITLAB_CI=true", "CI_JOB_STARTED_AT=yesterday"}, 9 * time.Minute, ""},
+		{"plan", 10, []string{"GITLAB_CI=true", "CI_JOB_STARTED_AT=" + now.Add(time.Hour).UTC().Format(time.RFC3339)}, 9 * time.Minute, ""},
+		{"plan", 20, append(gitLab, "CI_JOB_TIMEOUT=600"), 4 * time.Minute, ""}, // the runner's maximum
+		{"plan", 10, append(gitLab, "CI_JOB_TIMEOUT=3600"), 4 * time.Minute, ""},
+		{"plan", 10, append(gitLab, "CI_JOB_TIMEOUT=0"), 4 * time.Minute, ""},
+		{"plan", 10, append(gitLab, "CI_JOB_TIMEOUT=1h"), 4 * time.Minute, ""},
+		{"plan", 10, append(gitLab, "CI_JOB_TIMEOUT=330"), 0, "set-up took 5 of 6 minutes"},
+		{"plan", 20, []string{started, "CI_JOB_TIMEOUT=600"}, 19 * time.Minute, ""},
 	} {
-		j := &job{sys: &system{environ: []string{"GITHUB_EVENT_PATH=" + test.event}}, options: runOptions{timeLimit: test.limit}}
+		j := &job{sys: &system{environ: test.environ}, options: runOptions{timeLimit: test.limit}}
 		ctx, cancel, err := j.within(t.Context(), test.timeout)
 		if test.refused != "" {
 			if err == nil || !strings.Contains(err.Error(), test.refused) || exitStatus(err) != exitIncomplete {
-				t.Errorf("--time-limit %q of %d minutes: %v, want %q", test.limit, test.timeout, err, test.refused)
+				t.Errorf("--time-limit %q of %d minutes with %q: %v, want %q", test.limit, test.timeout, test.environ, err, test.refused)
 			}
 			continue
 		}
 		if err != nil {
-			t.Fatal(err)
+			t.Errorf("--time-limit %q of %d minutes with %q: %v", test.limit, test.timeout, test.environ, err)
+			continue
 		}
 		deadline, ok := ctx.Deadline()
 		cancel()
 		if got := time.Until(deadline); ok != (test.want > 0) || ok && (got > test.want || got < test.want-time.Minute) {
-			t.Errorf("--time-limit %q of %d minutes: %s, want %s", test.limit, test.timeout, got, test.want)
+			t.Errorf("--time-limit %q of %d minutes with %q: %s, want %s", test.limit, test.timeout, test.environ, got, test.want)
 		}
 	}
 }

@@ -139,7 +139,7 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 	}
 	j.sys.say("%s: results in %s (attempt %d)", s.name, name, attempt)
 	if j.limited {
-		j.sys.say("hint: --test-timeout 5m stops a test that hangs, and only that; where all tests are only slow, plan more shards, or raise the job's timeout-minutes and pass a --time-limit of your own")
+		j.sys.say("hint: --test-timeout 5m stops a test that hangs, and only that; where all tests are only slow, plan more shards, or raise the job's timeout (timeout-minutes on GitHub) and pass a --time-limit of your own")
 	}
 	return j.judge(s, results, status), nil
 }
@@ -250,7 +250,7 @@ func (j *job) start(s session) (name string, attempt int, err error) {
 	} else {
 		header.Tests, header.Predicted = j.predicted(s)
 	}
-	if j.sys.getenv("GITHUB_ACTIONS") == "true" && !j.options.all {
+	if j.sys.inCI() && !j.options.all {
 		header.SetUp = header.Started.Sub(jobStart(j.sys, header.Started))
 	}
 	for _, one := range s.shards {

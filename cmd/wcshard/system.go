@@ -49,6 +49,10 @@ func (sys *system) inCI() bool {
 	return ci != "" && ci != "false" || sys.getenv("GITHUB_ACTIONS") == "true" || sys.getenv("TF_BUILD") != ""
 }
 
+// inGitLab reports whether this is a job of GitLab. CI_… variables alone do not
+// tell: images keep some, and other CIs set some.
+func (sys *system) inGitLab() bool { return sys.getenv("GITLAB_CI") == "true" }
+
 // tokenVariable holds the token that action.yml passes on: only for wcshard's
 // own questions to GitHub.
 const tokenVariable = "WCSHARD_TOKEN"

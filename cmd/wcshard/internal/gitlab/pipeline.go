@@ -39,7 +39,7 @@ type Job struct {
 	Tags      []string // of the runner; none for any that takes jobs without tags
 	Timeout   int      // minutes; 0 for the project's
 	Script    []string // lines of a shell
-	Artifacts []string // paths in the project, kept however the job ends
+	Artifacts []string // paths in the project, kept unless GitLab ends the job, as at its timeout
 }
 
 // The parts of GitLab's YAML that we use, in the order they are written.
