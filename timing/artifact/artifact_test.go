@@ -451,6 +451,44 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
+// An answer may say that it was the last one, for longer than the test lasts by
+// the clock that go-github goes by. The next request finds out, as any other does.
+func TestRateLimitRunsOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		reset time.Duration // from now on
+		slept []time.Duration
+	}{
+		"soon":  {20 * time.Second, []time.Duration{21 * time.Second}},
+		"later": {40 * time.Minute, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t)
+			f.now = time.Now().Truncate(time.Second)
+			last := []string{"X-RateLimit-Limit", "1000", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", fmt.Sprint(f.now.Add(c.reset).Unix())}
+			f.get("/actions/runs/5", func(w http.ResponseWriter, _ *http.Request) {
+				for i := 0; i < len(last); i += 2 {
+					w.Header().Set(last[i], last[i+1])
+				}
+				writeJSON(w, f.run(5, "push", "main", 1))
+			})
+			f.get("/actions/runs/5/artifacts", limited(1, refuse(403, "API rate limit exceeded", last...)))
+			client := f.client(nil)
+			if _, err := client.Run(t.Context(), 5); err != nil {
+				t.Fatal(err)
+			}
+			_, err := client.Artifacts(t.Context(), 5)
+			if c.slept == nil {
+				want(t, err, Limited, "GitHub's rate limit is used up until", "try again then")
+			} else if err != nil {
+				t.Error(err)
+			}
+			if !slices.Equal(f.slept, c.slept) {
+				t.Errorf("waited %v, want %v", f.slept, c.slept)
+			}
+		})
+	}
+}
+
 // The history comes from the newest good run that has one; runs that others
 // could have written, whatever their branch is called, are passed over.
 func TestHistory(t *testing.T) {

@@ -28,8 +28,16 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	for left := t.options.MaxWait; ; {
 		resp, err := t.next.RoundTrip(r)
-		if err != nil || resp.StatusCode < 400 {
-			return resp, err
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode < 400 {
+			// go-github would refuse the next request by itself when none is left, without
+			// the wait and without the words: whether one is, GitHub says.
+			for _, name := range []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} {
+				resp.Header.Del(name)
+			}
+			return resp, nil
 		}
 		message := apiMessage(resp)
 		wait, limited := t.limit(resp, message)
