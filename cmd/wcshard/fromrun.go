@@ -534,19 +534,6 @@ func (o *remoteOptions) history(ctx context.Context, sys *system) (*timing.Histo
 	return new(timing.History), nil
 }
 
-// findHistory looks at the runs of one workflow first, as others may test
-// something else or on other machines; then at those of all.
-func findHistory(ctx context.Context, client *artifact.Client, workflow string) (*artifact.Run, []artifact.Artifact, error) {
-	if workflow != "" {
-		run, found, err := client.History(ctx, workflow)
-		var fault *artifact.Error
-		if !errors.As(err, &fault) || fault.Fault != artifact.Missing {
-			return run, found, err
-		}
-	}
-	return client.History(ctx, "")
-}
-
 // workflowFile is the file name of the workflow that this job belongs to; ""
 // outside of GitHub Actions, and where the workflow is another repository's.
 func workflowFile(sys *system, repo string) string {
@@ -562,7 +549,7 @@ func (o *remoteOptions) download(ctx context.Context, sys *system) (*timing.Hist
 	if err != nil {
 		return nil, err
 	}
-	run, found, err := findHistory(ctx, client, workflowFile(sys, client.Repository()))
+	run, found, err := client.History(ctx, workflowFile(sys, client.Repository()))
 	if err != nil {
 		return nil, err
 	}

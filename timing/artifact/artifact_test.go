@@ -489,47 +489,6 @@ func TestRateLimitRunsOut(t *testing.T) {
 	}
 }
 
-// The history comes from the newest good run that has one; runs that others
-// could have written, whatever their branch is called, are passed over.
-func TestHistory(t *testing.T) {
-	f := newFake(t)
-	f.runs("/actions/workflows/test.yml/runs",
-		f.run(10, "push", "main", 2),         // a fork's
-		f.run(11, "pull_request", "main", 1), // of a pull request
-		f.run(12, "push", "main", 1),         // has nothing
-		f.run(13, "push", "main", 1),         // has what has expired
-		f.run(14, "schedule", "main", 1),     // has results
-		f.run(15, "push", "main", 1))
-	f.artifacts(12, stored(1, "coverage"))
-	f.artifacts(13, stored(2, TimingsName(1), expired))
-	f.artifacts(14, stored(3, ResultsName("pool-1", 1)), stored(4, ResultsName("pool-1", 2)), stored(5, PlanName(1)))
-	f.artifacts(15, stored(6, TimingsName(1)))
-	run, found, err := f.client(nil).History(t.Context(), "test.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if run.ID != 14 || len(found) != 1 || found[0].ID != 4 {
-		t.Errorf("History() = run %d, %+v, want the results of run 14", run.ID, found)
-	}
-}
-
-func TestHistoryPrefersTimings(t *testing.T) {
-	f := newFake(t)
-	f.runs("/actions/runs", f.run(14, "push", "main", 1))
-	f.artifacts(14, stored(3, ResultsName("pool-1", 1)), stored(4, TimingsName(1)), stored(5, TimingsName(2)))
-	_, found, err := f.client(nil).History(t.Context(), "")
-	if err != nil || len(found) != 1 || found[0].ID != 5 {
-		t.Errorf("History() = %+v, %v, want artifact 5", found, err)
-	}
-}
-
-func TestNoHistory(t *testing.T) {
-	f := newFake(t)
-	f.runs("/actions/runs", f.run(10, "push", "main", 2))
-	_, _, err := f.client(nil).History(t.Context(), "")
-	want(t, err, Missing, "default branch of acme/weather has a history", "first green run")
-}
-
 func TestRun(t *testing.T) {
 	f := newFake(t)
 	f.get("/actions/runs/5", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, f.run(5, "push", "main", 1)) })

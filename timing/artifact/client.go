@@ -21,7 +21,6 @@ const (
 	MaxFile    = 1 << 30   // bytes of one file in it, unpacked
 	MaxEntries = 1000      // files in it
 	maxPages   = 100       // of any list, of 100 entries each
-	maxRuns    = 30        // whose artifacts are looked at for a history
 )
 
 // Options say which repository to ask, and how.
@@ -120,7 +119,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 // Run is one run of a workflow.
 type Run struct {
 	ID      int64
-	Attempt int // the newest
+	Attempt int       // the newest
+	Created time.Time // its first attempt
 	Commit  string
 	Branch  string
 	Event   string
@@ -137,7 +137,7 @@ func (c *Client) Run(ctx context.Context, id int64) (*Run, error) {
 }
 
 func newRun(run *github.WorkflowRun) *Run {
-	r := &Run{ID: run.GetID(), Attempt: run.GetRunAttempt(), Commit: run.GetHeadSHA(), Branch: run.GetHeadBranch(), Event: run.GetEvent()}
+	r := &Run{ID: run.GetID(), Attempt: run.GetRunAttempt(), Created: run.GetCreatedAt().Time, Commit: run.GetHeadSHA(), Branch: run.GetHeadBranch(), Event: run.GetEvent()}
 	if run.GetHeadRepository().GetID() != run.GetRepository().GetID() {
 		r.Fork = cmp.Or(run.GetHeadRepository().GetFullName(), "a deleted fork")
 	}
@@ -228,62 +228,6 @@ func Newest(all []Artifact, kind Kind, attempt int) []Artifact {
 		}
 	}
 	return newest
-}
-
-// trusted are the events whose runs on the default branch run nobody's code
-// but the branch's own. A fork may name its branch like the default branch, so
-// the branch alone says nothing.
-var trusted = map[string]bool{"push": true, "schedule": true, "workflow_dispatch": true, "repository_dispatch": true}
-
-// GoodRuns returns the newest successful runs of the default branch, newest
-// first, without those of pull requests and forks. workflow is the file name
-// of a workflow; "" is all of them.
-func (c *Client) GoodRuns(ctx context.Context, workflow string) ([]*Run, error) {
-	repo, _, err := c.api.Repositories.Get(ctx, c.owner, c.name)
-	if err != nil {
-		return nil, fmt.Errorf("asking for the default branch of %s: %w", c.options.Repository, fault(err))
-	}
-	o := &github.ListWorkflowRunsOptions{Branch: repo.GetDefaultBranch(), Status: "success", ListOptions: github.ListOptions{PerPage: 100}}
-	var list *github.WorkflowRuns
-	if workflow == "" {
-		list, _, err = c.api.Actions.ListRepositoryWorkflowRuns(ctx, c.owner, c.name, o)
-	} else {
-		list, _, err = c.api.Actions.ListWorkflowRunsByFileName(ctx, c.owner, c.name, url.PathEscape(workflow), o)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listing the runs of %s: %w", c.options.Repository, fault(err))
-	}
-	var runs []*Run
-	for _, run := range list.WorkflowRuns {
-		if r := newRun(run); r.Fork == "" && trusted[r.Event] && r.Branch == o.Branch && len(runs) < maxRuns {
-			runs = append(runs, r)
-		}
-	}
-	return runs, nil
-}
-
-// History finds the artifacts to learn from in the newest good run of the
-// default branch that has any: its history, or else the results of its shards.
-func (c *Client) History(ctx context.Context, workflow string) (*Run, []Artifact, error) {
-	runs, err := c.GoodRuns(ctx, workflow)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, run := range runs {
-		all, err := c.Artifacts(ctx, run.ID)
-		if err != nil {
-			return nil, nil, err
-		}
-		all = slices.DeleteFunc(all, func(a Artifact) bool { return a.Expired || a.Fork })
-		if found := Newest(all, Timings, 0); len(found) > 0 {
-			return run, found, nil
-		}
-		if found := Newest(all, Results, 0); len(found) > 0 {
-			return run, found, nil
-		}
-	}
-	return nil, nil, faultf(Missing, "the first green run of the default branch leaves one",
-		"none of the last %d good runs of the default branch of %s has a history", len(runs), c.options.Repository)
 }
 
 // OwnOnly refuses artifacts of a fork's run: a history that a stranger wrote

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,7 @@ type fake struct {
 	slept   []time.Duration
 	said    []string
 	calls   int
+	stored  []map[string]any // the artifacts of all runs
 }
 
 func newFake(t *testing.T) *fake {
@@ -64,6 +66,8 @@ func newFake(t *testing.T) *fake {
 	}))
 	t.Cleanup(f.api.Close)
 	t.Cleanup(f.blobs.Close)
+	f.branch()
+	f.named()
 	return f
 }
 
@@ -151,12 +155,47 @@ func stored(id int, name string, change ...func(map[string]any)) map[string]any 
 	return a
 }
 
+// createdOn gives what the API shows a date in November 2026.
+func createdOn(day int, a map[string]any) map[string]any {
+	a["created_at"] = fmt.Sprintf("2026-11-%02dT00:00:00Z", day)
+	return a
+}
+
 func fromFork(a map[string]any) { a["workflow_run"].(map[string]any)["head_repository_id"] = 2 }
 func expired(a map[string]any)  { a["expired"] = true }
 
+// artifacts answers with what a run has. So does the list of the repository's.
 func (f *fake) artifacts(run int, list ...map[string]any) {
+	for _, a := range list {
+		if of, ok := a["workflow_run"].(map[string]any); ok {
+			of["id"] = run
+		}
+	}
+	f.stored = append(f.stored, list...)
 	f.get(fmt.Sprintf("/actions/runs/%d/artifacts", run), func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, map[string]any{"total_count": len(list), "artifacts": list})
+	})
+}
+
+// named answers with the repository's artifacts of one name, in pages of 100.
+func (f *fake) named() {
+	f.get("/actions/artifacts", func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		page, _ := strconv.Atoi(query.Get("page"))
+		if query.Get("name") == "" || query.Get("per_page") != "100" {
+			f.t.Errorf("asked for %s, want pages of 100 of one name", r.URL)
+		}
+		var list []map[string]any
+		for _, a := range f.stored {
+			if a["name"] == query.Get("name") {
+				list = append(list, a)
+			}
+		}
+		from, to := min(len(list), 100*(page-1)), min(len(list), 100*page)
+		if to < len(list) {
+			w.Header().Set("Link", fmt.Sprintf(`<%s%s?page=%d>; rel="next"`, f.api.URL, r.URL.Path, page+1))
+		}
+		writeJSON(w, map[string]any{"total_count": len(list), "artifacts": append([]map[string]any{}, list[from:to]...)})
 	})
 }
 
@@ -242,13 +281,17 @@ func (f *fake) run(id int, event, branch string, head int) map[string]any {
 	return run
 }
 
-// runs answers with a default branch and its runs.
-func (f *fake) runs(path string, runs ...map[string]any) {
+// branch answers with the default branch.
+func (f *fake) branch() {
 	f.get("", func(w http.ResponseWriter, _ *http.Request) {
 		repo := f.sample(f.schemas["full-repository"].Value).(map[string]any)
 		repo["default_branch"] = "main"
 		writeJSON(w, repo)
 	})
+}
+
+// runs answers with the default branch's runs.
+func (f *fake) runs(path string, runs ...map[string]any) {
 	f.get(path, func(w http.ResponseWriter, r *http.Request) {
 		if q := r.URL.Query(); q.Get("branch") != "main" || q.Get("status") != "success" {
 			f.t.Errorf("asked for %s, want successful runs of main", r.URL)
