@@ -210,11 +210,12 @@ func TestActionTrouble(t *testing.T) {
 }
 
 // TestActionOne runs README's workflow of one job, twice. Its name has letters that cannot
-// stand in a key of the cache.
+// stand in a key of the cache, and its tests' settings have names like the action's own.
 func TestActionOne(t *testing.T) {
 	t.Parallel()
 	h := newSmallHub(t)
-	h.workflow = strings.Replace(noPip(workflows(t)["one"]), "name: tests\n", "name: tests é\n", 1)
+	h.workflow = strings.Replace(noPip(workflows(t)["one"]), "name: tests\n", "name: tests é\nenv: {MODE: mine, ROOT: mine, PROGRAM: mine, COMMITTED: mine}\n", 1)
+	h.write("conftest.py", "import os\nassert [os.environ[n] for n in ('MODE', 'ROOT', 'PROGRAM', 'COMMITTED')] == ['mine'] * 4\n")
 	h.commit()
 	h.want(h.push(), jobs{"tests": "success"})
 	for _, want := range []string{"no durations in the cache", "all 12 tests ran exactly once", "slowest", "Cache saved with key: wcshard-timings-tests----1509073604="} {

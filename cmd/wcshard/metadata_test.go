@@ -238,6 +238,9 @@ func TestInputs(t *testing.T) {
 		verb := verbs[id] + verbs[name]
 		env, _ := step["env"].(map[string]any)
 		for variable, value := range env {
+			if (verb == "matrix" || verb == "run") && !ourSetting.MatchString(strings.TrimPrefix(variable, "_")) {
+				t.Errorf("step %q starts pytest with %s, which may be a setting of the tests", name, variable)
+			}
 			if !ourSetting.MatchString(variable) || variable == tokenVariable {
 				continue
 			}
