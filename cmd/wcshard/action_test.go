@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -35,10 +36,29 @@ func TestAction(t *testing.T) {
 	if len(counts) != 6 || total != 197 {
 		t.Errorf("the artifacts have results of %v, want 197 tests of 6 shards", counts)
 	}
-	for _, artifact := range []string{"wcshard-plan-1", "wcshard-timings-1"} {
+	// What is large is kept for a day.
+	program := fmt.Sprintf("wcshard-%s-%s", runtime.GOOS, runtime.GOARCH)
+	for artifact, want := range map[string]struct {
+		days  int
+		files []string
+	}{
+		"wcshard-plan-1":    {90, []string{"wcshard-plan.json.gz"}},
+		"wcshard-program-1": {1, []string{program}},
+		"wcshard-timings-1": {90, []string{"wcshard-timings.jsonl.gz"}},
+	} {
 		if !slices.Contains(h.artifacts(), artifact) {
 			t.Errorf("there is no artifact %s in %q", artifact, h.artifacts())
+			continue
 		}
+		if got := slices.Sorted(maps.Keys(h.files(artifact))); !slices.Equal(got, want.files) {
+			t.Errorf("artifact %s has %q, want %q", artifact, got, want.files)
+		}
+		if kept := fmt.Sprintf("Artifact %s has been successfully uploaded, to be kept for %d days", artifact, want.days); !h.says(kept) {
+			t.Errorf("no job says %q", kept)
+		}
+	}
+	if n := h.built(); n != 1 {
+		t.Errorf("%d jobs built the program, want the one that makes the matrix", n)
 	}
 
 	h.run++
@@ -89,7 +109,6 @@ func TestActionTrouble(t *testing.T) {
 	if !h.says("told to::fail") || !h.says("11 passed, 1 failed") || !h.says(again) {
 		t.Errorf("the log does not say what failed:\n%s", h.text())
 	}
-	plan := h.files("wcshard-plan-1")
 	warm := map[string]bool{}
 	for _, e := range h.entries() {
 		warm[e.job()] = warm[e.job()] || strings.Contains(e.Msg, "compiled before")
@@ -127,20 +146,24 @@ func TestActionTrouble(t *testing.T) {
 	}
 
 	marker := filepath.Join(t.TempDir(), "tampered")
-	program := ""
-	for name := range plan {
-		if strings.HasPrefix(name, "wcshard-linux") || strings.HasPrefix(name, "wcshard-darwin") {
-			program = name
-		}
-	}
 	step("tampered program", func() {
-		h.rewrite("wcshard-plan-1", map[string][]byte{program: []byte("#!/bin/sh\ntouch " + marker + "\n")})
+		for name := range h.files("wcshard-program-1") {
+			h.rewrite("wcshard-program-1", map[string][]byte{name: []byte("#!/bin/sh\ntouch " + marker + "\n")})
+		}
 	}, red, "is not the one that the matrix job passed on")
 	if _, err := os.Stat(marker); err == nil {
 		t.Error("the tampered program was run")
 	}
+	step("expired program", func() {
+		if err := os.RemoveAll(filepath.Dir(h.artifactPath("wcshard-program-1"))); err != nil {
+			t.Fatal(err)
+		}
+	}, good, "12 of 12 tests ran exactly once")
+	if n := h.built(); n != 3 {
+		t.Errorf("%d jobs built the program that was not there any more, want 3", n)
+	}
 	step("other plan", func() {
-		h.rewrite("wcshard-plan-1", map[string][]byte{program: plan[program], "wcshard-plan.json.gz": otherPlanFile(t)})
+		h.rewrite("wcshard-plan-1", map[string][]byte{"wcshard-plan.json.gz": otherPlanFile(t)})
 	}, red, "and this run is of plan sha256:")
 	step("no plan", func() {
 		if err := os.RemoveAll(filepath.Dir(h.artifactPath("wcshard-plan-1"))); err != nil {

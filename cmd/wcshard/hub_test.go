@@ -290,6 +290,15 @@ func (h *hub) saved() int {
 	return n
 }
 
+// built counts the jobs that have the program from elsewhere than the matrix job.
+func (h *hub) built() int {
+	n := 0
+	for _, e := range h.entries() {
+		n += strings.Count(e.Msg, "Success - Main Get the program [")
+	}
+	return n
+}
+
 // says reports whether the log of any job has the text in one line.
 func (h *hub) says(text string) bool {
 	return slices.ContainsFunc(h.entries(), func(e entry) bool { return strings.Contains(e.Msg, text) })

@@ -45,7 +45,7 @@ def artifacts():
         return []  # act has no folder for the run yet
 
 
-def upload(name, path, if_no_files_found):
+def upload(name, path, if_no_files_found, retention_days):
     files = [path] if os.path.isfile(path) else [f for f in glob.glob(path + "/**", recursive=True) if os.path.isfile(f)]
     if not files:
         print(f"No files were found with the provided path: {path}")
@@ -61,7 +61,7 @@ def upload(name, path, if_no_files_found):
     url = made.get("signedUploadUrl") or made["signed_upload_url"]
     http(url + "&comp=block", packed.getvalue(), "PUT")
     twirp("FinalizeArtifact", name=name, size=str(len(packed.getvalue())))
-    print(f"Artifact {name} has been successfully uploaded")
+    print(f"Artifact {name} has been successfully uploaded, to be kept for {retention_days or 90} days")
 
 
 def download(pattern, path):
