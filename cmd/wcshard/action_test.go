@@ -28,6 +28,9 @@ func TestAction(t *testing.T) {
 			t.Errorf("the first run does not say %q:\n%s", want, h.text())
 		}
 	}
+	if h.says("these inputs change nothing") {
+		t.Errorf("README's workflow has an input in vain:\n%s", h.text())
+	}
 	counts := h.ran()
 	total := 0
 	for _, n := range counts {
@@ -238,10 +241,11 @@ func TestActionOne(t *testing.T) {
 	t.Parallel()
 	h := newSmallHub(t)
 	h.workflow = strings.Replace(noPip(workflows(t)["one"]), "name: tests\n", "name: tests é\nenv: {MODE: mine, ROOT: mine, PROGRAM: mine, COMMITTED: mine}\n", 1)
+	h.workflow = strings.Replace(h.workflow, "mode: all\n", "mode: all\n          needs: '{}'\n          schedule: phases\n          memory-workers: 2\n", 1)
 	h.write("conftest.py", "import os\nassert [os.environ[n] for n in ('MODE', 'ROOT', 'PROGRAM', 'COMMITTED')] == ['mine'] * 4\n")
 	h.commit()
 	h.want(h.push(), jobs{"tests": "success"})
-	for _, want := range []string{"no durations in the cache", "all 12 tests ran exactly once", "slowest", "Cache saved with key: wcshard-timings-tests----1509073604="} {
+	for _, want := range []string{"in mode all these inputs change nothing: needs. They", "no durations in the cache", "all 12 tests ran exactly once", "slowest", "Cache saved with key: wcshard-timings-tests----1509073604="} {
 		if !h.says(want) {
 			t.Errorf("the log does not say %q:\n%s", want, h.text())
 		}
@@ -257,6 +261,9 @@ func TestActionOne(t *testing.T) {
 	h.want(h.push(), jobs{"tests": "failure"})
 	if !h.summarized("History: the cache, which covers 100 % of the tests") || !h.says("told to::fail") {
 		t.Errorf("the second run does not know its history, or not its failure:\n%s", h.text())
+	}
+	if !h.says("to run this again: wcshard run ") || !h.says(" --all --memory-workers 2 ") {
+		t.Errorf("the input memory-workers does not get to the run:\n%s", h.text())
 	}
 	if n := h.saved(); n != 1 {
 		t.Errorf("a failed run saved %d histories, want 1", n)

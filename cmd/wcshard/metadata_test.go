@@ -143,7 +143,7 @@ func TestLookAround(t *testing.T) {
 	for name, test := range map[string]struct {
 		env  []string
 		want []string // lines of $GITHUB_OUTPUT
-		fail string
+		says string   // an error or a warning; "" for none
 	}{
 		"linux":                   {nil, []string{"mode=matrix", "learn=true", "platform=linux-amd64", "sum=", "asset=", "suite=my-tests--nightly--375310014"}, ""},
 		"plain name":              {[]string{"WORKFLOW=tests.v1_x-2"}, []string{"suite=tests.v1_x-2"}, ""},
@@ -153,6 +153,11 @@ func TestLookAround(t *testing.T) {
 		"all in a matrix":         {[]string{"MODE=all", "JOBS=3"}, nil, "::error::mode all is in a job of a matrix of 3 jobs"},
 		"a matrix in a matrix":    {[]string{"JOBS=2", "ATTEMPT=4"}, nil, "would upload the artifact wcshard-plan-4"},
 		"its mode is said":        {[]string{"ROW=" + sum, "MODE=verify"}, []string{"mode=verify"}, ""},
+		"inputs of other steps":   {[]string{"ROW=" + sum, "GIVEN_PLAN=   shards   workers  ", "GIVEN_ALL=schedule"}, []string{"mode=run"}, "::warning::in mode run these inputs change nothing: shards, workers, schedule. They"},
+		"inputs of run in matrix": {[]string{"GIVEN_RUN=time-limit ", "GIVEN_PLAN=shards", "GIVEN_PYTEST=warm"}, []string{"mode=matrix"}, "::warning::in mode matrix these inputs change nothing: time-limit. They"},
+		"inputs in verify":        {[]string{"MODE=verify", "GIVEN_VERIFY=needs", "GIVEN_PYTEST= pytest "}, []string{"mode=verify"}, "::warning::in mode verify these inputs change nothing: pytest. They"},
+		"needs in all":            {[]string{"MODE=all", "GIVEN_VERIFY=needs", "GIVEN_RUN=memory"}, []string{"mode=all"}, "::warning::in mode all these inputs change nothing: needs. They"},
+		"its own inputs":          {[]string{"MODE=all", "GIVEN_PLAN=shards", "GIVEN_PYTEST=warm", "GIVEN_RUN=memory", "GIVEN_ALL=schedule"}, []string{"mode=all"}, ""},
 		"pull request":            {[]string{"EVENT=pull_request", "REF=refs/pull/7/merge"}, []string{"learn=false"}, ""},
 		"pull request target":     {[]string{"EVENT=pull_request_target"}, []string{"learn=false"}, ""},
 		"workflow run":            {[]string{"EVENT=workflow_run"}, []string{"learn=false"}, ""},
@@ -183,8 +188,8 @@ func TestLookAround(t *testing.T) {
 				step.Env = append(step.Env, "RUNNER_TEMP="+back, "GITHUB_ACTION_PATH="+back+`\action`)
 			}
 			out, err := step.CombinedOutput()
-			if (err != nil) != (test.fail != "") || !strings.Contains(string(out), test.fail) {
-				t.Fatalf("%v\n%s", err, out)
+			if (err != nil) != (len(test.want) == 0) || !strings.Contains(string(out), test.says) || test.says == "" && len(out) > 0 {
+				t.Fatalf("%v, want %q\n%s", err, test.says, out)
 			}
 			text, err := os.ReadFile(filepath.Join(folder, "output"))
 			if err != nil {
@@ -231,7 +236,7 @@ func TestInputs(t *testing.T) {
 			}
 		}
 	}
-	passed := map[string]bool{}
+	passed, toAll := map[string]bool{}, map[string]bool{}
 	for _, step := range m.Runs.Steps {
 		id, _ := step["id"].(string)
 		name, _ := step["name"].(string)
@@ -246,6 +251,7 @@ func TestInputs(t *testing.T) {
 			}
 			flag := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(variable, "WCSHARD_"), "_", "-"))
 			passed[flag] = true
+			toAll[flag] = toAll[flag] || name == "Run all shards"
 			if want := "${{ inputs." + flag + " }}"; value != want {
 				t.Errorf("%s is %v in step %q, want %s", variable, value, name, want)
 			}
@@ -254,9 +260,13 @@ func TestInputs(t *testing.T) {
 			}
 		}
 	}
+	inPlan := map[string]bool{"pytest-args": true, "timings": true} // which mode all runs
 	known := map[string]bool{}
 	for _, in := range inputs {
 		known[in.name] = true
+		if flags["run"][in.name] && flags["matrix"][in.name] && !inPlan[in.name] && !toAll[in.name] {
+			t.Errorf("input %s reaches the plan alone in mode all, and wcshard run has the flag, too", in.name)
+		}
 		if !own[in.name] && !passed[in.name] {
 			t.Errorf("input %s reaches no verb", in.name)
 		}
@@ -278,13 +288,106 @@ func flagNames(usages string) []byte {
 	return bytes.Join(names, []byte("\n"))
 }
 
+var (
+	modeIs  = regexp.MustCompile(`outputs\.mode == '(\w+)'`)
+	modeNot = regexp.MustCompile(`outputs\.mode != '(\w+)'`)
+	given   = regexp.MustCompile(`^\$\{\{ inputs\.([a-z-]+)(?: != (\S+))? && '([a-z-]+)'( \|\| '')? \}\}$`)
+)
+
+// inputModes are the modes in which each input counts: those of the steps that use it.
+func inputModes(t *testing.T, m metadata) map[string]string {
+	t.Helper()
+	modes := []string{"matrix", "run", "all", "verify"}
+	used := map[string]map[string]bool{"mode": {}}
+	for _, mode := range modes {
+		used["mode"][mode] = true
+	}
+	for _, step := range m.Runs.Steps {
+		if step["id"] == "setup" || step["id"] == "passed" {
+			continue // which look at inputs to find out what to do
+		}
+		condition, _ := step["if"].(string)
+		text, err := yaml.Marshal(step)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, use := range inputUse.FindAllStringSubmatch(string(text), -1) {
+			in := used[use[1]]
+			if in == nil {
+				in = map[string]bool{}
+				used[use[1]] = in
+			}
+			is, not := modeIs.FindAllStringSubmatch(condition, -1), modeNot.FindStringSubmatch(condition)
+			for _, mode := range modes {
+				switch {
+				case len(is) > 0:
+					in[mode] = in[mode] || slices.ContainsFunc(is, func(m []string) bool { return m[1] == mode })
+				case not != nil:
+					in[mode] = in[mode] || not[1] != mode
+				case strings.Contains(condition, "steps.matrix.outputs."):
+					in[mode] = in[mode] || mode == "matrix" || mode == "all"
+				default:
+					t.Fatalf("in which modes is the step %q?", step["name"])
+				}
+			}
+		}
+	}
+	all := map[string]string{}
+	for name, in := range used {
+		all[name] = strings.Join(slices.DeleteFunc(slices.Clone(modes), func(mode string) bool { return !in[mode] }), ", ")
+	}
+	return all
+}
+
+// TestGiven: the action's first step knows of each input in which modes it counts, and
+// whether it is given.
+func TestGiven(t *testing.T) {
+	m, inputs, _ := readMetadata(t)
+	modes := map[string]string{"GIVEN_PLAN": "matrix, all", "GIVEN_PYTEST": "matrix, run, all", "GIVEN_RUN": "run, all", "GIVEN_ALL": "all", "GIVEN_VERIFY": "verify"}
+	want := inputModes(t, m)
+	initial := map[string]string{}
+	for _, in := range inputs {
+		initial[in.name] = in.initial
+	}
+	listed := map[string]bool{"mode": true, "row": true} // of which the one counts everywhere, and the other is always there
+	env := m.Runs.Steps[0]["env"].(map[string]any)
+	for variable, value := range env {
+		if !strings.HasPrefix(variable, "GIVEN_") {
+			continue
+		}
+		for _, part := range strings.SplitAfter(value.(string), "}}") {
+			if part = strings.TrimSpace(part); part == "" {
+				continue
+			}
+			p := given.FindStringSubmatch(part)
+			if p == nil || p[1] != p[3] || (p[2] == "") != (p[4] == "") {
+				t.Errorf("%s has %s, want ${{ inputs.NAME && 'NAME' }}", variable, part)
+				continue
+			}
+			if got, ok := modes[variable]; !ok || got != want[p[1]] {
+				t.Errorf("%s has the input %s, which counts in the modes %s", variable, p[1], want[p[1]])
+			}
+			if got := strings.Trim(p[2], "'"); got != strings.TrimSuffix(strings.TrimPrefix(initial[p[1]], "${{ "), " }}") {
+				t.Errorf("input %s is compared with %q, and its default is %q", p[1], got, initial[p[1]])
+			}
+			listed[p[1]] = true
+		}
+	}
+	for _, in := range inputs {
+		if !listed[in.name] {
+			t.Errorf("no GIVEN_… has the input %s, which counts in the modes %s", in.name, want[in.name])
+		}
+	}
+}
+
 var inputsBlock = regexp.MustCompile(`(?s)<!-- inputs -->\n.*?<!-- end inputs -->\n`)
 
 // TestReadmeInputs keeps README's table of inputs in step with action.yml;
 // UPDATE_README=1 rewrites it.
 func TestReadmeInputs(t *testing.T) {
-	_, inputs, _ := readMetadata(t)
-	table := "<!-- inputs -->\n| input | default | |\n|---|---|---|\n"
+	m, inputs, _ := readMetadata(t)
+	modes := inputModes(t, m)
+	table := "<!-- inputs -->\n| input | in mode | default | |\n|---|---|---|---|\n"
 	for _, in := range inputs {
 		initial := ""
 		if in.initial != "" {
@@ -293,7 +396,7 @@ func TestReadmeInputs(t *testing.T) {
 		if len(initial) > 40 {
 			initial = "*computed*"
 		}
-		table += fmt.Sprintf("| `%s` | %s | %s |\n", in.name, initial, in.description)
+		table += fmt.Sprintf("| `%s` | %s | %s | %s |\n", in.name, modes[in.name], initial, in.description)
 	}
 	table += "<!-- end inputs -->\n"
 	name := filepath.Join(repository(t), "README.md")
