@@ -312,12 +312,13 @@ func printAction(w io.Writer, rows []actionRow, o actionOptions) error {
 func newFakePytest() *cobra.Command {
 	return &cobra.Command{
 		Use: fakePytest, Hidden: true, DisableFlagParsing: true,
-		RunE: func(*cobra.Command, []string) error { return reportAtOnce(os.Getenv("WCSHARD_PLUGIN_CONFIG")) },
+		RunE: func(*cobra.Command, []string) error { return reportAtOnce() },
 	}
 }
 
-func reportAtOnce(name string) error {
-	text, err := os.ReadFile(name)
+func reportAtOnce() error {
+	folder, _, _ := strings.Cut(os.Getenv("PYTHONPATH"), string(os.PathListSeparator)) // where wcshard's plugin is
+	text, err := os.ReadFile(filepath.Join(folder, "config.json"))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -153,42 +154,89 @@ def test_slow(n, resource):
 	}
 }
 
-// What does not answer a signal is killed, and where that is a wrapper, pytest with it:
-// it would go on with the shard, and write after the end of its results.
+// Where what calls pytest passes no signal on, as a shell script does not, pytest gets it
+// all the same. What does not answer is killed, and pytest with what calls it: it would go
+// on with the shard, and write after the end of its results.
 func TestInterruptWrapper(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("finds the processes to kill in /proc")
 	}
-	t.Parallel()
-	dir := t.TempDir()
-	env := []string{"VIRTUAL_ENV=" + testVenv(t)}
-	writeTestFile(t, filepath.Join(dir, "test_deaf.py"), "import time, pytest\n\n@pytest.mark.parametrize('n', range(100))\ndef test_deaf(n):\n    time.sleep(0.3)\n")
-	wrapper := filepath.Join(dir, "wrapper")
-	// Python leaves SIGINT alone where it starts with that ignored, as a call into C does.
-	writeTestFile(t, wrapper, "#!/bin/sh\ntrap '' INT\n\"$VIRTUAL_ENV/bin/python\" -m pytest \"$@\"\nexit $?\n")
-	if err := os.Chmod(wrapper, 0o755); err != nil {
-		t.Fatal(err)
+	venv := testVenv(t)
+	for _, test := range []struct {
+		name, first string // line of the wrapper
+		status      int
+	}{
+		{"hears", "", exitInterrupted},
+		{"deaf", "trap '' INT", exitKilled}, // Python leaves SIGINT alone where it starts with that ignored, as a call into C does
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			env := []string{"VIRTUAL_ENV=" + venv}
+			writeTestFile(t, filepath.Join(dir, "test_slow.py"), `import time, pytest
+
+@pytest.fixture(scope="module")
+def resource():
+    yield
+    open("torn-down", "w").close()
+
+@pytest.mark.parametrize('n', range(100))
+def test_slow(n, resource):
+    time.sleep(0.3)
+`)
+			wrapper := filepath.Join(dir, "wrapper")
+			writeTestFile(t, wrapper, "#!/bin/sh\n"+test.first+"\n\"$VIRTUAL_ENV/bin/python\" -m pytest \"$@\"\nexit $?\n")
+			if err := os.Chmod(wrapper, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			mustRun(t, wcshard(t, dir, env, "matrix", "--shards", "1", "--workers", "1"))
+			results := filepath.Join(dir, "wcshard-results", "wcshard-results-pool-1-1.jsonl")
+			out, status := interrupted(t, wcshard(t, dir, env, "run", "--shard", "pool-1", "--pytest", wrapper), func() bool { return finished(results) >= 2 })
+			if status != test.status {
+				t.Errorf("run exited with %d, want %d\n%s", status, test.status, out)
+			}
+			livesOn(t, dir, out)
+			if _, err := os.Stat(filepath.Join(dir, "torn-down")); (err == nil) != (test.status == exitInterrupted) {
+				t.Errorf("torn down: %v\n%s", err, out)
+			}
+			verdict, _ := wcshard(t, dir, env, "verify").CombinedOutput()
+			if want := fmt.Sprintf("incomplete: %d of 100 tests ran exactly once", finished(results)); !strings.Contains(string(verdict), want) {
+				t.Errorf("verify says\n%s\nwant %q\n%s", verdict, want, out)
+			}
+
+			// Nor does it go on to collect.
+			writeTestFile(t, filepath.Join(dir, "test_long.py"), "import time\nopen('began', 'w').close()\ntime.sleep(60)\n")
+			out, status = interrupted(t, wcshard(t, dir, env, "matrix", "--pytest", wrapper), func() bool { _, err := os.Stat(filepath.Join(dir, "began")); return err == nil })
+			if status != exitInterrupted || !strings.Contains(out, "interrupted") {
+				t.Errorf("matrix exited with %d, want %d\n%s", status, exitInterrupted, out)
+			}
+			livesOn(t, dir, out)
+		})
 	}
-	mustRun(t, wcshard(t, dir, env, "matrix", "--shards", "1", "--workers", "1"))
-	run := wcshard(t, dir, env, "run", "--shard", "pool-1", "--pytest", wrapper)
+}
+
+// interrupted sends a command SIGTERM when it is ready for that, and returns what it
+// printed and its exit status.
+func interrupted(t *testing.T, command *exec.Cmd, ready func() bool) (output string, status int) {
+	t.Helper()
 	var out bytes.Buffer
-	run.Stdout, run.Stderr = &out, &out
-	run.WaitDelay = 30 * time.Second // more than the grace
-	if err := run.Start(); err != nil {
+	command.Stdout, command.Stderr = &out, &out
+	command.WaitDelay = 30 * time.Second // more than the grace
+	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	results := filepath.Join(dir, "wcshard-results", "wcshard-results-pool-1-1.jsonl")
-	waitFor(t, func() bool { return finished(results) >= 2 })
-	run.Process.Signal(syscall.SIGTERM)
-	run.Wait()
+	waitFor(t, ready)
+	command.Process.Signal(syscall.SIGTERM)
+	command.Wait()
+	return out.String(), command.ProcessState.ExitCode()
+}
+
+// livesOn ends a pytest that works in a folder, which is an error.
+func livesOn(t *testing.T, dir, output string) {
+	t.Helper()
 	if pid := findProcess(dir, "-pwcshard_plugin"); pid != 0 {
 		syscall.Kill(pid, syscall.SIGKILL)
-		t.Errorf("pytest lives on\n%s", &out)
-	}
-	ran := finished(results)
-	verdict, _ := wcshard(t, dir, env, "verify").CombinedOutput()
-	if want := fmt.Sprintf("incomplete: %d of 100 tests ran exactly once", ran); !strings.Contains(string(verdict), want) {
-		t.Errorf("verify says\n%s\nwant %q\n%s", verdict, want, &out)
+		t.Errorf("pytest lives on\n%s", output)
 	}
 }
 

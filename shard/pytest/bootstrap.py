@@ -12,5 +12,5 @@ FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), ".sources")
 with open(os.path.join(FOLDER, "loading.py"), encoding="utf-8") as source:
     exec(compile(source.read(), "<wcshard_loading>", "exec", dont_inherit=True), {"FOLDER": FOLDER})
 main = importlib.import_module("wcshard_main")
-main.begin()
+main.begin(os.path.dirname(FOLDER))
 sys.modules[__name__] = main  # what pytest takes for this one

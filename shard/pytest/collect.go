@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -91,10 +92,12 @@ func (p *plugin) collect(ctx context.Context, command Command, opts CollectOptio
 	cmd.Args = append(cmd.Args, opts.Args...)
 	cmd.Dir, cmd.Env = opts.Dir, p.env(opts.Env)
 	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.Cancel = func() error { return interrupt(cmd.Process) }
+	var stopped stopping
+	cmd.Cancel = func() error { return stopped.interrupt(p, cmd.Process) }
 	cmd.WaitDelay = DefaultGrace
 
 	err := cmd.Run()
+	stopped.end(cmd.ProcessState)
 	status, err := exitStatus(command, err, cmd.ProcessState)
 	if err != nil {
 		return nil, err
@@ -127,8 +130,22 @@ func readCollected(out string, status int, args []string, output *tail) (*Collec
 	if err != nil {
 		return nil, &HintError{err, "leave out arguments that make pytest do something else than collect, such as --help or --fixtures"}
 	}
+	if version := collection.Collector.Pytest; older(version, oldestPytest) {
+		return nil, &HintError{fmt.Errorf("pytest %s is too old", version), fmt.Sprintf("upgrade it to %d.0 or newer, or name another one: --pytest \"uv run pytest\"", oldestPytest)}
+	}
 	collection.Collector.Args = args
 	return collection, nil
+}
+
+// oldestPytest is the first major version that can run a plan: those before cannot load
+// what the plugin does then.
+const oldestPytest = 7
+
+// older reports whether a version is of an earlier major version.
+func older(version string, major int) bool {
+	first, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(first)
+	return err == nil && n < major
 }
 
 // ErrNoPytest means that what was called is not a pytest that can load the

@@ -136,6 +136,7 @@ class Collecting(Common):
         self.order: str = ""
         self.planned_seed: int | None = None
         self.file = ""  # being collected
+        self.skipped: list[str] = []  # files, and why
 
     def configure(self) -> None:
         self.switch_off()
@@ -174,6 +175,11 @@ class Collecting(Common):
             self.write_file()
             self.file = clean(file_of(collector.nodeid))
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            why = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+            self.skipped.append(f"{clean(file_of(report.nodeid))} ({clean(str(why).removeprefix('Skipped: '))})")
+
     def write_file(self) -> None:
         if self.file in self.imports:
             seconds = self.imports.pop(self.file)
@@ -189,6 +195,9 @@ class Collecting(Common):
         for i in range(0, len(items), 1000):
             lines = [encode(self.describe(*each)) + "\n" for each in zip(items[i : i + 1000], groups[i : i + 1000])]
             Real.write(self.stream.fd, "".join(lines).encode())
+        if self.skipped:
+            more = f" and {len(self.skipped) - 1} more" if len(self.skipped) > 1 else ""
+            self.note(f"skipped where the plan is made, so that no job runs their tests: {self.skipped[0]}{more}")
         folders = self.conftests()
         self.write_libraries(folders)
         if folders:

@@ -1,9 +1,8 @@
 """wcshard's plugin for pytest. PYTEST_DONT_REWRITE
 
 It reports and obeys; what to run, and where, was decided before. Loaded with
-"-p wcshard_plugin", by bootstrap.py, and configured by the JSON file that the
-environment variable WCSHARD_PLUGIN_CONFIG names. In "collect" mode it writes what
-pytest collected; in "run" mode it keeps exactly the planned tests, in planned
+"-p wcshard_plugin", by bootstrap.py, and configured by the JSON file beside that.
+In "collect" mode it writes what pytest collected; in "run" mode it keeps exactly the planned tests, in planned
 order, and writes what each of them cost. Costs are measured where the test runs and
 written by the process that owns the terminal. It prints nothing.
 
@@ -42,9 +41,8 @@ class Running(Common):
     """Run mode: keeps the planned tests, measures them where they run, and
     writes the results in the process that owns the terminal."""
 
-    def __init__(self, config: pytest.Config, settings: dict[str, Any], exchange: str) -> None:
+    def __init__(self, config: pytest.Config, settings: dict[str, Any]) -> None:
         super().__init__(config, settings)
-        self.exchange = exchange  # where workers leave what they collected for the controller
         self.worker: str = getattr(config, "workerinput", {}).get("workerid", "main")
         self.is_worker = hasattr(config, "workerinput")
         self.stream: Stream | None = None if self.is_worker else Stream(settings["out"])
@@ -115,9 +113,7 @@ class Running(Common):
             self.set_workers()
             if self.settings.get("timeout") and not hasattr(self.config.option, "timeout"):
                 self.note("pytest-timeout is not there: nothing stops a test that hangs")
-        # Whoever started pytest looks from time to time what it holds.
-        with open(os.path.join(self.exchange, f"pid-{self.worker}"), "w", encoding="utf-8") as file:
-            file.write(str(os.getpid()))
+        sign_in(self.worker)
         for text in self.notes:
             self.write({"t": "note", "text": text})
 
@@ -314,7 +310,7 @@ class Running(Common):
         return {**self.imports, **libraries}
 
     def exchange_file(self, worker: str) -> str:
-        return os.path.join(self.exchange, f"collected-{worker}.json")
+        return os.path.join(exchange, f"collected-{worker}.json")
 
     def write_collection(self, report: dict[str, Any]) -> None:
         imports = list(report["imports_us"].items())
@@ -570,18 +566,31 @@ def interleaved(items: list[pytest.Item]) -> bool:
     return sum(files[k] != files[k - 1] for k in range(1, len(files))) >= len(set(files))
 
 
+exchange = ""  # the folder in which the processes of a session leave files for each other
+
+
 def read_settings() -> dict[str, Any]:
-    with open(os.environ["WCSHARD_PLUGIN_CONFIG"], encoding="utf-8") as file:
+    with open(os.path.join(exchange, "config.json"), encoding="utf-8") as file:
         return dict(json.load(file))
 
 
 freezing = Freezing()
 
 
-def begin() -> None:
-    """pytest has loaded this plugin: most of what it imports comes after."""
+def begin(folder: str) -> None:
+    """pytest has loaded this plugin, which lies in a folder: most of what it imports
+    comes after."""
+    global exchange
+    exchange = folder
     if read_settings()["freeze"]:
         freezing.begin()
+
+
+def sign_in(worker: str) -> None:
+    """Whoever started pytest looks from time to time what a process holds, and has the
+    first one stop when it is to."""
+    with open(os.path.join(exchange, f"pid-{worker}"), "w", encoding="utf-8") as file:
+        file.write(str(os.getpid()))
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -612,8 +621,9 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, None]:
     plugin: Collecting | Running
     if settings["mode"] == "collect":
         plugin = Collecting(config, settings)
+        sign_in("main")
     else:
-        plugin = Running(config, settings, os.path.dirname(os.environ["WCSHARD_PLUGIN_CONFIG"]))
+        plugin = Running(config, settings)
     plugin.configure()
     config.pluginmanager.register(plugin, "wcshard")
     if settings.get("inspect"):

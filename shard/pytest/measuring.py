@@ -65,8 +65,9 @@ class Memory:
     not tell (only Linux has a peak that can be reset)."""
 
     def __init__(self) -> None:
-        self.status = self.refs = self.statm = -1
+        self.files: dict[int, tuple[int, int]] = {}  # by descriptor of ours
         self.largest = self.largest_child()
+        self.most = 0  # peak of this process so far
         self.open()
         if self.status >= 0:
             # The descriptors name the process that opened them: a forked
@@ -74,13 +75,17 @@ class Memory:
             os.register_at_fork(after_in_child=self.open)
 
     def open(self) -> None:
-        for fd in (self.status, self.refs, self.statm):
-            if fd >= 0:
-                Real.close(fd)
+        for fd, file in self.files.items():
+            try:
+                if Real.fstat(fd)[1:3] == file:  # a daemon may have closed it, and opened another by its number
+                    Real.close(fd)
+            except OSError:
+                pass
+        self.files = {}
         self.status = self.refs = self.statm = -1
         try:
-            self.status = Real.open("/proc/self/status", os.O_RDONLY)
-            self.refs = Real.open("/proc/self/clear_refs", os.O_WRONLY)
+            self.status = self.note("/proc/self/status", os.O_RDONLY)
+            self.refs = self.note("/proc/self/clear_refs", os.O_WRONLY)
             Real.write(self.refs, b"5")
         except OSError:
             self.refs = -1
@@ -88,7 +93,12 @@ class Memory:
         # getrusage tells the same peak at a tenth of the cost, unless whoever
         # started this process was larger: it counts that one's peak, too.
         if resource and self.own_peak() <= self.read()[0]:
-            self.statm = Real.open("/proc/self/statm", os.O_RDONLY)
+            self.statm = self.note("/proc/self/statm", os.O_RDONLY)
+
+    def note(self, name: str, flags: int) -> int:
+        fd = Real.open(name, flags)
+        self.files[fd] = Real.fstat(fd)[1:3]
+        return fd
 
     def reset(self) -> None:
         """Start a new peak."""
@@ -113,8 +123,10 @@ class Memory:
         largest = self.largest_child()
         rose = largest > self.largest
         self.largest = largest
-        # A child starts as this process, and its peak with this one's.
-        return largest if rose and largest > peak + MIB else 0
+        # A child starts as this process, and its peak with what this one held then,
+        # however long ago.
+        self.most = max(self.most, peak)
+        return largest if rose and largest > self.most + MIB else 0
 
     @staticmethod
     def own_peak() -> int:

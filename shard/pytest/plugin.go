@@ -19,7 +19,7 @@ var pluginSources embed.FS
 const (
 	pluginName = "wcshard_plugin"
 	loader     = "bootstrap.py" // what pytest loads by that name; it loads the others
-	configEnv  = "WCSHARD_PLUGIN_CONFIG"
+	configName = "config.json"  // beside it
 )
 
 // DefaultSeed is the seed of random-order plugins that have none of their own,
@@ -75,6 +75,9 @@ type plugin struct {
 
 func newPlugin() (*plugin, error) {
 	dir, err := os.MkdirTemp("", "wcshard-plugin-")
+	if err == nil {
+		dir, err = filepath.Abs(dir) // TMPDIR may be relative, and tests may change the directory
+	}
 	if err != nil {
 		return nil, placing(err)
 	}
@@ -128,9 +131,12 @@ func (p *plugin) configure(config pluginConfig) error {
 	return nil
 }
 
-func (p *plugin) config() string { return filepath.Join(p.dir, "config.json") }
+func (p *plugin) config() string { return filepath.Join(p.dir, configName) }
 
-// env returns the environment with which pytest finds the plugin.
+// env returns the environment with which pytest finds the plugin, and with which all
+// calls of it go through a set in the same order, unless the user's has a seed for that:
+// parameters from a set of tuples have IDs by their position, so that a test's ID would
+// be of another test in each shard.
 func (p *plugin) env(env []string) []string {
 	if env == nil {
 		env = os.Environ()
@@ -141,9 +147,14 @@ func (p *plugin) env(env []string) []string {
 		if found && value != "" {
 			path = p.dir + string(os.PathListSeparator) + value
 		}
-		return found || strings.HasPrefix(entry, configEnv+"=")
+		return found
 	})
-	return append(env, "PYTHONPATH="+path, configEnv+"="+p.config())
+	if !slices.ContainsFunc(env, func(entry string) bool {
+		return strings.HasPrefix(entry, "PYTHONHASHSEED=") && len(entry) > len("PYTHONHASHSEED=")
+	}) {
+		env = append(env, "PYTHONHASHSEED=0")
+	}
+	return append(env, "PYTHONPATH="+path)
 }
 
 // Selection is the tests that one session of pytest shall run.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -66,7 +67,11 @@ func Run(ctx context.Context, command Command, opts RunOptions) (status int, err
 	}
 	args := []string{"-p" + pluginName}
 	if opts.Root != "" {
-		args = append(args, "--rootdir="+opts.Root)
+		root, err := rootDir(opts.Dir, opts.Root)
+		if err != nil {
+			return 0, fmt.Errorf("finding pytest's root directory: %w", err)
+		}
+		args = append(args, "--rootdir="+root)
 	}
 	args = append(append(args, opts.Args...), opts.Extra...)
 	cmd := exec.CommandContext(ctx, command.Argv[0], append(command.Argv[1:len(command.Argv):len(command.Argv)], args...)...)
@@ -77,15 +82,17 @@ func Run(ctx context.Context, command Command, opts RunOptions) (status int, err
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
 	cmd.WaitDelay = cmp.Or(opts.Grace, DefaultGrace)
+	var stopped stopping
 	cmd.Cancel = func() error {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			cmd.WaitDelay = cmp.Or(opts.DeadlineGrace, cmd.WaitDelay) // which is looked at when Cancel is done
 		}
-		return interrupt(command.interrupted(cmd.Process, opts.Stdin))
+		return stopped.interrupt(p, cmd.Process)
 	}
 	stop := startSampling(p.dir, results)
 	defer stop()
 	err = cmd.Run()
+	stopped.end(cmd.ProcessState)
 	return exitStatus(command, err, cmd.ProcessState)
 }
 
@@ -134,12 +141,14 @@ func newPluginPiece(piece shard.Piece) pluginPiece {
 	return p
 }
 
-// interrupt asks pytest to stop as Ctrl-C does.
-func interrupt(process *os.Process) error {
-	if err := process.Signal(os.Interrupt); err != nil {
-		return process.Kill() // as on Windows, which cannot interrupt
+// rootDir makes pytest's root directory absolute, as Python sees it: a conftest.py may
+// change the directory before xdist starts its workers.
+func rootDir(dir, root string) (string, error) {
+	here, err := filepath.Abs(dir)
+	if err == nil && runtime.GOOS != "windows" {
+		here, err = filepath.EvalSymlinks(here) // what $PWD names may be a link
 	}
-	return nil
+	return filepath.Join(here, filepath.FromSlash(root)), err
 }
 
 // exitStatus tells pytest's own exit status from not having run it.

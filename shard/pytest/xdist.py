@@ -65,7 +65,7 @@ def use_workers(option: Any, settings: dict[str, Any]) -> None:
     option.numprocesses = workers
     if hasattr(option, "maxprocesses"):
         option.maxprocesses = None
-    if "dist" not in given:
+    if not workers or "dist" not in given:  # xdist before 3.1 looks for workers where there is a dist
         option.dist = "load" if workers else "no"
         option.distload = False
 

@@ -1,0 +1,240 @@
+package pytest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/timing"
+)
+
+// Parameters from a set have IDs by their position where they are tuples, paths or dates:
+// each has to be in one shard, and in that alone.
+func TestSetOfParameters(t *testing.T) {
+	oneOfFew(t)
+	command, dir := pytestIn(t, "new"), t.TempDir()
+	writeAll(t, dir, map[string]string{"test_set.py": "import pytest\n\n\n" +
+		"@pytest.mark.parametrize(\"case\", {(\"alpha\", 1), (\"beta\", 2), (\"gamma\", 3), (\"delta\", 4)})\n" +
+		"def test_case(case):\n    with open(\"ran\", \"a\") as file:\n        file.write(case[0] + \"\\n\")\n"})
+	env := slices.DeleteFunc(testEnv(), func(entry string) bool { return strings.HasPrefix(entry, "PYTHONHASHSEED=") })
+	const id = "test_set.py::test_case[case%d]"
+	for range 3 {
+		c, err := Collect(t.Context(), command, CollectOptions{Dir: dir, Env: env})
+		if err != nil || len(c.Tests) != 4 || c.Tests[3].ID != timing.NodeID(fmt.Sprintf(id, 3)) {
+			t.Fatalf("collected %v, %v", c, err)
+		}
+		plan := &shard.Plan{}
+		for i := range 2 {
+			tests := []string{fmt.Sprintf("::test_case[case%d]", i), fmt.Sprintf("::test_case[case%d]", 3-i)}
+			plan.Shards = append(plan.Shards, shard.Shard{Name: fmt.Sprint("s", i), Workers: 1, Pieces: []shard.Piece{{File: "test_set.py", Cut: true, Tests: tests}}})
+		}
+		for _, s := range plan.Shards {
+			selection, err := Select(plan, s.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			status, err := Run(t.Context(), command, RunOptions{Dir: dir, Env: env, Root: c.Collector.Root, Selection: selection, Workers: 1, Results: newResults(t, s.Name)})
+			if err != nil || status != 0 {
+				t.Fatalf("%s: %d, %v", s.Name, status, err)
+			}
+		}
+		ran, err := os.ReadFile(filepath.Join(dir, "ran"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases := strings.Fields(string(ran))
+		slices.Sort(cases)
+		if want := []string{"alpha", "beta", "delta", "gamma"}; !slices.Equal(cases, want) {
+			t.Errorf("the shards ran %q, want %q", cases, want)
+		}
+		os.Remove(filepath.Join(dir, "ran"))
+	}
+	if own := (&plugin{}).env([]string{"PYTHONHASHSEED=5"}); !slices.Contains(own, "PYTHONHASHSEED=5") || slices.Contains(own, "PYTHONHASHSEED=0") {
+		t.Errorf("a seed of the user's own became %q", own)
+	}
+}
+
+// A file that is skipped where the plan is made runs nowhere, even if a shard would have
+// what it wants: that is said.
+func TestSkippedFile(t *testing.T) {
+	for _, env := range []string{"old", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir()}
+			writeAll(t, p.dir, map[string]string{
+				"test_a.py":   "def test_a():\n    pass\n",
+				"test_gpu.py": "import pytest\n\npytest.skip(\"no GPU here\", allow_module_level=True)\n\n\ndef test_gpu():\n    pass\n",
+				"test_lib.py": "import pytest\n\npytest.importorskip(\"no_such_module\")\n\n\ndef test_lib():\n    pass\n",
+			})
+			c := p.collect(t)
+			if want := "skipped where the plan is made, so that no job runs their tests: test_gpu.py (no GPU here) and 1 more"; !slices.Equal(c.Notes, []string{want}) {
+				t.Errorf("notes are %q, want %q", c.Notes, want)
+			}
+		})
+	}
+}
+
+// What a conftest.py or a test file does to the directory and to the environment is no
+// matter, nor is a relative folder for temporary files.
+func TestSurroundings(t *testing.T) {
+	const clear = "import os\n\nfor name in set(os.environ) - {\"WCSHARD_TRUTH\"}:\n    del os.environ[name]\n"
+	const tests = "import pytest\n\n\n@pytest.mark.parametrize(\"n\", range(8))\ndef test_a(n):\n    pass\n"
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+	}{
+		{"directory", map[string]string{"pytest.ini": "[pytest]\n", "tests/conftest.py": "import os\n\nos.chdir(os.path.dirname(__file__))\n", "tests/test_a.py": tests}},
+		{"environment", map[string]string{"tests/conftest.py": clear, "tests/test_a.py": tests}},
+		{"both", map[string]string{"tests/test_a.py": clear + "os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))\n" + tests}},
+	} {
+		for _, workers := range []int{1, 2} {
+			for _, env := range []string{"old", "new"} {
+				t.Run(fmt.Sprint(c.name, workers, env), func(t *testing.T) {
+					oneOfFew(t)
+					p := proof{command: pytestIn(t, env), dir: t.TempDir(), workers: []int{workers, workers}}
+					writeAll(t, p.dir, c.files)
+					p.run(t)
+				})
+			}
+		}
+	}
+}
+
+func TestRelativeTemporaryFolder(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("goes by TMPDIR")
+	}
+	command, dir := pytestIn(t, "new"), t.TempDir()
+	writeAll(t, dir, map[string]string{"tmp/x": "", "test_a.py": "import os\n\nos.chdir(\"/\")\n\n\ndef test_a():\n    pass\n\n\ndef test_b():\n    pass\n"})
+	t.Chdir(dir)
+	results := newResults(t, "relative")
+	t.Setenv("TMPDIR", "tmp")
+	status, err := Run(t.Context(), command, RunOptions{
+		Dir: dir, Env: testEnv(), Root: ".", Workers: 2, Results: results,
+		Selection: Selection{Pieces: []shard.Piece{{File: "test_a.py", Cut: true, Tests: []string{"::test_a", "::test_b"}}}},
+	})
+	if r := readResults(t, results); err != nil || status != 0 || len(r.Tests) != 2 {
+		t.Errorf("%d, %v, %d tests", status, err, len(r.Tests))
+	}
+}
+
+// A version that cannot run a plan gets none.
+func TestOldPytest(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "collection.jsonl")
+	for version, refused := range map[string]bool{"6.2.5": true, "7.0.0": false, "10.1": false, "": false} {
+		write(t, name, fmt.Sprintf(`{"wcshard":"collection","version":1,"pytest":%q,"python":"3.9.1","xdist":"","root":".","order":"definition","seed":1}`+"\n"+
+			`{"t":"end","collect_us":1,"startup_us":1}`+"\n", version))
+		_, err := readCollected(name, ExitNoTests, nil, &tail{})
+		var hint *HintError
+		if refused != (err != nil) || refused && (!errors.As(err, &hint) || err.Error() != "pytest 6.2.5 is too old" || !strings.Contains(hint.Hint, "7.0 or newer")) {
+			t.Errorf("pytest %q: %v", version, err)
+		}
+	}
+}
+
+// Where a run's arguments distribute tests over workers and the plan has none, they run
+// in one process.
+func TestDistributedOverNobody(t *testing.T) {
+	for _, env := range []string{"old", "between", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir(), extra: []string{"--dist=loadfile"}, workers: []int{1, 2}}
+			writeAll(t, p.dir, map[string]string{"test_a.py": "def test_a():\n    pass\n", "test_b.py": "def test_b():\n    pass\n"})
+			p.run(t)
+		})
+	}
+}
+
+// A child begins with what its parent held when it was started: that is no need of the
+// test in which it ends.
+func TestChildOfLongAgo(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells what a child held")
+	}
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+	writeAll(t, p.dir, map[string]string{"test_a.py": `import subprocess
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def child():
+    held = bytearray(200 << 20)
+    process = subprocess.Popen(["sleep", "60"])
+    del held
+    yield
+    process.kill()
+    process.wait()
+
+
+def test_first(child):
+    pass
+
+
+def test_last(child):
+    pass
+`, "test_b.py": `import subprocess
+import sys
+
+
+def test_other():
+    subprocess.run([sys.executable, "-c", "bytearray(300 << 20)"], check=True)
+`})
+	c := p.collect(t)
+	plan, s := one(c, 1, false)
+	o := p.shard(t, c, plan, s)
+	children := map[string]int64{}
+	for _, test := range o.results.Tests {
+		children[test.ID.Rest()] = test.Children >> 20
+	}
+	if o.status != 0 || children["::test_last"] > 100 || children["::test_other"] < 290 {
+		t.Errorf("status %d, children in MiB: %v, want few of test_last and 300 of test_other\n%s", o.status, children, o.output)
+	}
+}
+
+// A daemon closes all that it has not opened, and opens files of its own: they stay what
+// they are in what it starts.
+func TestDaemon(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("nothing forks")
+	}
+	for _, env := range []string{"old", "new"} {
+		for _, workers := range []int{1, 2} {
+			t.Run(fmt.Sprint(env, workers), func(t *testing.T) {
+				oneOfFew(t)
+				p := proof{command: pytestIn(t, env), dir: t.TempDir(), workers: []int{workers}}
+				writeAll(t, p.dir, map[string]string{"test_daemon.py": `import os
+
+
+def work():
+    os.closerange(3, 256)
+    mine = [os.open(__file__, os.O_RDONLY) for _ in range(60)]
+    pid = os.fork()
+    if pid == 0:
+        same = {os.fstat(fd)[1:3] for fd in mine} == {os.stat(__file__)[1:3]}
+        os._exit(0 if same else 7)
+    os._exit(os.waitpid(pid, 0)[1] >> 8)
+
+
+def test_daemon():
+    pid = os.fork()
+    if pid == 0:
+        work()
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_other():
+    pass
+`})
+				p.run(t)
+			})
+		}
+	}
+}
