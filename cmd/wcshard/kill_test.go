@@ -105,6 +105,19 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// slowTests have time to be interrupted, and tell whether they were torn down.
+const slowTests = `import time, pytest
+
+@pytest.fixture(scope="module")
+def resource():
+    yield
+    open("torn-down", "w").close()
+
+@pytest.mark.parametrize('n', range(100))
+def test_slow(n, resource):
+    time.sleep(0.3)
+`
+
 // TestInterrupt sends SIGTERM to wcshard alone, as a CI system does: pytest is
 // interrupted, ends in good order, and what was measured is kept.
 func TestInterrupt(t *testing.T) {
@@ -114,17 +127,7 @@ func TestInterrupt(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			env := []string{"VIRTUAL_ENV=" + venv}
-			writeTestFile(t, filepath.Join(dir, "test_slow.py"), `import time, pytest
-
-@pytest.fixture(scope="module")
-def resource():
-    yield
-    open("torn-down", "w").close()
-
-@pytest.mark.parametrize('n', range(20))
-def test_slow(n, resource):
-    time.sleep(0.4)
-`)
+			writeTestFile(t, filepath.Join(dir, "test_slow.py"), slowTests)
 			mustRun(t, wcshard(t, dir, env, "matrix", "--shards", "1", "--workers", "1"))
 			results := filepath.Join(dir, "wcshard-results", "wcshard-results-pool-1.jsonl")
 			run := wcshard(t, dir, env, "run", "--all", "--workers", "1")
@@ -147,7 +150,7 @@ def test_slow(n, resource):
 			}
 			verify := wcshard(t, dir, env, "verify")
 			verdict, _ := verify.CombinedOutput()
-			if !strings.Contains(string(verdict), "not reached: test_slow.py::test_slow[19]") {
+			if !strings.Contains(string(verdict), "not reached: test_slow.py::test_slow[9]") {
 				t.Errorf("verify says\n%s", verdict)
 			}
 		})
@@ -173,17 +176,7 @@ func TestInterruptWrapper(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			env := []string{"VIRTUAL_ENV=" + venv}
-			writeTestFile(t, filepath.Join(dir, "test_slow.py"), `import time, pytest
-
-@pytest.fixture(scope="module")
-def resource():
-    yield
-    open("torn-down", "w").close()
-
-@pytest.mark.parametrize('n', range(100))
-def test_slow(n, resource):
-    time.sleep(0.3)
-`)
+			writeTestFile(t, filepath.Join(dir, "test_slow.py"), slowTests)
 			wrapper := filepath.Join(dir, "wrapper")
 			writeTestFile(t, wrapper, "#!/bin/sh\n"+test.first+"\n\"$VIRTUAL_ENV/bin/python\" -m pytest \"$@\"\nexit $?\n")
 			if err := os.Chmod(wrapper, 0o755); err != nil {
