@@ -61,6 +61,17 @@ type Collector struct {
 	// Conftests are the folders whose conftest.py has a say in all tests, also those
 	// of other folders, sorted, as in node IDs: every shard loads them.
 	Conftests []string
+
+	Parameters []Parameters // of parametrized functions whose tests' IDs do not tell all values
+}
+
+// Parameters are the values that the tests of a function have, as fingerprints. Where a
+// shard finds the same values in another order, its tests are not those of the plan,
+// whatever their IDs are.
+type Parameters struct {
+	ID     string `json:"id"`     // of the function: what its tests' IDs begin with, before "["
+	Order  string `json:"order"`  // of the tests with their values
+	Values string `json:"values"` // of the values alone, sorted
 }
 
 // Shard is one job's tests.

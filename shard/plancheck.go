@@ -33,6 +33,11 @@ func (p *Plan) valid() error {
 			return fmt.Errorf("%q is not UTF-8", s)
 		}
 	}
+	for _, x := range p.Collector.Parameters {
+		if !utf8.ValidString(x.ID + x.Order + x.Values) {
+			return fmt.Errorf("%q is not UTF-8", x)
+		}
+	}
 	for _, s := range p.Setups {
 		if s.Cost < 0 || s.Cost > maxTotal || s.Cost%time.Microsecond != 0 || !utf8.ValidString(string(s.ID)) {
 			return fmt.Errorf("set-up %q takes %v: want UTF-8, and whole microseconds, 0 to %v", s.ID, s.Cost, maxTotal)

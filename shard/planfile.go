@@ -91,6 +91,8 @@ type planCollector struct {
 	Order  string   `json:"order"`
 
 	Conftests []string `json:"conftests,omitempty"`
+
+	Parameters []Parameters `json:"parameters,omitempty"`
 }
 
 type planFleet struct {

@@ -178,23 +178,24 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 	t := try{room: room}
 	open := j.sys.fence(j.sys.stdout)
 	status, err := pytest.Run(ctx, command, pytest.RunOptions{
-		Dir:       j.dir,
-		Env:       j.sys.pytestEnviron(),
-		Args:      c.args,
-		Extra:     c.extra,
-		Root:      j.plan.Collector.Root,
-		Conftests: j.plan.Collector.Conftests,
-		Selection: c.selection,
-		Workers:   c.workers,
-		Again:     c.again,
-		Memory:    j.budget.admission(s.run),
-		Timeout:   j.options.testTimeout,
-		Unfrozen:  j.options.noFreeze,
-		Seed:      j.plan.Collector.Seed,
-		Results:   c.results,
-		Stdin:     j.sys.stdin,
-		Stdout:    j.sys.stdout,
-		Stderr:    j.sys.stderr,
+		Dir:        j.dir,
+		Env:        j.sys.pytestEnviron(),
+		Args:       c.args,
+		Extra:      c.extra,
+		Root:       j.plan.Collector.Root,
+		Conftests:  j.plan.Collector.Conftests,
+		Parameters: j.plan.Collector.Parameters,
+		Selection:  c.selection,
+		Workers:    c.workers,
+		Again:      c.again,
+		Memory:     j.budget.admission(s.run),
+		Timeout:    j.options.testTimeout,
+		Unfrozen:   j.options.noFreeze,
+		Seed:       j.plan.Collector.Seed,
+		Results:    c.results,
+		Stdin:      j.sys.stdin,
+		Stdout:     j.sys.stdout,
+		Stderr:     j.sys.stderr,
 
 		DeadlineGrace: tearDown,
 	})
@@ -404,7 +405,7 @@ func (sys *system) otherTests() string {
 	if !sys.inCI() {
 		return "make a new plan with wcshard matrix"
 	}
-	return "the job that makes the plan and this one must install the same, on the same system; and an ID must not hold a time, a random value or an address, which two runs of pytest --collect-only -q would show"
+	return "the job that makes the plan and this one must install the same, on the same system; what a set or a folder gives as parameters must be sorted; and an ID must not hold a time, a random value or an address, which two runs of pytest --collect-only -q would show"
 }
 
 func notFound(v *shard.Verdict) int {

@@ -11,6 +11,7 @@ from wcshard_groups import groups_of
 from wcshard_importing import WORTH, Importing
 from wcshard_instances import instance
 from wcshard_measuring import process_start
+from wcshard_parameters import parameters
 from wcshard_results import IDS_A_LINE, Real, Stream, clean, encode, file_of, microseconds, relative
 from wcshard_xdist import distribution, xdist_version
 
@@ -202,6 +203,8 @@ class Collecting(Common):
         self.write_libraries(folders)
         if folders:
             self.stream.write({"t": "conftests", "folders": folders})
+        for function, (order, values) in sorted(parameters(items, clean).items()):
+            self.stream.write({"t": "parameters", "id": function, "order": order, "values": values})
         for text in self.notes:
             self.stream.write({"t": "note", "text": text})
         self.stream.write(

@@ -24,6 +24,7 @@ from wcshard_collecting import Collecting, Common, Inspecting
 from wcshard_freezing import Freezing
 from wcshard_groups import groups_of, has_option
 from wcshard_measuring import WRAPPER, Fixtures, Garbage, Measured, Memory
+from wcshard_parameters import parameters
 from wcshard_pools import Pools
 from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
 from wcshard_xdist import ask, distribution, ended_by, one_process, scheduler_of_others, schedulers_of_others, use_workers
@@ -52,6 +53,7 @@ class Running(Common):
         self.keep_together(settings["pieces"])
         self.directories: set[str] | None = None  # that hold the files; None where that is not known
         self.extra: list[str] = []
+        self.reordered: list[str] = []  # functions whose parameters are
         self.missing: list[str] = []
         self.groups: dict[str, str] = {}
         # Measuring, where tests run.
@@ -75,6 +77,7 @@ class Running(Common):
         self.starting: Any = None  # the node whose test is about to start
         self.running: dict[str, str | None] = {}  # by worker: the test, None when all its reports are in
         self.collected = False
+        self.told: set[str] = set()  # reordered functions, of all workers
         self.floors: dict[str, int] = {}  # by worker
         self.pids: dict[str, int] = {}
         self.starts: dict[str, float] = {}  # by worker: seconds until it could run a test
@@ -257,6 +260,7 @@ class Running(Common):
             in_definition_order(kept, items, ["" if file in self.cut else file for file in files])
         if not self.order:
             in_definition_order(kept, items, groups)
+        self.check_parameters(items)
         expected = collections.Counter(self.planned)
         expected.update(self.settings["elsewhere"])
         for item in items:
@@ -273,6 +277,22 @@ class Running(Common):
         items[:] = kept
         if dropped:
             self.config.hook.pytest_deselected(items=dropped)
+
+    def check_parameters(self, items: list[pytest.Item]) -> None:
+        """Note functions whose parameters come in another order than where the plan was
+        made. Where all tests of one run here, in one process, that is no matter."""
+        planned = {each["id"]: each for each in self.settings["parameters"]}
+        if not planned:
+            return
+        apart = {nodeid.partition("[")[0] for nodeid in self.settings["elsewhere"]}
+        mine = {nodeid.partition("[")[0] for nodeid in self.planned}
+        if self.is_worker:
+            apart.update(function for function in planned if file_of(function) in self.cut)
+        checked = planned.keys() & apart & mine
+        here = parameters((item for item in items if self.plain(item.nodeid).partition("[")[0] in checked), self.plain)
+        for function, (order, values) in sorted(here.items()):
+            if function in checked and values == planned[function]["values"] and order != planned[function]["order"]:
+                self.reordered.append(function)
 
     def keep_together(self, pieces: list[dict[str, Any]]) -> None:
         """Note what the plan says of tests that stay on one worker."""
@@ -294,6 +314,7 @@ class Running(Common):
             "imports_us": {name: microseconds(s) for name, s in self.costs().items()},
             "missing": self.missing,
             "extra": self.extra,
+            "reordered": self.reordered,
             "groups": self.groups,
         }
         if self.is_worker:
@@ -321,6 +342,12 @@ class Running(Common):
             self.collected = True
             self.stream.write_ids("missing", report["missing"])
             self.stream.write_ids("extra", report["extra"])
+        if new := [function for function in report["reordered"] if function not in self.told]:
+            self.told.update(new)
+            more = f" and {len(new) - 1} more" if len(new) > 1 else ""
+            self.write({"t": "note", "text": f"the parameters of {new[0]}{more} come in another order than where the plan was made, and their IDs are of other tests: sort what a set or a folder gives, or give them ids"})
+            if self.stream is not None:
+                self.stream.write_ids("extra", [f"{function}[in another order than planned]" for function in new])
 
     # Measuring, in the process that runs the test.
 

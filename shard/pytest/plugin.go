@@ -28,23 +28,24 @@ const DefaultSeed = 1
 
 // pluginConfig is the file that tells the plugin what to do.
 type pluginConfig struct {
-	Mode      string                  `json:"mode"` // "collect" or "run"
-	Out       string                  `json:"out"`  // the stream that the plugin writes
-	Given     []string                `json:"given"`
-	Seed      *int64                  `json:"seed"`
-	Workers   int                     `json:"workers"`
-	Pieces    []pluginPiece           `json:"pieces"`
-	Elsewhere []timing.NodeID         `json:"elsewhere"`
-	Turns     map[timing.NodeID][]int `json:"turns"`
-	Partial   bool                    `json:"partial"`
-	Again     int                     `json:"again,omitempty"`
-	Freeze    bool                    `json:"freeze"` // to spare the garbage collector what is there before the first test
-	Reduced   bool                    `json:"reduced"`
-	Gathered  bool                    `json:"gathered"`
-	Conftests []string                `json:"conftests"`
-	Memory    *Memory                 `json:"memory,omitempty"`  // absent: no admission by memory
-	Timeout   bool                    `json:"timeout,omitempty"` // pytest-timeout is to be there
-	Inspect   *inspectConfig          `json:"inspect,omitempty"` // in collect mode
+	Mode       string                  `json:"mode"` // "collect" or "run"
+	Out        string                  `json:"out"`  // the stream that the plugin writes
+	Given      []string                `json:"given"`
+	Seed       *int64                  `json:"seed"`
+	Workers    int                     `json:"workers"`
+	Pieces     []pluginPiece           `json:"pieces"`
+	Elsewhere  []timing.NodeID         `json:"elsewhere"`
+	Turns      map[timing.NodeID][]int `json:"turns"`
+	Partial    bool                    `json:"partial"`
+	Again      int                     `json:"again,omitempty"`
+	Freeze     bool                    `json:"freeze"` // to spare the garbage collector what is there before the first test
+	Reduced    bool                    `json:"reduced"`
+	Gathered   bool                    `json:"gathered"`
+	Conftests  []string                `json:"conftests"`
+	Parameters []shard.Parameters      `json:"parameters"`
+	Memory     *Memory                 `json:"memory,omitempty"`  // absent: no admission by memory
+	Timeout    bool                    `json:"timeout,omitempty"` // pytest-timeout is to be there
+	Inspect    *inspectConfig          `json:"inspect,omitempty"` // in collect mode
 }
 
 type pluginPiece struct {
@@ -217,6 +218,21 @@ func Select(plan *shard.Plan, names ...string) (Selection, error) {
 		}
 	}
 	return sel, nil
+}
+
+// parameters returns those of functions in files of the selection; never null.
+func (s *Selection) parameters(all []shard.Parameters) []shard.Parameters {
+	files := map[string]bool{}
+	for _, piece := range s.Pieces {
+		files[piece.File] = true
+	}
+	some := []shard.Parameters{}
+	for _, x := range all {
+		if files[timing.NodeID(x.ID).File()] {
+			some = append(some, x)
+		}
+	}
+	return some
 }
 
 func shardNames(plan *shard.Plan) string {

@@ -30,17 +30,18 @@ type RunOptions struct {
 	Args []string // as at collection: they decide the root directory and so the node IDs
 	// Extra arguments of the run's own line, after Args. What they say of
 	// workers, distribution and stopping early goes before the plan.
-	Extra     []string
-	Root      string   // pytest's root directory as collected, relative to Dir; "" where unknown
-	Conftests []string // folders to load a conftest.py from beside those of the tests, as in node IDs
-	Selection Selection
-	Workers   int           // planned workers; 1 runs in one process
-	Again     int           // above 0, so many calls have run other parts of this: with Workers whatever Extra says, and reports and coverage beside what those left
-	Memory    *Memory       // what the session may use; nil: as much as it takes
-	Timeout   time.Duration // of each test, which pytest-timeout keeps; 0 for none
-	Unfrozen  bool          // Python's garbage collector is to look through what imports leave as well
-	Seed      *int64        // for random-order plugins without a seed of their own; nil for [DefaultSeed]
-	Results   string        // the results file, to which the plugin appends
+	Extra      []string
+	Root       string             // pytest's root directory as collected, relative to Dir; "" where unknown
+	Parameters []shard.Parameters // of all functions of the plan
+	Conftests  []string           // folders to load a conftest.py from beside those of the tests, as in node IDs
+	Selection  Selection
+	Workers    int           // planned workers; 1 runs in one process
+	Again      int           // above 0, so many calls have run other parts of this: with Workers whatever Extra says, and reports and coverage beside what those left
+	Memory     *Memory       // what the session may use; nil: as much as it takes
+	Timeout    time.Duration // of each test, which pytest-timeout keeps; 0 for none
+	Unfrozen   bool          // Python's garbage collector is to look through what imports leave as well
+	Seed       *int64        // for random-order plugins without a seed of their own; nil for [DefaultSeed]
+	Results    string        // the results file, to which the plugin appends
 
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -98,22 +99,23 @@ func Run(ctx context.Context, command Command, opts RunOptions) (status int, err
 
 func (opts RunOptions) config(results string) pluginConfig {
 	config := pluginConfig{
-		Mode:      "run",
-		Out:       results,
-		Given:     UserOptions(opts.Extra).given(),
-		Again:     opts.Again,
-		Freeze:    !opts.Unfrozen,
-		Seed:      opts.Seed,
-		Workers:   opts.Workers,
-		Pieces:    []pluginPiece{}, // never null, which Python would not take for empty
-		Elsewhere: append([]timing.NodeID{}, opts.Selection.Elsewhere...),
-		Turns:     opts.Selection.Turns,
-		Partial:   opts.Selection.Partial,
-		Reduced:   opts.Selection.Reduced,
-		Gathered:  opts.Selection.Gathered,
-		Conftests: append([]string{}, opts.Conftests...),
-		Memory:    opts.Memory,
-		Timeout:   opts.Timeout > 0,
+		Mode:       "run",
+		Out:        results,
+		Given:      UserOptions(opts.Extra).given(),
+		Again:      opts.Again,
+		Freeze:     !opts.Unfrozen,
+		Seed:       opts.Seed,
+		Workers:    opts.Workers,
+		Pieces:     []pluginPiece{}, // never null, which Python would not take for empty
+		Elsewhere:  append([]timing.NodeID{}, opts.Selection.Elsewhere...),
+		Turns:      opts.Selection.Turns,
+		Partial:    opts.Selection.Partial,
+		Reduced:    opts.Selection.Reduced,
+		Gathered:   opts.Selection.Gathered,
+		Conftests:  append([]string{}, opts.Conftests...),
+		Parameters: opts.Selection.parameters(opts.Parameters),
+		Memory:     opts.Memory,
+		Timeout:    opts.Timeout > 0,
 	}
 	if opts.Again > 0 {
 		config.Given = slices.DeleteFunc(config.Given, func(name string) bool { return name == "workers" || name == "dist" })

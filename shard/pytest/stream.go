@@ -69,6 +69,8 @@ type event struct {
 	Libraries []string        `json:"libraries"`
 	Files     []string        `json:"files"`
 	Folders   []string        `json:"folders"`
+	Order     string          `json:"order"`
+	Values    string          `json:"values"`
 	Text      string          `json:"text"`
 	CollectUS int64           `json:"collect_us"`
 	StartupUS int64           `json:"startup_us"`
@@ -169,13 +171,15 @@ func (p *parser) read(line []byte) error {
 		return p.readTest(e)
 	case "conftests":
 		c.Collector.Conftests = e.Folders
+	case "parameters":
+		c.Collector.Parameters = append(c.Collector.Parameters, shard.Parameters{ID: e.ID, Order: e.Order, Values: e.Values})
 	case "note":
 		c.Notes = append(c.Notes, e.Text)
 	case "end":
 		c.Collect, c.Startup = microseconds(e.CollectUS), microseconds(e.StartupUS)
 		p.ended = true
 	default:
-		return fmt.Errorf("a line of type %q, want file, imports, test, conftests, note or end", e.T)
+		return fmt.Errorf("a line of type %q, want file, imports, test, conftests, parameters, note or end", e.T)
 	}
 	return nil
 }

@@ -238,3 +238,85 @@ def test_other():
 		}
 	}
 }
+
+// Where a shard finds the values of a function's tests in another order than the plan
+// has them, its IDs are of other tests, and that is told: unless all of them run in this
+// one process, or the values are others in each process.
+func TestReorderedParameters(t *testing.T) {
+	const tests = `import os
+import time
+from pathlib import Path
+
+import pytest
+
+LISTED = [Path("a.json"), Path("b.json"), Path("c.json"), Path("d.json")]
+if os.environ.get("REVERSED"):
+    LISTED.reverse()
+
+
+class Case:
+    def __init__(self, number):
+        self.number = number
+
+
+@pytest.mark.parametrize("path", LISTED)
+def test_path(path):
+    pass
+
+
+@pytest.mark.parametrize("case", [{"of": (path, 1.5)} for path in LISTED])
+def test_case(case):
+    pass
+
+
+@pytest.mark.parametrize("path", LISTED, ids=str)  # IDs tell
+def test_told(path):
+    pass
+
+
+@pytest.mark.parametrize("case", [Case(number) for number in range(4)])  # nobody can tell
+def test_object(case):
+    pass
+
+
+@pytest.mark.parametrize("at", [(time.time(), number) for number in range(4)])
+def test_now(at):
+    pass
+`
+	note := "the parameters of test_a.py::test_case and 1 more come in another order than where the plan was made, and their IDs are of other tests: sort what a set or a folder gives, or give them ids"
+	extra := []timing.NodeID{"test_a.py::test_case[in another order than planned]", "test_a.py::test_path[in another order than planned]"}
+	for _, env := range []string{"old", "new"} {
+		for _, workers := range []int{1, 2} {
+			for _, c := range []struct {
+				name          string
+				reversed, cut bool
+			}{{"as planned", false, true}, {"reversed", true, true}, {"in one piece", true, false}} {
+				t.Run(fmt.Sprint(env, workers, c.name), func(t *testing.T) {
+					oneOfFew(t)
+					p := proof{command: pytestIn(t, env), dir: t.TempDir()}
+					writeAll(t, p.dir, map[string]string{"test_a.py": tests})
+					collected := p.collect(t)
+					if c.reversed {
+						p.env = []string{"REVERSED=1"}
+					}
+					plan, _ := one(collected, workers, c.cut)
+					if c.cut { // one test of each function is elsewhere
+						all := plan.Shards[0].Pieces[0].Tests
+						first := slices.DeleteFunc(slices.Clone(all), func(test string) bool { return !strings.HasSuffix(test, "0]") && !strings.HasSuffix(test, "a.json]") })
+						plan.Shards[0].Pieces[0].Tests = slices.DeleteFunc(slices.Clone(all), func(test string) bool { return slices.Contains(first, test) })
+						plan.Shards = append(plan.Shards, shard.Shard{Name: "other", Workers: 1, Pieces: []shard.Piece{{File: "test_a.py", Cut: true, Tests: first}}})
+					}
+					o := p.shard(t, collected, plan, plan.Shards[0])
+					var wantExtra []timing.NodeID
+					var wantNotes []string
+					if c.reversed && c.cut {
+						wantExtra, wantNotes = extra, []string{note}
+					}
+					if o.status != 0 || len(o.results.Tests) != plan.Shards[0].Len() || !slices.Equal(o.results.Extra, wantExtra) || !slices.Equal(o.results.Notes, wantNotes) {
+						t.Errorf("status %d, %d tests, extra %q, want %q, notes %q\n%s", o.status, len(o.results.Tests), o.results.Extra, wantExtra, o.results.Notes, o.output)
+					}
+				})
+			}
+		}
+	}
+}
