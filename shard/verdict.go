@@ -2,6 +2,7 @@ package shard
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/wcshard/wcshard/timing"
@@ -93,6 +94,15 @@ type Killed struct {
 	Held    int64          `json:"held_bytes"` // by its worker, at least; 0 where nobody saw it
 	Culprit bool           `json:"culprit"`    // it took the memory itself, as far as could be told
 	Outcome timing.Outcome `json:"outcome"`    // of its last try; "" where there is none
+}
+
+// reordered ends the ID of a function whose parameters a shard found in another order.
+const reordered = "[in another order than planned]"
+
+// Reordered returns the function whose parameters the shard found in another order than
+// the plan has them, where this is not a test but that.
+func (u *Unplanned) Reordered() (function string, is bool) {
+	return strings.CutSuffix(string(u.ID), reordered)
 }
 
 // Unplanned is a test that no shard of the plan has.

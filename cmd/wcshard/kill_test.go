@@ -150,7 +150,7 @@ func TestInterrupt(t *testing.T) {
 			}
 			verify := wcshard(t, dir, env, "verify")
 			verdict, _ := verify.CombinedOutput()
-			if !strings.Contains(string(verdict), "not reached: test_slow.py::test_slow[9]") {
+			if !strings.Contains(string(verdict), "not reached: test_slow.py::test_slow[15]") {
 				t.Errorf("verify says\n%s", verdict)
 			}
 		})

@@ -142,7 +142,8 @@ func (o *runOptions) validate(sys *system) error {
 	if err := o.validateAll(); err != nil {
 		return err
 	}
-	if o.all && o.memoryWorkers > 1 && o.schedule == memorySchedule {
+	// A variable may be meant for the plan, as the action's input is.
+	if o.all && o.memoryWorkers > 1 && o.schedule == memorySchedule && sys.getenv(variable("memory-workers")) == "" {
 		return usagef("leave it out, or pass --schedule phases", "--memory-workers has no effect with --schedule memory, where tests wait for memory")
 	}
 	if !slices.Contains([]string{"auto", memorySchedule, phaseSchedule}, o.schedule) {

@@ -393,10 +393,20 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 
 // deselecting is what to do first where this run has arguments that the plan had not.
 func (j *job) deselecting() string {
-	if len(j.options.args) == 0 {
+	if !slices.ContainsFunc(j.options.args, deselects) {
 		return ""
 	}
 	return fmt.Sprintf("if %s deselects tests, leave it out (in the action: pytest-args of this step); else ", quote(strings.Join(j.options.args, " ")))
+}
+
+// deselects reports whether an argument may make pytest leave out tests.
+func deselects(arg string) bool {
+	for _, option := range []string{"-k", "-m", "--deselect", "--ignore"} {
+		if strings.HasPrefix(arg, option) {
+			return true
+		}
+	}
+	return strings.Contains(arg, "::") || strings.HasSuffix(arg, ".py")
 }
 
 // otherTests is what to do where a shard finds other tests than were planned. In CI

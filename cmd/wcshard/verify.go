@@ -440,6 +440,9 @@ func printIncomplete(sys *system, v *shard.Verdict) {
 		if u.Ran {
 			what = "ran without being planned"
 		}
+		if function, is := u.Reordered(); is {
+			return fmt.Sprintf("has its parameters in another order than planned, in %s: %s", u.Shard, function)
+		}
 		return fmt.Sprintf("%s, found in %s: %s", what, u.Shard, u.ID)
 	})
 }

@@ -137,7 +137,7 @@ class Collecting(Common):
         self.order: str = ""
         self.planned_seed: int | None = None
         self.file = ""  # being collected
-        self.skipped: list[str] = []  # files, and why
+        self.skipped: dict[str, str] = {}  # why, by file
 
     def configure(self) -> None:
         self.switch_off()
@@ -178,8 +178,8 @@ class Collecting(Common):
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.skipped:
-            why = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
-            self.skipped.append(f"{clean(file_of(report.nodeid))} ({clean(str(why).removeprefix('Skipped: '))})")
+            why = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
+            self.skipped[clean(file_of(report.nodeid))] = clean(why.removeprefix("Skipped: "))
 
     def write_file(self) -> None:
         if self.file in self.imports:
@@ -197,13 +197,14 @@ class Collecting(Common):
             lines = [encode(self.describe(*each)) + "\n" for each in zip(items[i : i + 1000], groups[i : i + 1000])]
             Real.write(self.stream.fd, "".join(lines).encode())
         if self.skipped:
+            file, why = min(self.skipped.items())
             more = f" and {len(self.skipped) - 1} more" if len(self.skipped) > 1 else ""
-            self.note(f"skipped where the plan is made, so that no job runs their tests: {self.skipped[0]}{more}")
+            self.note(f"skipped where the plan is made, so that no job runs their tests: {file} ({why}){more}")
         folders = self.conftests()
         self.write_libraries(folders)
         if folders:
             self.stream.write({"t": "conftests", "folders": folders})
-        for function, (order, values) in sorted(parameters(items, clean).items()):
+        for function, (order, values) in sorted(parameters(items, clean, str(self.config.rootpath)).items()):
             self.stream.write({"t": "parameters", "id": function, "order": order, "values": values})
         for text in self.notes:
             self.stream.write({"t": "note", "text": text})

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import types
 from importlib import _bootstrap as bootstrap  # type: ignore[attr-defined]
 from typing import Any
 
@@ -29,6 +28,7 @@ class Freezing:
         self.before: tuple[int, ...] | None = None
         self.raised: tuple[int, ...] = ()
         self.frozen = False
+        self.asked: dict[str, Any] = {}  # functions of the module gc before which everything thaws
 
     def begin(self) -> None:
         if not hasattr(gc, "freeze"):  # not CPython
@@ -38,8 +38,8 @@ class Freezing:
         self.raised = gc.get_threshold()
         if hasattr(bootstrap, "_exec"):  # what importlib.reload calls, since Python 3.4
             bootstrap._exec = self.thawing(bootstrap._exec)
-        asked = {name: Asked(self, name) for name in ("get_objects", "get_referrers")}
-        gc.__class__ = type("module", (types.ModuleType,), asked)  # type: ignore[assignment]
+        self.asked = {name: vars(gc).pop(name) for name in ("get_objects", "get_referrers")}
+        gc.__getattr__ = self.take  # type: ignore[attr-defined]
 
     def end(self) -> None:
         """Tests run from now on."""
@@ -58,6 +58,18 @@ class Freezing:
             self.frozen = False
             gc.unfreeze()
 
+    def take(self, name: str) -> Any:
+        """Return a function of the module gc, where it is no more. Who takes it while
+        tests run gets the function itself: were it called by another one in Python, a
+        generator that calls it would be found to hold what it has in its variables. Who
+        takes it before, by from gc import get_objects, has to make do with that."""
+        if name not in self.asked:
+            raise AttributeError(f"module 'gc' has no attribute {name!r}")
+        if self.before is not None:
+            return self.thawing(self.asked[name])
+        self.thaw()
+        return self.asked[name]
+
     def thawing(self, original: Any) -> Any:
         """Return a function before which everything thaws."""
 
@@ -68,35 +80,3 @@ class Freezing:
             return [found for found in result if found is not args] if isinstance(result, list) else result
 
         return call
-
-
-class Asked:
-    """A function of the module gc before which everything thaws. Who takes it from there
-    while tests run gets the function itself: were it called by another one in Python, a
-    generator that calls it would be found to hold what it has in its variables. Who takes
-    it before has to make do with that: such as from gc import get_objects."""
-
-    def __init__(self, freezing: Freezing, name: str) -> None:
-        self.freezing = freezing
-        self.name = name
-        self.original = getattr(gc, name)
-        self.thawing = freezing.thawing(self.original)
-
-    def __get__(self, module: Any, owner: Any = None) -> Any:
-        if module is None:
-            return self
-        try:
-            found = vars(module)[self.name]
-        except KeyError:
-            raise AttributeError(self.name) from None
-        if found is self.original and self.freezing.before is not None:
-            return self.thawing
-        self.freezing.thaw()
-        return found
-
-    def __set__(self, module: Any, value: Any) -> None:
-        # Where somebody puts back what they had found here, it is the original's place.
-        vars(module)[self.name] = self.original if value is self.thawing else value
-
-    def __delete__(self, module: Any) -> None:
-        vars(module).pop(self.name, None)

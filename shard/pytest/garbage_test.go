@@ -83,13 +83,19 @@ def test_asks_in_a_generator():
     assert str(next(holders.names())) == plain.strip()
 
 
+def test_stays_a_module():
+    # cloudpickle and dill know a module by its exact type
+    assert type(gc) is type(sys)
+    assert not hasattr(gc, "no_such_function")
+
+
 def test_replaces(monkeypatch):
     monkeypatch.setattr(gc, "get_objects", lambda: 7)
     assert gc.get_objects() == 7
     monkeypatch.undo()
     assert any(found is conftest.known for found in gc.get_objects())
 `
-	asking := []string{"::test_frozen", "::test_asks", "::test_asks_with_what_it_took_before", "::test_asks_in_a_generator", "::test_replaces"}
+	asking := []string{"::test_frozen", "::test_asks", "::test_asks_with_what_it_took_before", "::test_asks_in_a_generator", "::test_stays_a_module", "::test_replaces"}
 	for _, c := range []struct {
 		name, conftest string
 		unfrozen       bool

@@ -1,10 +1,11 @@
 """wcshard's plugin for pytest. PYTEST_DONT_REWRITE
 
 It reports and obeys; what to run, and where, was decided before. Loaded with
-"-p wcshard_plugin", by bootstrap.py, and configured by the JSON file beside that.
-In "collect" mode it writes what pytest collected; in "run" mode it keeps exactly the planned tests, in planned
-order, and writes what each of them cost. Costs are measured where the test runs and
-written by the process that owns the terminal. It prints nothing.
+"-p wcshard_plugin", by bootstrap.py, and configured by the JSON file beside that. In
+"collect" mode it writes what pytest collected; in "run" mode it keeps exactly the
+planned tests, in planned order, and writes what each of them cost. Costs are measured
+where the test runs and written by the process that owns the terminal. It prints
+nothing.
 
 The modules beside it are imported as wcshard_NAME.
 
@@ -54,6 +55,7 @@ class Running(Common):
         self.directories: set[str] | None = None  # that hold the files; None where that is not known
         self.extra: list[str] = []
         self.reordered: list[str] = []  # functions whose parameters are
+        self.orders: dict[str, str] = {}  # of others, by function
         self.missing: list[str] = []
         self.groups: dict[str, str] = {}
         # Measuring, where tests run.
@@ -77,7 +79,7 @@ class Running(Common):
         self.starting: Any = None  # the node whose test is about to start
         self.running: dict[str, str | None] = {}  # by worker: the test, None when all its reports are in
         self.collected = False
-        self.told: set[str] = set()  # reordered functions, of all workers
+        self.announced: set[str] = set()  # reordered functions, of all workers
         self.floors: dict[str, int] = {}  # by worker
         self.pids: dict[str, int] = {}
         self.starts: dict[str, float] = {}  # by worker: seconds until it could run a test
@@ -279,20 +281,20 @@ class Running(Common):
             self.config.hook.pytest_deselected(items=dropped)
 
     def check_parameters(self, items: list[pytest.Item]) -> None:
-        """Note functions whose parameters come in another order than where the plan was
-        made. Where all tests of one run here, in one process, that is no matter."""
+        """Note functions of which other shards have tests, and whose parameters come in
+        another order than where the plan was made; and the order of those whose tests
+        may go to several workers, which the controller compares."""
         planned = {each["id"]: each for each in self.settings["parameters"]}
-        if not planned:
+        if not planned or self.settings.get("again"):  # what ran before is elsewhere then
             return
-        apart = {nodeid.partition("[")[0] for nodeid in self.settings["elsewhere"]}
-        mine = {nodeid.partition("[")[0] for nodeid in self.planned}
-        if self.is_worker:
-            apart.update(function for function in planned if file_of(function) in self.cut)
-        checked = planned.keys() & apart & mine
-        here = parameters((item for item in items if self.plain(item.nodeid).partition("[")[0] in checked), self.plain)
-        for function, (order, values) in sorted(here.items()):
-            if function in checked and values == planned[function]["values"] and order != planned[function]["order"]:
+        elsewhere = {nodeid.partition("[")[0] for nodeid in self.settings["elsewhere"]}
+        mine = planned.keys() & {nodeid.partition("[")[0] for nodeid in self.planned}
+        root = str(self.config.rootpath)
+        for function, (order, values) in sorted(parameters(items, self.plain, root, mine).items()):
+            if function in elsewhere and values == planned[function]["values"] and order != planned[function]["order"]:
                 self.reordered.append(function)
+            if self.is_worker and file_of(function) in self.cut:
+                self.orders[function] = order
 
     def keep_together(self, pieces: list[dict[str, Any]]) -> None:
         """Note what the plan says of tests that stay on one worker."""
@@ -315,6 +317,7 @@ class Running(Common):
             "missing": self.missing,
             "extra": self.extra,
             "reordered": self.reordered,
+            "orders": self.orders,
             "groups": self.groups,
         }
         if self.is_worker:
@@ -342,12 +345,18 @@ class Running(Common):
             self.collected = True
             self.stream.write_ids("missing", report["missing"])
             self.stream.write_ids("extra", report["extra"])
-        if new := [function for function in report["reordered"] if function not in self.told]:
-            self.told.update(new)
+        self.write_reordered(report["reordered"], report["orders"])
+
+    def write_reordered(self, functions: list[str], orders: dict[str, str]) -> None:
+        """Write which functions are not those of the plan, or of the other workers."""
+        differ = [function for function, order in orders.items() if self.orders.setdefault(function, order) != order]
+        new = sorted({*functions, *differ} - self.announced)
+        if new and self.stream is not None:
+            self.announced.update(new)
             more = f" and {len(new) - 1} more" if len(new) > 1 else ""
-            self.write({"t": "note", "text": f"the parameters of {new[0]}{more} come in another order than where the plan was made, and their IDs are of other tests: sort what a set or a folder gives, or give them ids"})
-            if self.stream is not None:
-                self.stream.write_ids("extra", [f"{function}[in another order than planned]" for function in new])
+            text = f"the parameters of {new[0]}{more} come in another order than planned, and their IDs are of other tests: sort what a set or a folder gives"
+            self.write({"t": "note", "text": text})
+            self.stream.write_ids("extra", [f"{function}[in another order than planned]" for function in new])
 
     # Measuring, in the process that runs the test.
 
@@ -640,11 +649,22 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     yield
 
 
+def fix_root(config: pytest.Config) -> None:
+    """Make the root directory absolute in the arguments that xdist hands to workers: a
+    conftest.py may have changed the directory."""
+    root, params = str(config.rootpath), config.invocation_params
+    if "$" in root:  # which pytest would expand
+        return
+    args = [f"--rootdir={root}" if str(arg).startswith("--rootdir=") else arg for arg in params.args]
+    config.invocation_params = type(params)(args=args, plugins=params.plugins, dir=params.dir)  # type: ignore[misc]
+
+
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, None]:
     # The first moment that options are parsed and a worker knows that it is
     # one, and the last before plugins act on their options.
     settings = read_settings()
+    fix_root(config)
     plugin: Collecting | Running
     if settings["mode"] == "collect":
         plugin = Collecting(config, settings)

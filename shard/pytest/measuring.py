@@ -67,7 +67,7 @@ class Memory:
     def __init__(self) -> None:
         self.files: dict[int, tuple[int, int]] = {}  # by descriptor of ours
         self.largest = self.largest_child()
-        self.most = 0  # peak of this process so far
+        self.most = 0  # peak of this process since it had no children
         self.open()
         if self.status >= 0:
             # The descriptors name the process that opened them: a forked
@@ -84,8 +84,8 @@ class Memory:
         self.files = {}
         self.status = self.refs = self.statm = -1
         try:
-            self.status = self.note("/proc/self/status", os.O_RDONLY)
-            self.refs = self.note("/proc/self/clear_refs", os.O_WRONLY)
+            self.status = self.keep("/proc/self/status", os.O_RDONLY)
+            self.refs = self.keep("/proc/self/clear_refs", os.O_WRONLY)
             Real.write(self.refs, b"5")
         except OSError:
             self.refs = -1
@@ -93,9 +93,9 @@ class Memory:
         # getrusage tells the same peak at a tenth of the cost, unless whoever
         # started this process was larger: it counts that one's peak, too.
         if resource and self.own_peak() <= self.read()[0]:
-            self.statm = self.note("/proc/self/statm", os.O_RDONLY)
+            self.statm = self.keep("/proc/self/statm", os.O_RDONLY)
 
-    def note(self, name: str, flags: int) -> int:
+    def keep(self, name: str, flags: int) -> int:
         fd = Real.open(name, flags)
         self.files[fd] = Real.fstat(fd)[1:3]
         return fd
@@ -104,6 +104,10 @@ class Memory:
         """Start a new peak."""
         if self.refs >= 0:
             Real.write(self.refs, b"5")
+            try:
+                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                self.most = 0  # there is none that may have started with it
 
     def read(self) -> tuple[int, int]:
         """Return the peak since the last reset, and what is resident now."""

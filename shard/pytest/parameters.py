@@ -11,38 +11,42 @@ import collections
 import enum
 import hashlib
 import itertools
+import os
+import pathlib
 import types
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Container, Iterable
 
 import pytest
 
 SPELT = frozenset([str, int, float, complex, bool, bytes, type(None)])  # by pytest in the ID
-TELLING = frozenset(["datetime", "decimal", "fractions", "pathlib", "pathlib._local", "uuid", "zoneinfo"])  # modules: what their values are, their repr tells
 NAMED = (type, types.FunctionType, types.BuiltinFunctionType)
-LONG = 200  # values that are looked at of one parameter
+LONG = 200  # values that are looked at of one parameter, and letters of each
 DEEP = 5
 
 
-def parameters(items: Iterable[pytest.Item], plain: Callable[[str], str]) -> dict[str, tuple[str, str]]:
-    """Return for each parametrized function whose IDs do not tell all values two
-    fingerprints: of its tests with their values, and of the values alone."""
+def parameters(items: Iterable[pytest.Item], plain: Callable[[str], str], root: str, among: Container[str] | None = None) -> dict[str, tuple[str, str]]:
+    """Return for each parametrized function whose IDs do not tell all values, among some
+    functions or all, two fingerprints: of its tests with their values, and of the values
+    alone."""
     functions: dict[str, list[tuple[str, dict[str, Any]]]] = collections.defaultdict(list)
-    untold = set()
+    chosen = set()
     for item in items:
         spec = getattr(item, "callspec", None)
         if spec is None:
             continue
         name = plain(item.nodeid)
         function = name.partition("[")[0]
+        if among is not None and function not in among:
+            continue
         functions[function].append((name, spec.params))
-        if function not in untold and not SPELT.issuperset(map(type, spec.params.values())):
-            untold.add(function)
-    return {function: fingerprints(functions[function]) for function in untold}
+        if function not in chosen and not SPELT.issuperset(map(type, spec.params.values())):
+            chosen.add(function)
+    return {function: fingerprints(functions[function], root) for function in chosen}
 
 
-def fingerprints(tests: list[tuple[str, dict[str, Any]]]) -> tuple[str, str]:
-    told = sorted((name, " ".join(f"{key}={Spelling().of(params[key], DEEP)}" for key in sorted(params))) for name, params in tests)
-    return fingerprint(f"{name} {values}" for name, values in told), fingerprint(sorted(values for _, values in told))
+def fingerprints(tests: list[tuple[str, dict[str, Any]]], root: str) -> tuple[str, str]:
+    lines = sorted((name, " ".join(f"{key}={Spelling(root).of(params[key], DEEP)}" for key in sorted(params))) for name, params in tests)
+    return fingerprint(f"{name} {values}" for name, values in lines), fingerprint(sorted(values for _, values in lines))
 
 
 def fingerprint(lines: Iterable[str]) -> str:
@@ -53,29 +57,37 @@ def fingerprint(lines: Iterable[str]) -> str:
 
 
 class Spelling:
-    """Spells a value as each process does, by Python's own means alone: of others, which
-    may say something else or be slow, their type."""
+    """Spells a value as each process does, by Python's own means alone. Of what may be
+    another one in each process, such as a time, or may be slow to spell, it is the type."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: str) -> None:
+        self.root = root
         self.left = LONG
 
     def of(self, value: Any, deep: int) -> str:
-        kind = type(value)
         self.left -= 1
         if self.left < 0 or not deep:
             return "..."
-        if kind in SPELT or kind.__module__ in TELLING:
+        kind = type(value)
+        if kind is int:
+            return hex(value)
+        if kind in (str, bytes):
+            return repr(value[:LONG])
+        if value is None or kind is bool:
             return repr(value)
+        if kind in (pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath):
+            path = str(value)  # another checkout may be in another folder
+            return path[len(self.root) + 1 :] if path.startswith(self.root + os.sep) else path
         if issubclass(kind, NAMED):
             return str(value.__qualname__)
         if issubclass(kind, enum.Enum):
             return f"{kind.__qualname__}.{value._name_}"
         if kind is list or issubclass(kind, tuple):
-            iterate = list.__iter__ if kind is list else tuple.__iter__
-            return f"{kind.__qualname__}({','.join(self.of(each, deep - 1) for each in itertools.islice(iterate(value), self.left + 1))})"
-        if kind is dict or kind in (set, frozenset):
+            each = list.__iter__(value) if kind is list else tuple.__iter__(value)
+            return f"{kind.__qualname__}({','.join(self.of(one, deep - 1) for one in itertools.islice(each, self.left + 1))})"
+        if kind in (dict, set, frozenset):
             if len(value) > self.left:
                 return f"{kind.__qualname__} of {len(value)}"
-            each = value.items() if kind is dict else value
-            return f"{kind.__qualname__}({','.join(sorted(self.of(one, deep - 1) for one in each))})"
+            parts = value.items() if kind is dict else value
+            return f"{kind.__qualname__}({','.join(sorted(self.of(one, deep - 1) for one in parts))})"
         return f"<{kind.__qualname__}>"

@@ -150,9 +150,11 @@ func (p *plugin) env(env []string) []string {
 		}
 		return found
 	})
-	if !slices.ContainsFunc(env, func(entry string) bool {
-		return strings.HasPrefix(entry, "PYTHONHASHSEED=") && len(entry) > len("PYTHONHASHSEED=")
-	}) {
+	seeded := func(entry string) bool {
+		seed, found := strings.CutPrefix(entry, "PYTHONHASHSEED=")
+		return found && seed != "" && seed != "random"
+	}
+	if !slices.ContainsFunc(env, seeded) {
 		env = append(env, "PYTHONHASHSEED=0")
 	}
 	return append(env, "PYTHONPATH="+path)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -68,11 +67,7 @@ func Run(ctx context.Context, command Command, opts RunOptions) (status int, err
 	}
 	args := []string{"-p" + pluginName}
 	if opts.Root != "" {
-		root, err := rootDir(opts.Dir, opts.Root)
-		if err != nil {
-			return 0, fmt.Errorf("finding pytest's root directory: %w", err)
-		}
-		args = append(args, "--rootdir="+root)
+		args = append(args, "--rootdir="+opts.Root)
 	}
 	args = append(append(args, opts.Args...), opts.Extra...)
 	cmd := exec.CommandContext(ctx, command.Argv[0], append(command.Argv[1:len(command.Argv):len(command.Argv)], args...)...)
@@ -141,16 +136,6 @@ func newPluginPiece(piece shard.Piece) pluginPiece {
 		p.Needs = append(p.Needs, [4]int64{int64(n.Test), n.Low, n.Need, n.Kept})
 	}
 	return p
-}
-
-// rootDir makes pytest's root directory absolute, as Python sees it: a conftest.py may
-// change the directory before xdist starts its workers.
-func rootDir(dir, root string) (string, error) {
-	here, err := filepath.Abs(dir)
-	if err == nil && runtime.GOOS != "windows" {
-		here, err = filepath.EvalSymlinks(here) // what $PWD names may be a link
-	}
-	return filepath.Join(here, filepath.FromSlash(root)), err
 }
 
 // exitStatus tells pytest's own exit status from not having run it.

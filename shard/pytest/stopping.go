@@ -33,8 +33,8 @@ func (s *stopping) interrupt(p *plugin, started *os.Process) error {
 
 // end ends pytest where what called it did not end by itself, and was killed: it would
 // go on without.
-func (s *stopping) end(started *os.ProcessState) {
-	if s.pytest != nil && started != nil && !started.Exited() {
+func (s *stopping) end(state *os.ProcessState) {
+	if s.pytest != nil && state != nil && !state.Exited() {
 		_ = s.pytest.Kill()
 	}
 }

@@ -55,8 +55,12 @@ func TestSetOfParameters(t *testing.T) {
 		}
 		os.Remove(filepath.Join(dir, "ran"))
 	}
-	if own := (&plugin{}).env([]string{"PYTHONHASHSEED=5"}); !slices.Contains(own, "PYTHONHASHSEED=5") || slices.Contains(own, "PYTHONHASHSEED=0") {
-		t.Errorf("a seed of the user's own became %q", own)
+	for own, want := range map[string]string{"": "0", "random": "0", "5": "5"} {
+		env := (&plugin{}).env([]string{"PYTHONHASHSEED=" + own})
+		last := env[len(env)-2] // before PYTHONPATH; of several the last counts
+		if last != "PYTHONHASHSEED="+want {
+			t.Errorf("the seed %q became %q, want %s", own, env, want)
+		}
 	}
 }
 
@@ -91,6 +95,7 @@ func TestSurroundings(t *testing.T) {
 	}{
 		{"directory", map[string]string{"pytest.ini": "[pytest]\n", "tests/conftest.py": "import os\n\nos.chdir(os.path.dirname(__file__))\n", "tests/test_a.py": tests}},
 		{"environment", map[string]string{"tests/conftest.py": clear, "tests/test_a.py": tests}},
+		{"root far above", map[string]string{"pytest.ini": "[pytest]\n", "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/tests/test_a.py": tests}},
 		{"both", map[string]string{"tests/test_a.py": clear + "os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))\n" + tests}},
 	} {
 		for _, workers := range []int{1, 2} {
@@ -99,6 +104,9 @@ func TestSurroundings(t *testing.T) {
 					oneOfFew(t)
 					p := proof{command: pytestIn(t, env), dir: t.TempDir(), workers: []int{workers, workers}}
 					writeAll(t, p.dir, c.files)
+					if c.name == "root far above" { // so that its absolute path is the shorter one
+						p.dir = filepath.Join(p.dir, "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p")
+					}
 					p.run(t)
 				})
 			}
@@ -186,6 +194,14 @@ import sys
 
 def test_other():
     subprocess.run([sys.executable, "-c", "bytearray(300 << 20)"], check=True)
+
+
+def test_large_itself():
+    bytearray(450 << 20)
+
+
+def test_after_that():
+    subprocess.run([sys.executable, "-c", "bytearray(380 << 20)"], check=True)
 `})
 	c := p.collect(t)
 	plan, s := one(c, 1, false)
@@ -194,8 +210,8 @@ def test_other():
 	for _, test := range o.results.Tests {
 		children[test.ID.Rest()] = test.Children >> 20
 	}
-	if o.status != 0 || children["::test_last"] > 100 || children["::test_other"] < 290 {
-		t.Errorf("status %d, children in MiB: %v, want few of test_last and 300 of test_other\n%s", o.status, children, o.output)
+	if o.status != 0 || children["::test_last"] > 100 || children["::test_other"] < 290 || children["::test_after_that"] < 370 {
+		t.Errorf("status %d, children in MiB: %v, want few of test_last, 300 of test_other and 380 of test_after_that\n%s", o.status, children, o.output)
 	}
 }
 
@@ -239,9 +255,28 @@ def test_other():
 	}
 }
 
+// A command may go elsewhere before it calls pytest, as uv run --directory does.
+func TestCommandThatGoesElsewhere(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("calls a shell script")
+	}
+	oneOfFew(t)
+	p := proof{dir: t.TempDir(), workers: []int{2}}
+	writeAll(t, p.dir, map[string]string{
+		"sub/pytest.ini": "[pytest]\n", "sub/test_a.py": "def test_a():\n    pass\n\n\ndef test_b():\n    pass\n",
+		"call": "#!/bin/sh\ncd sub && exec \"$@\"\n",
+	})
+	script := filepath.Join(p.dir, "call")
+	if err := os.Chmod(script, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.command = Command{Argv: append([]string{script}, pytestIn(t, "new").Argv...), Source: "a script"}
+	p.run(t)
+}
+
 // Where a shard finds the values of a function's tests in another order than the plan
-// has them, its IDs are of other tests, and that is told: unless all of them run in this
-// one process, or the values are others in each process.
+// has them, its IDs are of other tests, and that is told: unless all of them run here, or
+// the values are others in each process. Nor may workers differ.
 func TestReorderedParameters(t *testing.T) {
 	const tests = `import os
 import time
@@ -249,8 +284,8 @@ from pathlib import Path
 
 import pytest
 
-LISTED = [Path("a.json"), Path("b.json"), Path("c.json"), Path("d.json")]
-if os.environ.get("REVERSED"):
+LISTED = [Path(__file__).parent / name for name in ("a.json", "b.json", "c.json", "d.json")]
+if os.environ.get("REVERSED", "no") in ("all", os.environ.get("PYTEST_XDIST_WORKER")):
     LISTED.reverse()
 
 
@@ -259,17 +294,21 @@ class Case:
         self.number = number
 
 
+class Odd(type):
+    __module__ = []
+
+
 @pytest.mark.parametrize("path", LISTED)
 def test_path(path):
     pass
 
 
-@pytest.mark.parametrize("case", [{"of": (path, 1.5)} for path in LISTED])
+@pytest.mark.parametrize("case", [{"of": (path, 10**5000, True, b"x")} for path in LISTED])
 def test_case(case):
     pass
 
 
-@pytest.mark.parametrize("path", LISTED, ids=str)  # IDs tell
+@pytest.mark.parametrize("path", LISTED, ids=lambda path: path.name)  # IDs tell
 def test_told(path):
     pass
 
@@ -279,28 +318,34 @@ def test_object(case):
     pass
 
 
-@pytest.mark.parametrize("at", [(time.time(), number) for number in range(4)])
+@pytest.mark.parametrize("at", [(time.time(), Odd("X", (), {})) for number in range(4)])
 def test_now(at):
     pass
 `
-	note := "the parameters of test_a.py::test_case and 1 more come in another order than where the plan was made, and their IDs are of other tests: sort what a set or a folder gives, or give them ids"
+	const note = "the parameters of test_a.py::test_case and 1 more come in another order than planned, and their IDs are of other tests: sort what a set or a folder gives"
 	extra := []timing.NodeID{"test_a.py::test_case[in another order than planned]", "test_a.py::test_path[in another order than planned]"}
 	for _, env := range []string{"old", "new"} {
 		for _, workers := range []int{1, 2} {
 			for _, c := range []struct {
-				name          string
-				reversed, cut bool
-			}{{"as planned", false, true}, {"reversed", true, true}, {"in one piece", true, false}} {
+				name, reversed   string
+				cut, apart, told bool
+			}{
+				{"as planned", "no", true, true, false},
+				{"reversed", "all", true, true, true},
+				{"in another order, all here", "all", true, false, false},
+				{"in one piece", "all", false, false, false},
+				{"one worker alone", "gw1", true, false, workers == 2},
+			} {
 				t.Run(fmt.Sprint(env, workers, c.name), func(t *testing.T) {
 					oneOfFew(t)
 					p := proof{command: pytestIn(t, env), dir: t.TempDir()}
 					writeAll(t, p.dir, map[string]string{"test_a.py": tests})
 					collected := p.collect(t)
-					if c.reversed {
-						p.env = []string{"REVERSED=1"}
-					}
+					elsewhere := t.TempDir() // as of another checkout
+					writeAll(t, elsewhere, map[string]string{"test_a.py": tests})
+					p.dir, p.env = elsewhere, []string{"REVERSED=" + c.reversed}
 					plan, _ := one(collected, workers, c.cut)
-					if c.cut { // one test of each function is elsewhere
+					if c.apart { // one test of each function is in another shard
 						all := plan.Shards[0].Pieces[0].Tests
 						first := slices.DeleteFunc(slices.Clone(all), func(test string) bool { return !strings.HasSuffix(test, "0]") && !strings.HasSuffix(test, "a.json]") })
 						plan.Shards[0].Pieces[0].Tests = slices.DeleteFunc(slices.Clone(all), func(test string) bool { return slices.Contains(first, test) })
@@ -309,7 +354,7 @@ def test_now(at):
 					o := p.shard(t, collected, plan, plan.Shards[0])
 					var wantExtra []timing.NodeID
 					var wantNotes []string
-					if c.reversed && c.cut {
+					if c.told {
 						wantExtra, wantNotes = extra, []string{note}
 					}
 					if o.status != 0 || len(o.results.Tests) != plan.Shards[0].Len() || !slices.Equal(o.results.Extra, wantExtra) || !slices.Equal(o.results.Notes, wantNotes) {
