@@ -68,6 +68,8 @@ class Freezing:
         if self.before is not None:
             return self.thawing(self.asked[name])
         self.thaw()
+        vars(gc).update(self.asked)
+        vars(gc).pop("__getattr__", None)
         return self.asked[name]
 
     def thawing(self, original: Any) -> Any:
