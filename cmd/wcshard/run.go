@@ -242,6 +242,10 @@ func doRun(ctx context.Context, sys *system, o runOptions) error {
 		about = ""
 	}
 	sys.say("%s: %s, %s, %swith %s (%s)", s.Name, count(s.Len(), "test"), count(s.Workers, "worker"), about, job.command, job.command.Source)
+	if cores := runtime.NumCPU(); crowded(plan, s, cores) && sys.inCI() {
+		sys.warn("%s on %s are in each other's way: the plan takes its runner to have %d; pass --runner-cpus %d to wcshard matrix (in the action, the input runner-cpus of the first step)",
+			count(s.Workers, "worker"), count(cores, "core"), plan.Fleet.CPUs, cores)
+	}
 	status, err := job.session(ctx, session{name: s.Name, shards: []*shard.Shard{s}, run: s})
 	if err != nil {
 		return err
@@ -251,6 +255,16 @@ func doRun(ctx context.Context, sys *system, o runOptions) error {
 	}
 	sys.say("to run this shard again: %s", reproduce(fromHere(sys, o)))
 	return &failure{status: status}
+}
+
+// crowded reports whether a shard has more workers than there are cores, since the plan
+// takes its runner to have more, with a worker for each.
+func crowded(plan *shard.Plan, s *shard.Shard, cores int) bool {
+	asked := plan.Fleet.Workers
+	if s.Kind == shard.Memory {
+		asked = plan.Fleet.MemoryWorkers
+	}
+	return s.Workers > cores && plan.Fleet.CPUs > cores && (asked == 0 || asked == plan.Fleet.CPUs)
 }
 
 func readPlan(sys *system, name string) (*shard.Plan, error) {

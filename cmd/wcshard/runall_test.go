@@ -43,3 +43,25 @@ func TestMemoryWorkersRefused(t *testing.T) {
 		}
 	}
 }
+
+// More workers than cores are told where the plan took the runner for a larger one.
+func TestCrowded(t *testing.T) {
+	auto, asked := shard.Fleet{CPUs: 4, Workers: 4}, shard.Fleet{CPUs: 4, Workers: 3} // as a plan has them
+	for _, test := range []struct {
+		fleet shard.Fleet
+		shard shard.Shard
+		cores int
+		want  bool
+	}{
+		{auto, shard.Shard{Kind: shard.Pool, Workers: 4}, 2, true},
+		{auto, shard.Shard{Kind: shard.Pool, Workers: 4}, 4, false},
+		{auto, shard.Shard{Kind: shard.Pool, Workers: 2}, 2, false},
+		{asked, shard.Shard{Kind: shard.Pool, Workers: 3}, 2, false},
+		{asked, shard.Shard{Kind: shard.Memory, Workers: 4}, 2, true},
+		{shard.Fleet{CPUs: 4, MemoryWorkers: 3}, shard.Shard{Kind: shard.Memory, Workers: 3}, 2, false},
+	} {
+		if got := crowded(&shard.Plan{Fleet: test.fleet}, &test.shard, test.cores); got != test.want {
+			t.Errorf("%+v of %+v on %d cores: %v, want %v", test.shard, test.fleet, test.cores, got, test.want)
+		}
+	}
+}
