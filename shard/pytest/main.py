@@ -55,7 +55,7 @@ class Running(Common):
         self.directories: set[str] | None = None  # that hold the files; None where that is not known
         self.extra: list[str] = []
         self.reordered: list[str] = []  # functions whose parameters are
-        self.orders: dict[str, str] = {}  # of others, by function
+        self.orders: dict[str, list[str]] = {}  # fingerprints that workers are to have in common, by function
         self.missing: list[str] = []
         self.groups: dict[str, str] = {}
         # Measuring, where tests run.
@@ -294,7 +294,7 @@ class Running(Common):
             if function in elsewhere and values == planned[function]["values"] and order != planned[function]["order"]:
                 self.reordered.append(function)
             if self.is_worker and file_of(function) in self.cut:
-                self.orders[function] = order
+                self.orders[function] = [order, values]
 
     def keep_together(self, pieces: list[dict[str, Any]]) -> None:
         """Note what the plan says of tests that stay on one worker."""
@@ -347,10 +347,14 @@ class Running(Common):
             self.stream.write_ids("extra", report["extra"])
         self.write_reordered(report["reordered"], report["orders"])
 
-    def write_reordered(self, functions: list[str], orders: dict[str, str]) -> None:
+    def write_reordered(self, functions: list[str], orders: dict[str, list[str]]) -> None:
         """Write which functions are not those of the plan, or of the other workers."""
-        differ = [function for function, order in orders.items() if self.orders.setdefault(function, order) != order]
-        new = sorted({*functions, *differ} - self.announced)
+        found = {*functions}
+        for function, (order, values) in orders.items():
+            first = self.orders.setdefault(function, [order, values])
+            if first[1] == values and first[0] != order:
+                found.add(function)
+        new = sorted(found - self.announced)
         if new and self.stream is not None:
             self.announced.update(new)
             more = f" and {len(new) - 1} more" if len(new) > 1 else ""

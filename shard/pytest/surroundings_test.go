@@ -321,6 +321,11 @@ def test_object(case):
 @pytest.mark.parametrize("at", [(time.time(), Odd("X", (), {})) for number in range(4)])
 def test_now(at):
     pass
+
+
+@pytest.mark.parametrize("process", [(os.getpid(), number) for number in range(4)])
+def test_process(process):
+    pass
 `
 	const note = "the parameters of test_a.py::test_case and 1 more come in another order than planned, and their IDs are of other tests: sort what a set or a folder gives"
 	extra := []timing.NodeID{"test_a.py::test_case[in another order than planned]", "test_a.py::test_path[in another order than planned]"}
