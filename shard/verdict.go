@@ -96,7 +96,8 @@ type Killed struct {
 	Outcome timing.Outcome `json:"outcome"`    // of its last try; "" where there is none
 }
 
-// reordered ends the ID of a function whose parameters a shard found in another order.
+// reordered ends the ID that the plugin gives to a function whose parameters a shard
+// found in another order, among the tests that no shard has.
 const reordered = "[in another order than planned]"
 
 // Reordered returns the function whose parameters the shard found in another order than

@@ -88,7 +88,7 @@ func overruled(given map[string]bool, name string) bool {
 
 // companions are flags that say nothing without another one: on the command line that is
 // a mistake. A variable may be meant for another verb or job of a whole pipeline.
-var companions = []struct{ verb, flag, with, value, hint string }{
+var companions = []struct{ verb, flag, with, value, hint string }{ // value "" is any
 	{"run", "workers", "all", "true", "leave it out: a plan says how many workers a shard has; -- -n N has pytest-xdist take others"},
 	{"run", "memory-workers", "all", "true", "leave it out, or run all shards: --all"},
 	{"run", "timings", "all", "true", "leave it out, or run all shards: --all"},

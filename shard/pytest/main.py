@@ -25,10 +25,10 @@ from wcshard_collecting import Collecting, Common, Inspecting
 from wcshard_freezing import Freezing
 from wcshard_groups import groups_of, has_option
 from wcshard_measuring import WRAPPER, Fixtures, Garbage, Measured, Memory
-from wcshard_parameters import parameters
+from wcshard_parameters import Reordered
 from wcshard_pools import Pools
 from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
-from wcshard_xdist import ask, distribution, ended_by, one_process, scheduler_of_others, schedulers_of_others, use_workers
+from wcshard_xdist import ask, distribution, ended_by, fix_root, one_process, scheduler_of_others, schedulers_of_others, use_workers
 
 if TYPE_CHECKING:
     from wcshard_workers import Scheduler
@@ -54,8 +54,7 @@ class Running(Common):
         self.keep_together(settings["pieces"])
         self.directories: set[str] | None = None  # that hold the files; None where that is not known
         self.extra: list[str] = []
-        self.reordered: list[str] = []  # functions whose parameters are
-        self.orders: dict[str, list[str]] = {}  # fingerprints that workers are to have in common, by function
+        self.reordered = Reordered()
         self.missing: list[str] = []
         self.groups: dict[str, str] = {}
         # Measuring, where tests run.
@@ -79,7 +78,6 @@ class Running(Common):
         self.starting: Any = None  # the node whose test is about to start
         self.running: dict[str, str | None] = {}  # by worker: the test, None when all its reports are in
         self.collected = False
-        self.announced: set[str] = set()  # reordered functions, of all workers
         self.floors: dict[str, int] = {}  # by worker
         self.pids: dict[str, int] = {}
         self.starts: dict[str, float] = {}  # by worker: seconds until it could run a test
@@ -262,7 +260,9 @@ class Running(Common):
             in_definition_order(kept, items, ["" if file in self.cut else file for file in files])
         if not self.order:
             in_definition_order(kept, items, groups)
-        self.check_parameters(items)
+        if not self.settings.get("again"):  # what ran before is elsewhere then
+            apart = self.cut if self.is_worker else set()
+            self.reordered.check(items, self.plain, str(self.config.rootpath), self.settings, self.planned, apart)
         expected = collections.Counter(self.planned)
         expected.update(self.settings["elsewhere"])
         for item in items:
@@ -279,22 +279,6 @@ class Running(Common):
         items[:] = kept
         if dropped:
             self.config.hook.pytest_deselected(items=dropped)
-
-    def check_parameters(self, items: list[pytest.Item]) -> None:
-        """Note functions of which other shards have tests, and whose parameters come in
-        another order than where the plan was made; and the order of those whose tests
-        may go to several workers, which the controller compares."""
-        planned = {each["id"]: each for each in self.settings["parameters"]}
-        if not planned or self.settings.get("again"):  # what ran before is elsewhere then
-            return
-        elsewhere = {nodeid.partition("[")[0] for nodeid in self.settings["elsewhere"]}
-        mine = planned.keys() & {nodeid.partition("[")[0] for nodeid in self.planned}
-        root = str(self.config.rootpath)
-        for function, (order, values) in sorted(parameters(items, self.plain, root, mine).items()):
-            if function in elsewhere and values == planned[function]["values"] and order != planned[function]["order"]:
-                self.reordered.append(function)
-            if self.is_worker and file_of(function) in self.cut:
-                self.orders[function] = [order, values]
 
     def keep_together(self, pieces: list[dict[str, Any]]) -> None:
         """Note what the plan says of tests that stay on one worker."""
@@ -316,8 +300,8 @@ class Running(Common):
             "imports_us": {name: microseconds(s) for name, s in self.costs().items()},
             "missing": self.missing,
             "extra": self.extra,
-            "reordered": self.reordered,
-            "orders": self.orders,
+            "reordered": self.reordered.functions,
+            "orders": self.reordered.orders,
             "groups": self.groups,
         }
         if self.is_worker:
@@ -345,22 +329,8 @@ class Running(Common):
             self.collected = True
             self.stream.write_ids("missing", report["missing"])
             self.stream.write_ids("extra", report["extra"])
-        self.write_reordered(report["reordered"], report["orders"])
-
-    def write_reordered(self, functions: list[str], orders: dict[str, list[str]]) -> None:
-        """Write which functions are not those of the plan, or of the other workers."""
-        found = {*functions}
-        for function, (order, values) in orders.items():
-            first = self.orders.setdefault(function, [order, values])
-            if first[1] == values and first[0] != order:
-                found.add(function)
-        new = sorted(found - self.announced)
-        if new and self.stream is not None:
-            self.announced.update(new)
-            more = f" and {len(new) - 1} more" if len(new) > 1 else ""
-            text = f"the parameters of {new[0]}{more} come in another order than planned, and their IDs are of other tests: sort what a set or a folder gives"
-            self.write({"t": "note", "text": text})
-            self.stream.write_ids("extra", [f"{function}[in another order than planned]" for function in new])
+        if self.stream is not None:
+            self.reordered.write(self.stream, report["reordered"], report["orders"])
 
     # Measuring, in the process that runs the test.
 
@@ -651,16 +621,6 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     if settings["mode"] == "run" and settings["partial"] and hasattr(option, "cov_fail_under") and "cov_fail_under" not in settings["given"]:
         option.cov_fail_under = 0  # not None, which stands for what coverage's own configuration says
     yield
-
-
-def fix_root(config: pytest.Config) -> None:
-    """Make the root directory absolute in the arguments that xdist hands to workers: a
-    conftest.py may have changed the directory."""
-    root, params = str(config.rootpath), config.invocation_params
-    if "$" in root:  # which pytest would expand
-        return
-    args = [f"--rootdir={root}" if str(arg).startswith("--rootdir=") else arg for arg in params.args]
-    config.invocation_params = type(params)(args=args, plugins=params.plugins, dir=params.dir)  # type: ignore[misc]
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

@@ -17,6 +17,7 @@ import types
 from typing import Any, Callable, Container, Iterable
 
 import pytest
+from wcshard_results import Stream, file_of
 
 SPELT = frozenset([str, int, float, complex, bool, bytes, type(None)])  # by pytest in the ID
 NAMED = (type, types.FunctionType, types.BuiltinFunctionType)
@@ -98,3 +99,42 @@ class Spelling:
             parts = value.items() if kind is dict else value
             return f"{kind.__qualname__}({','.join(sorted(self.of(one, deep - 1) for one in parts))})"
         return f"<{kind.__qualname__}>"
+
+
+class Reordered:
+    """Functions whose parameters are in another order than planned, or than in other
+    workers."""
+
+    def __init__(self) -> None:
+        self.functions: list[str] = []
+        self.orders: dict[str, list[str]] = {}  # fingerprints that workers are to have in common, by function
+        self.written: set[str] = set()
+
+    def check(self, items: Iterable[pytest.Item], plain: Callable[[str], str], root: str, settings: dict[str, Any], tests: Iterable[str], apart: Container[str]) -> None:
+        """Hold functions of which other shards have tests against the plan, and note the
+        order of those in files whose tests may go to several workers."""
+        planned = {each["id"]: each for each in settings["parameters"]}
+        if not planned:
+            return
+        elsewhere = {nodeid.partition("[")[0] for nodeid in settings["elsewhere"]}
+        mine = planned.keys() & {nodeid.partition("[")[0] for nodeid in tests}
+        for function, (order, values) in sorted(parameters(items, plain, root, mine).items()):
+            if function in elsewhere and values == planned[function]["values"] and order != planned[function]["order"]:
+                self.functions.append(function)
+            if file_of(function) in apart:
+                self.orders[function] = [order, values]
+
+    def write(self, stream: Stream, functions: list[str], orders: dict[str, list[str]]) -> None:
+        """Write, of what one process has found, what was not written yet."""
+        found = {*functions}
+        for function, (order, values) in orders.items():
+            first = self.orders.setdefault(function, [order, values])
+            if first[1] == values and first[0] != order:
+                found.add(function)
+        new = sorted(found - self.written)
+        if new:
+            self.written.update(new)
+            more = f" and {len(new) - 1} more" if len(new) > 1 else ""
+            text = f"the parameters of {new[0]}{more} come in another order than planned, and their IDs are of other tests: sort what a set or a folder gives"
+            stream.write({"t": "note", "text": text})
+            stream.write_ids("extra", [f"{function}[in another order than planned]" for function in new])

@@ -70,6 +70,16 @@ def use_workers(option: Any, settings: dict[str, Any]) -> None:
         option.distload = False
 
 
+def fix_root(config: pytest.Config) -> None:
+    """Make the root directory absolute in the arguments that xdist hands to workers: a
+    conftest.py may have changed the directory."""
+    root, params = str(config.rootpath), config.invocation_params
+    if "$" in root:  # which pytest would expand
+        return
+    args = [f"--rootdir={root}" if str(arg).startswith("--rootdir=") else arg for arg in params.args]
+    config.invocation_params = type(params)(args=args, plugins=params.plugins, dir=params.dir)  # type: ignore[misc]
+
+
 def one_process(option: Any) -> str:
     """Return the option with which tests run in one process, "" where there is none."""
     if getattr(option, "usepdb", False):
