@@ -49,7 +49,27 @@ func TestIdleClock(t *testing.T) {
 	}
 	time.Sleep(100 * time.Millisecond)
 	if idle := clock.stop(); idle < 0 || idle > time.Since(clock.began) {
-		t.Errorf("idle for %v of %v", idle, time.Since(clock.began))
+		t.Errorf("idle for %v of %v", idle, time.Since(clock.began)) // how long depends on what others do
+	}
+}
+
+func TestAllIdle(t *testing.T) {
+	const s = time.Second
+	for _, c := range []struct {
+		sum   time.Duration
+		cores int
+		wall  time.Duration
+		want  time.Duration
+	}{
+		{3 * s, 1, 10 * s, 3 * s},
+		{10 * s, 2, 10 * s, 0},      // one worked all the time
+		{13 * s, 2, 10 * s, 3 * s},  // it slept for 3 s, the other core for 10
+		{7 * s, 2, 10 * s, 0},       // others worked as well
+		{41 * s, 4, 10 * s, 10 * s}, // ticks are coarse
+	} {
+		if got := allIdle(c.sum, c.cores, c.wall); got != c.want {
+			t.Errorf("%d cores that were idle for %v of %v: %v, want %v", c.cores, c.sum, c.wall, got, c.want)
+		}
 	}
 }
 

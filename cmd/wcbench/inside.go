@@ -162,7 +162,12 @@ func (s *benchSuite) inside(ctx context.Context, workers, rounds int) ([]insideR
 	if err := s.planWorkers(ctx, workers); err != nil {
 		return nil, err
 	}
-	if _, err := s.once(ctx, schedulers[len(schedulers)-1].argv(s, workers)); err != nil {
+	bistra := schedulers[len(schedulers)-1]
+	first, err := s.once(ctx, bistra.argv(s, workers))
+	if err == nil && first.wrong != nil {
+		err = fmt.Errorf("%s, the run that it learns from: %w", bistra.name, first.wrong)
+	}
+	if err != nil {
 		return nil, err
 	}
 	var rows []insideRow

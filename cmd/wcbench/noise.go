@@ -101,7 +101,7 @@ func doNoise(ctx context.Context, w io.Writer, o noiseOptions) error {
 	}
 	weeks, err := readRecordings(o.data)
 	if err != nil {
-		return fmt.Errorf("reading durations: %w", err)
+		return err
 	}
 	if len(weeks) < warmUp+2 {
 		return fmt.Errorf("%d recordings, want at least %d: runs to learn from, and some to plan", len(weeks), warmUp+2)
@@ -348,7 +348,7 @@ func (run *replayed) plan(ctx context.Context, i int, rivals []planner, counts [
 		for _, t := range run.real.tests {
 			wall, ok := run.last[t.id]
 			if !ok {
-				wall = -1
+				wall = unknown
 			}
 			known.tests = append(known.tests, measured{t.id, wall})
 		}

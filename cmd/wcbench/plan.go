@@ -41,6 +41,7 @@ after it has collected the whole suite; for gotestsum its command. Where there a
 no recorded durations only that is shown.`,
 		Args: cobra.NoArgs,
 		RunE: func(verb *cobra.Command, _ []string) error {
+			o.given = verb.Flags().Changed("data")
 			return doPlan(verb.Context(), verb.OutOrStdout(), o)
 		},
 	}
@@ -56,6 +57,7 @@ no recorded durations only that is shown.`,
 type planOptions struct {
 	data                 string
 	tests, files, shards int
+	given                bool // the folder of durations
 	json                 bool
 }
 
@@ -67,8 +69,10 @@ type recording struct {
 
 type measured struct {
 	id   timing.NodeID
-	wall time.Duration
+	wall time.Duration // unknown: the test is new to whoever plans it
 }
+
+const unknown time.Duration = -1
 
 // A planRow is the quality of one planner's plan, and what it cost.
 type planRow struct {
@@ -101,8 +105,11 @@ type planner struct {
 
 func doPlan(ctx context.Context, w io.Writer, o planOptions) error {
 	recordings, err := readRecordings(o.data)
-	if err != nil && (o.tests == 0 || !errors.Is(err, os.ErrNotExist)) {
-		return fmt.Errorf("reading durations: %w", err)
+	if err != nil && (o.tests == 0 || o.given || !errors.Is(err, os.ErrNotExist)) {
+		return err
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "wcbench: only a made-up suite is planned: %v\n", err)
 	}
 	rivals, err := rivalPlanners(ctx)
 	if err != nil {
@@ -231,9 +238,14 @@ func printLarge(w io.Writer, o planOptions, rows []planRow) error {
 	return tw.Flush()
 }
 
-func readRecordings(dir string) ([]recording, error) {
+func readRecordings(dir string) (out []recording, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("reading recorded durations: %w (name a folder of files that pytest-split has stored: --data FOLDER)", err)
+		}
+	}()
 	var names []string
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".json.gz") {
 			names = append(names, path)
 		}
@@ -245,7 +257,6 @@ func readRecordings(dir string) ([]recording, error) {
 	if len(names) == 0 {
 		return nil, fmt.Errorf("no .json or .json.gz in %q", dir)
 	}
-	var out []recording
 	for _, name := range names {
 		rec, err := readRecording(name)
 		if err != nil {

@@ -29,9 +29,7 @@ func rivalPlanners(ctx context.Context) ([]planner, error) {
 	if err != nil {
 		return nil, err
 	}
-	python, err := pytest.Venv(ctx, pytest.VenvOptions{
-		Dir: filepath.Join(cache, "plan"), Requirements: suitePackages, Log: os.Stderr,
-	})
+	rivals, err := installPlugins(ctx, cache)
 	if err != nil {
 		return nil, err
 	}
@@ -39,30 +37,42 @@ func rivalPlanners(ctx context.Context) ([]planner, error) {
 	if err != nil {
 		return nil, err
 	}
-	rivals := []planner{}
-	for _, name := range pluginPlanners {
-		rivals = append(rivals, planner{name: name, split: func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
-			return splitByPlugin(ctx, python, name, rec, counts)
-		}})
-	}
 	return append(rivals, planner{"gotestsum ci-matrix", func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
 		return splitByGotestsum(ctx, sum, rec, counts)
 	}}), nil
 }
 
-// splitByPlugin calls the algorithm of a pytest plugin.
-func splitByPlugin(ctx context.Context, python, name string, rec recording, counts []int) ([][]int, planCost, error) {
-	type test struct {
-		ID      string  `json:"id"`
-		Seconds float64 `json:"seconds"`
+// installPlugins installs the rivals that are plugins of pytest into the cache, once.
+func installPlugins(ctx context.Context, cache string) ([]planner, error) {
+	python, err := pytest.Venv(ctx, pytest.VenvOptions{
+		Dir: filepath.Join(cache, "plan"), Requirements: suitePackages, Log: os.Stderr,
+	})
+	if err != nil {
+		return nil, err
 	}
+	var rivals []planner
+	for _, name := range pluginPlanners {
+		rivals = append(rivals, planner{name: name, split: func(ctx context.Context, rec recording, counts []int) ([][]int, planCost, error) {
+			return splitByPlugin(ctx, python, name, rec, counts)
+		}})
+	}
+	return rivals, nil
+}
+
+// splitByPlugin calls the algorithm of a pytest plugin. Its cost is the algorithm's CPU
+// time, as in a job the process and the tests are there anyway, and that process's peak.
+func splitByPlugin(ctx context.Context, python, name string, rec recording, counts []int) ([][]int, planCost, error) {
 	input := struct {
-		Planner string `json:"planner"`
-		Counts  []int  `json:"counts"`
-		Tests   []test `json:"tests"`
-	}{Planner: name, Counts: counts}
+		Planner string             `json:"planner"`
+		Counts  []int              `json:"counts"`
+		Tests   []string           `json:"tests"`
+		Seconds map[string]float64 `json:"seconds"` // of those that it has recorded
+	}{Planner: name, Counts: counts, Seconds: map[string]float64{}}
 	for _, t := range rec.tests {
-		input.Tests = append(input.Tests, test{string(t.id), t.wall.Seconds()})
+		input.Tests = append(input.Tests, string(t.id))
+		if t.wall != unknown {
+			input.Seconds[string(t.id)] = t.wall.Seconds()
+		}
 	}
 	text, err := json.Marshal(input)
 	if err != nil {
@@ -75,11 +85,14 @@ func splitByPlugin(ctx context.Context, python, name string, rec recording, coun
 	if err != nil {
 		return nil, planCost{}, fmt.Errorf("running its algorithm: %w: %s", err, bytes.TrimSpace(said.Bytes()))
 	}
-	var jobs [][]int
-	if err := json.Unmarshal(out.Bytes(), &jobs); err != nil {
+	var answer struct {
+		Groups [][]int `json:"groups"`
+		CPU    float64 `json:"cpu_seconds"`
+	}
+	if err := json.Unmarshal(out.Bytes(), &answer); err != nil {
 		return nil, planCost{}, fmt.Errorf("reading its answer: %w", err)
 	}
-	return jobs, planCost{m.CPU, m.Peak}, nil
+	return answer.Groups, planCost{answer.CPU, m.Peak}, nil
 }
 
 // installGotestsum builds gotestsum into the cache, once.

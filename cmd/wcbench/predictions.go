@@ -183,7 +183,7 @@ func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions
 			s.beat = total(s.beats) / float64(len(s.beats))
 		}
 		name := s.file(fmt.Sprintf("plan-%d-%d.json", workers, round))
-		_, err := s.matrix(ctx, timings, name, "--shards", strconv.Itoa(o.shards), "--workers", strconv.Itoa(workers), "--runner", "local", "--memory-share", "0")
+		_, err := s.matrix(ctx, timings, name, "--shards", strconv.Itoa(o.shards), "--workers", strconv.Itoa(workers), "--runner", "local")
 		if err != nil {
 			return nil, err
 		}
@@ -193,8 +193,10 @@ func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions
 		}
 		row.Expected = plan.Error.Median
 		results := s.file(fmt.Sprintf("results-%d-%d", workers, round))
-		if err := os.RemoveAll(results); err != nil { // of an earlier call, with --keep
-			return nil, err
+		for _, folder := range []string{results, again(results)} { // of an earlier call, with --keep
+			if err := os.RemoveAll(folder); err != nil {
+				return nil, err
+			}
 		}
 		for i := range plan.Shards {
 			if err := s.job(ctx, &row, name, results, &plan.Shards[i], o.noise); err != nil {
@@ -209,6 +211,9 @@ func (s *loopSuite) rounds(ctx context.Context, workers int, o predictionOptions
 	}
 	return rows, nil
 }
+
+// again names the folder of what the same jobs leave when they run a second time.
+func again(results string) string { return results + "-again" }
 
 // job runs one job, or the same job twice; only the first is learned from.
 func (s *loopSuite) job(ctx context.Context, row *predictionRow, plan, results string, one *shard.Shard, twice bool) error {
@@ -235,7 +240,7 @@ func (s *loopSuite) job(ctx context.Context, row *predictionRow, plan, results s
 	if !twice {
 		return nil
 	}
-	wall, _, err = run(results + "-again")
+	wall, _, err = run(again(results))
 	row.Again = append(row.Again, wall.Seconds())
 	return err
 }

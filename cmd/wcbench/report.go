@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -16,18 +15,24 @@ import (
 
 // A suiteReport is what a whole comparison found, and on what.
 type suiteReport struct {
-	Date     string              `json:"date"`
-	Machine  string              `json:"machine"`
-	Packages []string            `json:"packages"`
-	Suites   map[string][]string `json:"suites"` // what each runs, and the packages it needs
-	Shapes   map[string]string   `json:"shapes"` // of those suites
-	Rows     []suiteRow          `json:"rows"`
+	Date     string               `json:"date"`
+	Machine  string               `json:"machine"`
+	Packages []string             `json:"packages"`
+	Suites   map[string]suiteNote `json:"suites"`
+	Rows     []suiteRow           `json:"rows"`
+}
+
+// A suiteNote says what a suite is.
+type suiteNote struct {
+	Shape    string   `json:"shape"`
+	Options  string   `json:"options"`  // of wcbench suites, that choose it
+	Packages []string `json:"packages"` // that it needs
 }
 
 func newReport(packages []string, specs []suiteSpec, rows []suiteRow) suiteReport {
-	r := suiteReport{Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Packages: packages, Suites: map[string][]string{}, Shapes: map[string]string{}, Rows: rows}
+	r := suiteReport{Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Packages: packages, Suites: map[string]suiteNote{}, Rows: rows}
 	for _, spec := range specs {
-		r.Suites[spec.name], r.Shapes[spec.name] = slices.Concat(spec.args, spec.packages), spec.shape
+		r.Suites[spec.name] = suiteNote{spec.shape, spec.options(), spec.packages}
 	}
 	return r
 }
@@ -57,8 +62,8 @@ func (r suiteReport) markdown(w io.Writer) {
 			planners = append(planners, x.Planner)
 		}
 	}
-	fmt.Fprintf(w, "| suite | N | bound | %s | predicted off by |\n", strings.Join(planners, " | "))
-	fmt.Fprintln(w, "|---|---|---"+strings.Repeat("|---", len(planners))+"|---|")
+	fmt.Fprintf(w, "| suite | N | plan | bound | %s | predicted off by |\n", strings.Join(planners, " | "))
+	fmt.Fprintln(w, "|---|---|---|---"+strings.Repeat("|---", len(planners))+"|---|")
 	recordings, paced := r.usual()
 	for _, rows := range r.comparisons() {
 		ours := rows[0]
@@ -78,7 +83,7 @@ func (r suiteReport) markdown(w io.Writer) {
 		if ours.ByClock {
 			suite += ", by the clock"
 		}
-		fmt.Fprintf(w, "| %s | %d | %.1f |", suite, ours.Shards, ours.Bound)
+		fmt.Fprintf(w, "| %s | %d | %.1f | %.1f |", suite, ours.Shards, ours.Plan, ours.Bound)
 		for _, planner := range planners {
 			cell := ""
 			if i := slices.IndexFunc(rows, func(x suiteRow) bool { return x.Planner == planner && x.Reason == "" }); i >= 0 {
@@ -103,9 +108,10 @@ func (r suiteReport) markdown(w io.Writer) {
 		fmt.Fprintf(w, "* %s\n", line)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Suites)) {
-		line := fmt.Sprintf("* %s: %s", name, cmp.Or(r.Shapes[name], suiteSpecs[name].shape))
-		if what := r.Suites[name]; len(what) > 0 {
-			line += fmt.Sprintf(": `%s`", strings.Join(what, " "))
+		note := r.Suites[name]
+		line := fmt.Sprintf("* %s: %s: `%s`", name, note.Shape, note.Options)
+		if !strings.Contains(note.Options, "--packages") && len(note.Packages) > 0 {
+			line += fmt.Sprintf(" (%s)", strings.Join(note.Packages, ", "))
 		}
 		fmt.Fprintln(w, line)
 	}
@@ -113,10 +119,10 @@ func (r suiteReport) markdown(w io.Writer) {
 }
 
 // gain says how wcshard's longest jobs compare with the best rival's, of those that ran
-// each test once.
+// each test once, without the plan before them and with it.
 func (r suiteReport) gain() string {
 	suites, jobs := map[string]bool{}, map[int]bool{}
-	least, most, sum, n, ahead := math.Inf(1), 0.0, 0.0, 0, 0
+	least, most, sum, planned, n, ahead := math.Inf(1), 0.0, 0.0, 0.0, 0, 0
 	for _, rows := range r.comparisons() {
 		best := math.Inf(1)
 		for _, x := range rows[1:] {
@@ -130,12 +136,13 @@ func (r suiteReport) gain() string {
 		suites[rows[0].Suite], jobs[rows[0].Shards] = true, true
 		ratio := rows[0].Longest / best
 		least, most, sum, n = min(least, ratio), max(most, ratio), sum+math.Log(ratio), n+1
+		planned += math.Log((rows[0].Longest + rows[0].Plan) / best)
 		if ratio < 1 {
 			ahead++
 		}
 	}
-	return fmt.Sprintf("In %d comparisons (%d suites, over %s jobs) wcshard's longest job took %.2f of the time of the best rival's (geometric mean; from %.2f to %.2f). It was the shortest in %d of them.",
-		n, len(suites), strings.ReplaceAll(strings.Trim(fmt.Sprint(slices.Sorted(maps.Keys(jobs))), "[]"), " ", " and "), math.Exp(sum/float64(max(1, n))), least, most, ahead)
+	return fmt.Sprintf("In %d comparisons (%d suites, over %s jobs) wcshard's longest job took %.2f of the time of the best rival's (geometric mean; from %.2f to %.2f). It was the shortest in %d of them. With the plan, which is made before the jobs start, it took %.2f: these suites are small, and rivals plan in each job.",
+		n, len(suites), strings.ReplaceAll(strings.Trim(fmt.Sprint(slices.Sorted(maps.Keys(jobs))), "[]"), " ", " and "), math.Exp(sum/float64(max(1, n))), least, most, ahead, math.Exp(planned/float64(max(1, n))))
 }
 
 // usual returns from how many recorded runs all rows are, 0 where they differ, and whether

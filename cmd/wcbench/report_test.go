@@ -54,9 +54,9 @@ func TestReadmeSuites(t *testing.T) {
 
 func TestMarkdown(t *testing.T) {
 	report := suiteReport{
-		Date: "2026-11-23", Machine: "a core", Packages: []string{"pytest==9.2.0"}, Suites: map[string][]string{"quick": {"a/tests", "a==1"}},
+		Date: "2026-11-23", Machine: "a core", Packages: []string{"pytest==9.2.0"}, Suites: map[string]suiteNote{"quick": {"a small one", "--suites quick", []string{"a==1"}}, "a": {"named by --module", "--module a --packages b -- c", []string{"b"}}},
 		Rows: []suiteRow{
-			{Suite: "quick", Planner: "wcshard", Shards: 2, Tests: 9, Longest: 2, Sum: 3, Bound: 1.6, Errors: []float64{0.1, 0.3}},
+			{Suite: "quick", Planner: "wcshard", Shards: 2, Tests: 9, Longest: 2, Sum: 3, Plan: 0.5, Bound: 1.6, Errors: []float64{0.1, 0.3}},
 			{Suite: "quick", Planner: "peer", Shards: 2, Tests: 9, Longest: 4, Sum: 6, Lost: 1, Wrong: []string{"job 1"}},
 			{Suite: "quick", Planner: "other", Shards: 2, Reason: "it knows no files"},
 			{Suite: "quick", Planner: "wcshard", Shards: 4, Rounds: 2, Recordings: 3, Tests: 9, Longest: 1, Sum: 3, Bound: 1},
@@ -66,15 +66,30 @@ func TestMarkdown(t *testing.T) {
 	var b strings.Builder
 	report.markdown(&b)
 	for _, want := range []string{
-		"| suite | N | bound | wcshard | peer | predicted off by |\n|---|---|---|---|---|---|\n",
-		"| quick, 9 tests | 2 | 1.6 | 2.0 / 3 | 4.0 / 6, 1 lost, 1 wrong exit | 20 %, at most 30 % |\n",
-		"| quick, 9 tests, from 3 recorded runs, median of 2 runs | 4 | 1.0 | 1.0 / 3 |  |  |\n",
+		"| suite | N | plan | bound | wcshard | peer | predicted off by |\n|---|---|---|---|---|---|---|\n",
+		"| quick, 9 tests | 2 | 0.5 | 1.6 | 2.0 / 3 | 4.0 / 6, 1 lost, 1 wrong exit | 20 %, at most 30 % |\n",
+		"| quick, 9 tests, from 3 recorded runs, median of 2 runs | 4 | 0.0 | 1.0 | 1.0 / 3 |  |  |\n",
 		"mean of the 2 lines above\n                                     over wcshard's  over the bound\n  wcshard                                  1.00            1.12  ########################################\n  peer                                        -               -\n",
-		"`\n\n* other: no figures: it knows no files\n* quick: ",
-		": `a/tests a==1`\n\n2026-11-23, a core, pytest==9.2.0\n",
+		"`\n\n* other: no figures: it knows no files\n* a: named by --module: `--module a --packages b -- c`\n* quick: a small one: `--suites quick` (a==1)\n\n2026-11-23, a core, pytest==9.2.0\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())
 		}
+	}
+}
+
+// The best rival is the best of those that ran each test once.
+func TestGain(t *testing.T) {
+	row := func(suite, planner string, longest, plan float64, doubled int) suiteRow {
+		return suiteRow{Suite: suite, Planner: planner, Shards: 4, Longest: longest, Plan: plan, Doubled: doubled}
+	}
+	report := suiteReport{Rows: []suiteRow{
+		row("a", "wcshard", 2, 2, 0), row("a", "peer", 4, 0, 0), row("a", "other", 1, 0, 3),
+		row("b", "wcshard", 8, 8, 0), row("b", "peer", 4, 0, 0), row("b", "other", 5, 0, 0),
+		row("c", "wcshard", 1, 1, 0), row("c", "peer", 9, 0, 1),
+	}}
+	const want = "In 2 comparisons (2 suites, over 4 jobs) wcshard's longest job took 1.00 of the time of the best rival's (geometric mean; from 0.50 to 2.00). It was the shortest in 1 of them. With the plan, which is made before the jobs start, it took 2.00: "
+	if got := report.gain(); !strings.HasPrefix(got, want) {
+		t.Errorf("gain() = %q, want %q", got, want)
 	}
 }

@@ -1,15 +1,16 @@
 """Splits recorded tests with the own code of a pytest plugin that does so.
 
-Input on stdin: {"planner": name, "counts": [n, ...], "tests": [{"id", "seconds"}, ...]}.
-Output: for each count, the group of each test.
+Input on stdin: {"planner": name, "counts": [n, ...], "tests": [id, ...],
+"seconds": {id: seconds, ...}}. Tests of which no seconds are known are new.
+Output: {"groups": for each count, the group of each test, "cpu_seconds": of all counts}.
 """
 
 import json
 import sys
+import time
 
 request = json.load(sys.stdin)
-ids = [test["id"] for test in request["tests"]]
-durations = {test["id"]: test["seconds"] for test in request["tests"]}
+ids, durations = request["tests"], request["seconds"]
 
 
 def pytest_split(algorithm):
@@ -57,8 +58,11 @@ split = {
     "pytest-balance": pytest_balance,
     "pytest-fsplit": pytest_fsplit,
 }[request["planner"]]()
-answer = []
+groups, seconds = [], 0.0
 for count in request["counts"]:
-    group = {nodeid: k for k, chosen in enumerate(split(count)) for nodeid in chosen}
-    answer.append([group[nodeid] for nodeid in ids])
-json.dump(answer, sys.stdout)
+    began = time.process_time()
+    jobs = split(count)
+    seconds += time.process_time() - began
+    group = {nodeid: k for k, chosen in enumerate(jobs) for nodeid in chosen}
+    groups.append([group[nodeid] for nodeid in ids])
+json.dump({"groups": groups, "cpu_seconds": seconds}, sys.stdout)

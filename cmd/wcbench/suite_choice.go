@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wcshard/wcshard/shard/pytest"
 )
 
 // A suiteChoice is which suites a verb runs: some of suiteSpecs, or one that
@@ -80,6 +82,14 @@ func (c *suiteChoice) specs(verb *cobra.Command, args []string) ([]suiteSpec, er
 	spec.venv = c.module + "-" + digest(spec.packages)
 	spec.folder = spec.venv + "-" + digest(spec.args)
 	return []suiteSpec{spec}, nil
+}
+
+// options are the flags and arguments that choose the suite.
+func (spec suiteSpec) options() string {
+	if _, named := suiteSpecs[spec.name]; named {
+		return pytest.JoinWords("--suites", spec.name)
+	}
+	return pytest.JoinWords(append([]string{"--module", spec.module, "--packages", strings.Join(spec.packages, ","), "--"}, spec.args...)...)
 }
 
 func digest(words []string) string {

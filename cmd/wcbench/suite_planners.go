@@ -5,16 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // A jobCall is one job's command line, without the report file.
 type jobCall struct {
-	name      string
-	args      []string
-	predicted time.Duration
+	Name      string        `json:"name"`
+	Args      []string      `json:"args"`
+	Predicted time.Duration `json:"predicted_ns,omitempty"`
 }
 
 // A suitePlanner divides a suite: wcshard, or a rival. Its record run measures
@@ -25,11 +27,14 @@ type suitePlanner struct {
 	jobs   func(ctx context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error)
 }
 
+// together is the planner in whose recorded runs those after it record as well.
+const together = "pytest-split duration_based_chunks"
+
 // suitePlanners are all that divide suites, wcshard the first, each in the mode that its
 // own documentation shows.
 var suitePlanners = []suitePlanner{
 	{"wcshard", recordWcshard, wcshardJobs},
-	{"pytest-split duration_based_chunks", recordTogether, pytestSplitJobs("duration_based_chunks")},
+	{together, recordTogether, pytestSplitJobs("duration_based_chunks")},
 	{"pytest-split least_duration", recordedIn("durations"), pytestSplitJobs("least_duration")},
 	{"pytest-balance", recordedIn("balance"), pytestBalanceJobs},
 	{"pytest-fsplit", recordedIn("fsplit.json"), pytestFsplitJobs},
@@ -101,6 +106,9 @@ func recordTogether(ctx context.Context, s *benchSuite) error {
 // recordedIn says that recordTogether has recorded for a rival.
 func recordedIn(name string) func(context.Context, *benchSuite) error {
 	return func(_ context.Context, s *benchSuite) error {
+		if err := s.recorded[together]; err != nil {
+			return err
+		}
 		if _, err := os.Stat(s.file(name)); err != nil {
 			return fmt.Errorf("finding what it recorded: %w", err)
 		}
@@ -115,11 +123,16 @@ func pytestSplitJobs(algorithm string) func(context.Context, *benchSuite, int) (
 }
 
 // each makes n jobs whose last option is their number, from first.
-func (s *benchSuite) each(n, first int, options ...string) (row suiteRow, calls []jobCall, err error) {
+func (s *benchSuite) each(n, first int, options ...string) (suiteRow, []jobCall, error) {
+	return s.eachOf(s.spec.args, n, first, options...)
+}
+
+// eachOf is each, with these arguments in place of the suite's.
+func (s *benchSuite) eachOf(tests []string, n, first int, options ...string) (row suiteRow, calls []jobCall, err error) {
 	for k := range n {
 		number := strconv.Itoa(first + k)
-		args := slices.Concat([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"}, options, []string{number}, s.spec.args)
-		calls = append(calls, jobCall{name: "job " + number, args: args})
+		args := slices.Concat([]string{s.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"}, options, []string{number}, tests)
+		calls = append(calls, jobCall{Name: "job " + number, Args: args})
 	}
 	return row, calls, nil
 }
@@ -128,8 +141,50 @@ func pytestBalanceJobs(_ context.Context, s *benchSuite, n int) (suiteRow, []job
 	return s.each(n, 0, "--balance", "--balance-no-report", "--balance-path="+s.file("balance"), "--balance-node-total", strconv.Itoa(n), "--balance-node-index")
 }
 
-func pytestFsplitJobs(_ context.Context, s *benchSuite, n int) (suiteRow, []jobCall, error) {
-	return s.each(n, 1, "--fsplits", strconv.Itoa(n), "--fsplit-durations-path="+s.file("fsplit.json"), "--fgroup")
+func pytestFsplitJobs(_ context.Context, s *benchSuite, n int) (row suiteRow, calls []jobCall, err error) {
+	args, err := inFolders(s.dir, s.spec.args)
+	if err != nil {
+		return row, nil, err
+	}
+	return s.eachOf(args, n, 1, "--fsplits", strconv.Itoa(n), "--fsplit-durations-path="+s.file("fsplit.json"), "--fgroup")
+}
+
+// inFolders names folders, in full, where pytest's arguments name files in dir, and
+// has pytest ignore what else is in them. pytest-fsplit never leaves out a file that
+// is named (its should_ignore_collection_path), and takes relative paths from pytest's
+// root, which is not the working directory where a package brings a pyproject.toml.
+func inFolders(dir string, args []string) ([]string, error) {
+	named := map[string]bool{}
+	var out, ignored []string
+	for i, arg := range args {
+		path := filepath.Join(dir, arg)
+		info, err := os.Stat(path)
+		switch {
+		case err != nil || i > 0 && strings.HasPrefix(args[i-1], "-"):
+			out = append(out, arg) // an option, or what belongs to it
+		case info.IsDir():
+			out = append(out, path)
+		default:
+			named[path] = true
+			if folder := filepath.Dir(path); !slices.Contains(out, folder) {
+				out = append(out, folder)
+			}
+		}
+	}
+	for path := range named {
+		entries, err := os.ReadDir(filepath.Dir(path))
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			other := filepath.Join(filepath.Dir(path), e.Name())
+			if !named[other] && (e.IsDir() || filepath.Ext(other) == ".py") && e.Name() != "__init__.py" && e.Name() != "conftest.py" {
+				ignored = append(ignored, "--ignore="+other)
+			}
+		}
+	}
+	slices.Sort(ignored)
+	return append(out, slices.Compact(ignored)...), nil
 }
 
 func recordGotestsum(context.Context, *benchSuite) error {

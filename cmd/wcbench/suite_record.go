@@ -55,8 +55,8 @@ func (s *benchSuite) recordAll(ctx context.Context, runs int) error {
 			}
 		}
 	}
-	if s.tests == nil {
-		return fmt.Errorf("no planner could: %w", s.recorded[suitePlanners[0].name])
+	if s.tests == nil { // the rivals' run says which there are
+		return fmt.Errorf("running all of its tests: %w", s.recorded[together])
 	}
 	for name, err := range s.recorded {
 		kept.Failed[name] = err.Error()
@@ -66,14 +66,17 @@ func (s *benchSuite) recordAll(ctx context.Context, runs int) error {
 	return keepJSON(name, kept)
 }
 
-// forget removes what wcshard recorded in an earlier call that was cut off. What the
-// rivals did they replace.
+// forget removes what was recorded in an earlier call that was cut off: rivals average,
+// or keep what they do not measure anew.
 func (s *benchSuite) forget() error {
 	old, err := filepath.Glob(s.file("recorded-*"))
 	if err != nil {
 		return err
 	}
-	for _, name := range append(old, s.file("timings.jsonl")) {
+	for _, name := range []string{"timings.jsonl", "durations", "balance", "fsplit.json"} {
+		old = append(old, s.file(name))
+	}
+	for _, name := range old {
 		if err := os.RemoveAll(name); err != nil {
 			return err
 		}

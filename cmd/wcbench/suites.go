@@ -280,10 +280,11 @@ func (s *benchSuite) pytest(ctx context.Context, name string, args ...string) er
 
 // A comparison is what the jobs so far came to, by planner.
 type comparison struct {
-	Rows []suiteRow       `json:"rows"`
-	Runs [][][]jobRun     `json:"runs"` // of each job, by round
-	Seen []map[string]int `json:"seen"` // how often each test ran
-	Done int              `json:"done"` // turns taken
+	Rows  []suiteRow       `json:"rows"`
+	Calls [][]jobCall      `json:"calls"` // of each job
+	Runs  [][][]jobRun     `json:"runs"`  // of each job, by round
+	Seen  []map[string]int `json:"seen"`  // how often each test ran
+	Done  int              `json:"done"`  // turns taken
 }
 
 // A jobRun is what a job took in one round.
@@ -297,20 +298,22 @@ type jobRun struct {
 
 // compare runs all jobs of all planners, taking turns, so many times. Each is kept
 // as it ends, since all of them may take hours; so a later call with more rounds
-// runs only those.
+// runs only those, of the same plans.
 func (s *benchSuite) compare(ctx context.Context, n, rounds int) ([]suiteRow, error) {
-	c, calls := s.divide(ctx, n)
+	part := s.file(fmt.Sprintf("part-%d.json", n))
+	var c comparison
+	if found, err := readKept(part, &c); err != nil {
+		return nil, err
+	} else if !found {
+		c = s.divide(ctx, n)
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	part := s.file(fmt.Sprintf("part-%d.json", n))
-	if _, err := readKept(part, &c); err != nil {
-		return nil, err
-	}
 	for rounds*n*len(suitePlanners) > c.Done {
 		k, i := c.Done/len(suitePlanners)%n, c.Done%len(suitePlanners)
-		if k < len(calls[i]) {
-			if err := s.job(ctx, &c, i, k, calls[i][k]); err != nil {
+		if k < len(c.Calls[i]) {
+			if err := s.job(ctx, &c, i, k); err != nil {
 				return nil, err
 			}
 		}
@@ -322,7 +325,7 @@ func (s *benchSuite) compare(ctx context.Context, n, rounds int) ([]suiteRow, er
 	for i := range c.Rows {
 		c.Rows[i].Rounds = rounds
 		if c.Rows[i].Reason == "" {
-			c.Rows[i].settle(c.Runs[i], calls[i], s.share)
+			c.Rows[i].settle(c.Runs[i], c.Calls[i], s.share)
 			c.Rows[i].count(s.tests, c.Seen[i])
 		}
 	}
@@ -330,9 +333,7 @@ func (s *benchSuite) compare(ctx context.Context, n, rounds int) ([]suiteRow, er
 }
 
 // divide has each planner divide the suite over n jobs.
-func (s *benchSuite) divide(ctx context.Context, n int) (comparison, [][]jobCall) {
-	var c comparison
-	var calls [][]jobCall
+func (s *benchSuite) divide(ctx context.Context, n int) (c comparison) {
 	for _, r := range suitePlanners {
 		var row suiteRow
 		var jobs []jobCall
@@ -344,24 +345,25 @@ func (s *benchSuite) divide(ctx context.Context, n int) (comparison, [][]jobCall
 		if err != nil {
 			row.Reason = err.Error()
 		}
-		c.Rows, c.Seen, calls = append(c.Rows, row), append(c.Seen, map[string]int{}), append(calls, jobs)
+		c.Rows, c.Seen, c.Calls = append(c.Rows, row), append(c.Seen, map[string]int{}), append(c.Calls, jobs)
 		c.Runs = append(c.Runs, make([][]jobRun, len(jobs)))
 	}
-	return c, calls
+	return c
 }
 
 // job runs the k-th job of the i-th planner once more. What ran counts once, however
 // many rounds there are.
-func (s *benchSuite) job(ctx context.Context, c *comparison, i, k int, call jobCall) error {
-	o, err := s.once(ctx, call.args)
+func (s *benchSuite) job(ctx context.Context, c *comparison, i, k int) error {
+	call := c.Calls[i][k]
+	o, err := s.once(ctx, call.Args)
 	if err != nil {
 		return err
 	}
 	row, runs := &c.Rows[i], &c.Runs[i][k]
 	if o.wrong != nil {
-		known := func(wrong string) bool { return strings.HasPrefix(wrong, call.name+": ") }
+		known := func(wrong string) bool { return strings.HasPrefix(wrong, call.Name+": ") }
 		if !slices.ContainsFunc(row.Wrong, known) { // the times in its last lines differ from round to round
-			row.Wrong = append(row.Wrong, call.name+": "+o.wrong.Error())
+			row.Wrong = append(row.Wrong, call.Name+": "+o.wrong.Error())
 		}
 	}
 	if len(*runs) == 0 {
@@ -385,7 +387,7 @@ func (row *suiteRow) settle(jobs [][]jobRun, calls []jobCall, share float64) {
 			used, wall = used+r.CPU+r.Idle, wall+r.Wall
 		}
 		row.Jobs, row.Walls, row.Slower = append(row.Jobs, median(seconds)), append(row.Walls, median(walls)), append(row.Slower, median(slow))
-		if p := calls[k].predicted; p > 0 {
+		if p := calls[k].Predicted; p > 0 {
 			row.Errors = append(row.Errors, math.Abs(share*p.Seconds()/row.Jobs[k]-1))
 		}
 	}
@@ -476,9 +478,11 @@ func readTests(name string) (map[string]int, error) {
 // file names a file that a planner writes for the suite.
 func (s *benchSuite) file(name string) string { return filepath.Join(s.out, name) }
 
-// matrix has wcshard plan the suite.
+// matrix has wcshard plan the suite, with as many jobs as the rivals have: none of its
+// own for what needs memory.
 func (s *benchSuite) matrix(ctx context.Context, timings, plan string, options ...string) (u usage, err error) {
-	return s.call(ctx, s.dir, s.wcshard, slices.Concat([]string{"matrix", "--pytest", s.python + " -m pytest", "--timings", timings, "--plan", plan},
+	return s.call(ctx, s.dir, s.wcshard, slices.Concat([]string{"matrix", "--pytest", s.python + " -m pytest", "--timings", timings, "--plan", plan,
+		"--memory-share", "0", "--memory-marker", "none"},
 		options, []string{"--", "-p", "no:cacheprovider"}, s.spec.args)...)
 }
 

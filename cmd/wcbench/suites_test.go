@@ -125,7 +125,7 @@ func fakePlanner(name, first string) suitePlanner {
 echo "<testsuites><testsuite><testcase classname='c' name='$1'/></testsuite></testsuites>" >"${2#--junitxml=}"`
 	return suitePlanner{name, nil, func(context.Context, *benchSuite, int) (row suiteRow, calls []jobCall, err error) {
 		for _, job := range []string{"0", "1"} {
-			calls = append(calls, jobCall{name: job, args: []string{"sh", "-c", script, "sh", name + job}, predicted: time.Second})
+			calls = append(calls, jobCall{Name: job, Args: []string{"sh", "-c", script, "sh", name + job}, Predicted: time.Second})
 		}
 		return row, calls, nil
 	}}
@@ -196,7 +196,7 @@ func TestRounds(t *testing.T) {
 
 func TestSettle(t *testing.T) {
 	row := suiteRow{Jobs: []float64{9}}
-	row.settle([][]jobRun{{{4, 3, 1, 5, 1}, {1, 1, 1, 9, 1.5}, {2, 2, 1, 7, 2}}, {{3, 3, 0, 3, 1}}}, []jobCall{{predicted: 5 * time.Second}, {}}, 0.5)
+	row.settle([][]jobRun{{{4, 3, 1, 5, 1}, {1, 1, 1, 9, 1.5}, {2, 2, 1, 7, 2}}, {{3, 3, 0, 3, 1}}}, []jobCall{{Predicted: 5 * time.Second}, {}}, 0.5)
 	want := suiteRow{Jobs: []float64{2, 3}, Walls: []float64{7, 3}, Slower: []float64{1.5, 1}, Busy: 2, Errors: []float64{0.25}}
 	if !reflect.DeepEqual(row, want) {
 		t.Errorf("the row is %+v, want %+v", row, want)

@@ -153,7 +153,7 @@ func runTruth(ctx context.Context, place workplace, c truth) (realRow, error) {
 func (s *benchSuite) round(ctx context.Context, c truth, jobs int, called string) (*shard.Plan, []time.Duration, error) {
 	timings, name, results := s.file("timings.jsonl"), s.file(called+".json"), s.file(called)
 	_, err := s.matrix(ctx, timings, name, "--shards", strconv.Itoa(jobs), "--workers", strconv.Itoa(c.fleet.Workers), "--runner", "local",
-		"--runner-cpus", strconv.Itoa(max(c.fleet.Workers, runtime.NumCPU())), "--memory-share", "0")
+		"--runner-cpus", strconv.Itoa(max(c.fleet.Workers, runtime.NumCPU())))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -26,13 +26,18 @@ func startIdleClock() idleClock {
 	return idleClock{time.Now(), idle, cores}
 }
 
-// stop returns for how long all of the cores were idle. Where others have work it
-// is less: what they do on one core is taken for what was done here.
+// stop returns for how long all of the cores were idle.
 func (c idleClock) stop() time.Duration {
 	now, cores := idleTime()
 	if cores == 0 || cores != c.cores {
 		return 0
 	}
-	wall := time.Since(c.began)
-	return min(max(0, now-c.idle-time.Duration(cores-1)*wall), wall)
+	return allIdle(now-c.idle, cores, time.Since(c.began))
+}
+
+// allIdle returns for how long none of the cores worked, which were idle for so long
+// in sum, if at most one did at a time. Where others have work it is less: what they do
+// on one core is taken for what was done here.
+func allIdle(sum time.Duration, cores int, wall time.Duration) time.Duration {
+	return min(max(0, sum-time.Duration(cores-1)*wall), wall)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wcshard/wcshard/cmd/wcshard/internal/gitlab"
 	"github.com/wcshard/wcshard/shard"
+	"github.com/wcshard/wcshard/shard/pytest"
 )
 
 const (
@@ -48,14 +49,14 @@ func (o *matrixOptions) fillPipeline(sys *system, pipeline *gitlab.Pipeline, pla
 	pipeline.Plan = gitlab.Source{Pipeline: sys.getenv("CI_PIPELINE_ID"), Job: sys.getenv("CI_JOB_NAME")}
 	var enter []string
 	if folder != "." {
-		enter = []string{"cd " + quote(folder)}
+		enter = []string{"cd " + pytest.JoinWords(folder)}
 	}
 	file := filepath.ToSlash(o.plan)
 	for i := range plan.Shards {
 		s := &plan.Shards[i]
-		line := fmt.Sprintf(`wcshard run --plan %s --shard %s --run-id "$CI_PIPELINE_ID" --time-limit %s`, quote(file), quote(s.Name), planLimit)
+		line := fmt.Sprintf(`wcshard run --plan %s --shard %s --run-id "$CI_PIPELINE_ID" --time-limit %s`, pytest.JoinWords(file), pytest.JoinWords(s.Name), planLimit)
 		if o.pytest != "" {
-			line += " --pytest " + quote(o.pytest)
+			line += " --pytest " + pytest.JoinWords(o.pytest)
 		}
 		pipeline.Jobs = append(pipeline.Jobs, gitlab.Job{
 			Name:      s.Name,
@@ -67,7 +68,7 @@ func (o *matrixOptions) fillPipeline(sys *system, pipeline *gitlab.Pipeline, pla
 	}
 	pipeline.Gate = gitlab.Job{
 		Tags:   o.tags(o.fleet.Runner),
-		Script: append(enter, fmt.Sprintf("wcshard verify --plan %s %s", quote(file), defaultResults)),
+		Script: append(enter, fmt.Sprintf("wcshard verify --plan %s %s", pytest.JoinWords(file), defaultResults)),
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -356,21 +355,7 @@ func reproduce(o runOptions) string {
 	if len(o.args) > 0 {
 		words = append(append(words, "--"), o.args...)
 	}
-	for i, word := range words {
-		words[i] = quote(word)
-	}
-	return strings.Join(words, " ")
-}
-
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
-
-// quote makes a word safe to paste into a POSIX shell and to print in a CI log,
-// where "::" at the start of a line is a command.
-func quote(word string) string {
-	if plainWord.MatchString(word) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return pytest.JoinWords(words...)
 }
 
 func findPytest(sys *system, given string) (pytest.Command, error) {

@@ -396,7 +396,7 @@ func (j *job) deselecting() string {
 	if !slices.ContainsFunc(j.options.args, deselects) {
 		return ""
 	}
-	return fmt.Sprintf("if %s deselects tests, leave it out (in the action: pytest-args of this step); else ", quote(strings.Join(j.options.args, " ")))
+	return fmt.Sprintf("if %s deselects tests, leave it out (in the action: pytest-args of this step); else ", pytest.JoinWords(strings.Join(j.options.args, " ")))
 }
 
 // deselects reports whether an argument may make pytest leave out tests.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 )
@@ -140,6 +141,20 @@ func absolute(path string) string {
 		return abs
 	}
 	return path
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// JoinWords makes a command of words, safe to paste into a POSIX shell and to print in a
+// CI log, where "::" at the start of a line is a command.
+func JoinWords(words ...string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		if quoted[i] = word; !plainWord.MatchString(word) {
+			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
 }
 
 // SplitWords splits a command into words as a POSIX shell does: blanks

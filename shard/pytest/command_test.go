@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 func TestFind(t *testing.T) {
@@ -88,6 +90,20 @@ func TestFindWindows(t *testing.T) {
 	})
 	if err != nil || !slices.Equal(command.Argv, []string{"python", "-m", "pytest"}) {
 		t.Errorf("Find = %q, %v", command.Argv, err)
+	}
+}
+
+// What is joined comes apart again.
+func TestJoinWords(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		words := rapid.SliceOf(rapid.String()).Draw(t, "words")
+		got, err := SplitWords(JoinWords(words...))
+		if err != nil || !slices.Equal(got, words) {
+			t.Errorf("SplitWords(%q) = %q, %v, want %q", JoinWords(words...), got, err, words)
+		}
+	})
+	if got, want := JoinWords("a/b.py::t", "-k", "not slow", "it's", ""), `a/b.py::t -k 'not slow' 'it'\''s' ''`; got != want {
+		t.Errorf("JoinWords() = %s, want %s", got, want)
 	}
 }
 
