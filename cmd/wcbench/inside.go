@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/exp/stats"
 )
 
 // insidePackages are the schedulers inside a job.
@@ -200,20 +201,13 @@ func (s *benchSuite) planWorkers(ctx context.Context, workers int) error {
 // add takes one round into the row.
 func (row *insideRow) add(want map[string]int, o outcome) {
 	row.Walls, row.CPUs = append(row.Walls, o.wall.Seconds()), append(row.CPUs, o.cpu.Seconds())
-	row.Wall, row.CPU = median(row.Walls), median(row.CPUs)
+	row.Wall, row.CPU = stats.Median(row.Walls), stats.Median(row.CPUs)
 	var lost, doubled int
 	row.Tests, lost, doubled = countTests(want, o.tests)
 	row.Lost, row.Doubled = max(row.Lost, lost), max(row.Doubled, doubled)
 	if o.wrong != nil {
 		row.Wrong = append(row.Wrong, o.wrong.Error())
 	}
-}
-
-// median returns the middle of values, or the mean of the two.
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 func printInside(w io.Writer, rows []insideRow) error {

@@ -72,9 +72,6 @@ func TestAddRound(t *testing.T) {
 	if row.Wall != 2 || row.CPU != 3 || row.Tests != 2 || row.Lost != 1 || row.Doubled != 1 || len(row.Wrong) != 1 {
 		t.Errorf("row is %+v", row)
 	}
-	if median([]float64{4, 1}) != 2.5 {
-		t.Error("the median of two is between them")
-	}
 	row.Scheduler = schedulers[0].name
 	if insideFaults([]insideRow{row}) == nil || insideFaults([]insideRow{{Scheduler: "xdist load", Lost: 1}}) != nil {
 		t.Error("faults are wcshard's, and only those")

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/exp/stats"
 )
 
 // A suiteReport is what a whole comparison found, and on what.
@@ -93,7 +95,7 @@ func (r suiteReport) markdown(w io.Writer) {
 		}
 		off := ""
 		if len(ours.Errors) > 0 {
-			off = fmt.Sprintf("%.0f %%, at most %.0f %%", 100*median(ours.Errors), 100*slices.Max(ours.Errors))
+			off = fmt.Sprintf("%.0f %%, at most %.0f %%", 100*stats.Median(ours.Errors), 100*slices.Max(ours.Errors))
 		}
 		fmt.Fprintf(w, " %s |\n", off)
 	}
@@ -122,28 +124,44 @@ func (r suiteReport) markdown(w io.Writer) {
 // each test once, without the plan before them and with it.
 func (r suiteReport) gain() string {
 	suites, jobs := map[string]bool{}, map[int]bool{}
-	least, most, sum, planned, n, ahead := math.Inf(1), 0.0, 0.0, 0.0, 0, 0
+	var ratios, planned []float64
+	ahead := 0
 	for _, rows := range r.comparisons() {
 		best := math.Inf(1)
 		for _, x := range rows[1:] {
-			if x.Longest > 0 && x.Lost+x.Doubled == 0 {
+			if x.ranOnce() {
 				best = min(best, x.Longest)
 			}
 		}
 		if math.IsInf(best, 1) {
 			continue
 		}
-		suites[rows[0].Suite], jobs[rows[0].Shards] = true, true
-		ratio := rows[0].Longest / best
-		least, most, sum, n = min(least, ratio), max(most, ratio), sum+math.Log(ratio), n+1
-		planned += math.Log((rows[0].Longest + rows[0].Plan) / best)
-		if ratio < 1 {
+		ours := rows[0]
+		suites[ours.Suite], jobs[ours.Shards] = true, true
+		ratios, planned = append(ratios, ours.Longest/best), append(planned, (ours.Longest+ours.Plan)/best)
+		if ours.Longest < best {
 			ahead++
 		}
 	}
+	if len(ratios) == 0 {
+		return "Nothing is measured yet."
+	}
 	return fmt.Sprintf("In %d comparisons (%d suites, over %s jobs) wcshard's longest job took %.2f of the time of the best rival's (geometric mean; from %.2f to %.2f). It was the shortest in %d of them. With the plan, which is made before the jobs start, it took %.2f: these suites are small, and rivals plan in each job.",
-		n, len(suites), strings.ReplaceAll(strings.Trim(fmt.Sprint(slices.Sorted(maps.Keys(jobs))), "[]"), " ", " and "), math.Exp(sum/float64(max(1, n))), least, most, ahead, math.Exp(planned/float64(max(1, n))))
+		len(ratios), len(suites), strings.ReplaceAll(strings.Trim(fmt.Sprint(slices.Sorted(maps.Keys(jobs))), "[]"), " ", " and "),
+		geoMean(ratios), slices.Min(ratios), slices.Max(ratios), ahead, geoMean(planned))
 }
+
+// geoMean returns the geometric mean of some ratios.
+func geoMean(ratios []float64) float64 {
+	sum := 0.0
+	for _, x := range ratios {
+		sum += math.Log(x)
+	}
+	return math.Exp(sum / float64(len(ratios)))
+}
+
+// ranOnce reports whether a planner's jobs ran each test once.
+func (x suiteRow) ranOnce() bool { return x.Longest > 0 && x.Lost+x.Doubled == 0 }
 
 // usual returns from how many recorded runs all rows are, 0 where they differ, and whether
 // most of them are at one pace.
@@ -203,36 +221,33 @@ func (r suiteReport) comparisons() [][]suiteRow {
 // same over wcshard's.
 func (r suiteReport) chart(w io.Writer, planners []string) {
 	const width = 40
-	mean, toOurs, lines, most := map[string]float64{}, map[string]float64{}, map[string]int{}, 0.0
+	toBound, toOurs, most := map[string][]float64{}, map[string][]float64{}, 1.0
 	for _, planner := range planners {
-		sum, sumToOurs, n := 0.0, 0.0, 0
 		for _, rows := range r.comparisons() {
 			for _, x := range rows {
-				if x.Planner == planner && x.Longest > 0 && x.Lost+x.Doubled == 0 && rows[0].Bound > 0 {
-					sum += math.Log(x.Longest / rows[0].Bound)
-					sumToOurs += math.Log(x.Longest / rows[0].Longest)
-					n++
+				if x.Planner == planner && x.ranOnce() && rows[0].Bound > 0 {
+					toBound[planner] = append(toBound[planner], x.Longest/rows[0].Bound)
+					toOurs[planner] = append(toOurs[planner], x.Longest/rows[0].Longest)
 				}
 			}
 		}
-		toOurs[planner] = math.Exp(sumToOurs / float64(max(1, n)))
-		if lines[planner] = n; n > 0 {
-			mean[planner] = math.Exp(sum / float64(n))
-			most = max(most, mean[planner])
+		if len(toBound[planner]) > 0 {
+			most = max(most, geoMean(toBound[planner]))
 		}
 	}
 	fmt.Fprintf(w, "longest job, geometric mean of the %d lines above\n", len(r.comparisons()))
 	fmt.Fprintln(w, "                                     over wcshard's  over the bound")
 	for _, planner := range planners {
 		fewer := ""
-		switch n := lines[planner]; {
+		switch n := len(toBound[planner]); {
 		case n == 0:
 			fmt.Fprintf(w, "  %-34s          -               -\n", planner)
 			continue
 		case n < len(r.comparisons()):
 			fewer = fmt.Sprintf("  (of the %d where it ran each test once)", n) // and has figures, and a bound
 		}
-		fmt.Fprintf(w, "  %-34s %10.2f      %10.2f  %s%s\n", planner, toOurs[planner], mean[planner], strings.Repeat("#", int(math.Round(width*mean[planner]/max(most, 1)))), fewer)
+		mean := geoMean(toBound[planner])
+		fmt.Fprintf(w, "  %-34s %10.2f      %10.2f  %s%s\n", planner, geoMean(toOurs[planner]), mean, strings.Repeat("#", int(math.Round(width*mean/most))), fewer)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/exp/stats"
 )
 
 // A jobCall is one job's command line, without the report file.
@@ -66,7 +68,7 @@ func recordWcshard(ctx context.Context, s *benchSuite) error {
 	s.recordedShares, s.recordedBeats = append(s.recordedShares, used.alone(1)/used.wall.Seconds()), append(s.recordedBeats, beat)
 	// Of three runs wcshard goes by the median of what a test took: one that was slow
 	// does not count.
-	s.share, s.beat = median(s.recordedShares), median(s.recordedBeats)
+	s.share, s.beat = stats.Median(s.recordedShares), stats.Median(s.recordedBeats)
 	_, err = s.call(ctx, s.dir, s.wcshard, "merge", "--timings", s.file("timings.jsonl"), results)
 	return err
 }

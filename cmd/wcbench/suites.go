@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/exp/stats"
 )
 
 // suitePackages are what all suites run with: pytest and the rivals.
@@ -386,7 +387,7 @@ func (row *suiteRow) settle(jobs [][]jobRun, calls []jobCall, share float64) {
 			seconds, walls, slow = append(seconds, r.Seconds), append(walls, r.Wall), append(slow, r.Slower)
 			used, wall = used+r.CPU+r.Idle, wall+r.Wall
 		}
-		row.Jobs, row.Walls, row.Slower = append(row.Jobs, median(seconds)), append(row.Walls, median(walls)), append(row.Slower, median(slow))
+		row.Jobs, row.Walls, row.Slower = append(row.Jobs, stats.Median(seconds)), append(row.Walls, stats.Median(walls)), append(row.Slower, stats.Median(slow))
 		if p := calls[k].Predicted; p > 0 {
 			row.Errors = append(row.Errors, math.Abs(share*p.Seconds()/row.Jobs[k]-1))
 		}
@@ -513,7 +514,7 @@ func printSuite(w io.Writer, rows []suiteRow) error {
 		}
 		off := "predicts nothing"
 		if len(r.Errors) > 0 {
-			off = fmt.Sprintf("%.1f %%, at most %.1f %%", 100*median(r.Errors), 100*slices.Max(r.Errors))
+			off = fmt.Sprintf("%.1f %%, at most %.1f %%", 100*stats.Median(r.Errors), 100*slices.Max(r.Errors))
 		}
 		fmt.Fprintf(tw, "%s\t%.2f\t%.2f\t%.2f\t%d\t%d\t%d\t%s\t\n", r.Planner, r.Longest, r.Sum, r.Plan, r.Lost, r.Doubled, len(r.Wrong), off)
 	}

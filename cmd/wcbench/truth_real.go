@@ -86,7 +86,7 @@ func printReal(w io.Writer, rows []realRow, worst int) error {
 		}
 		if len(ratios) > 0 {
 			q := stats.Quantiles(off, 0.5, 0.9)
-			fmt.Fprintf(tw, "%s\t%d\t%d\t%s\t%s\t%s\t%.3f\t%.3f\t\n", kind, len(ratios), len(off), percentOf(q[0]), percentOf(q[1]), percentOf(slices.Max(off)), median(ratios), slices.Max(ratios))
+			fmt.Fprintf(tw, "%s\t%d\t%d\t%s\t%s\t%s\t%.3f\t%.3f\t\n", kind, len(ratios), len(off), percentOf(q[0]), percentOf(q[1]), percentOf(slices.Max(off)), stats.Median(ratios), slices.Max(ratios))
 		}
 	}
 	if err := tw.Flush(); err != nil {
