@@ -194,8 +194,8 @@ class Collecting(Common):
             self.write_file()
         groups = groups_of(items)
         for i in range(0, len(items), 1000):
-            lines = [encode(self.describe(*each)) + "\n" for each in zip(items[i : i + 1000], groups[i : i + 1000])]
-            Real.write(self.stream.fd, "".join(lines).encode())
+            self.stream.lines += [encode(self.describe(*each)) for each in zip(items[i : i + 1000], groups[i : i + 1000])]
+            self.stream.flush()
         if self.skipped:
             file, why = min(self.skipped.items())
             more = f" and {len(self.skipped) - 1} more" if len(self.skipped) > 1 else ""

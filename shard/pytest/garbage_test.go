@@ -143,10 +143,23 @@ import gc
 import importlib
 import os
 import sys
+import unittest.mock
 
 
 def test_collects():
     gc.collect()
+    assert gc.get_freeze_count() > 1000
+
+
+def test_there_already():  # mock asks importlib for what it patches
+    importlib.import_module("colorsys")
+    with unittest.mock.patch("colorsys.hls_to_rgb"), unittest.mock.patch.dict(sys.modules, {"colorsys": None}):
+        try:
+            import colorsys
+        except ImportError:
+            pass
+        else:
+            assert False, colorsys
     assert gc.get_freeze_count() > 1000
 
 
@@ -177,7 +190,7 @@ def test_frozen_by_itself():
 				status, err := Run(t.Context(), p.command, RunOptions{
 					Dir: p.dir, Env: append(testEnv(), "ANEW="+anew), Root: collected.Collector.Root, Workers: 1, Results: newResults(t, "anew"),
 					Stdout: &output, Stderr: &output,
-					Selection: Selection{Pieces: []shard.Piece{{File: "test_anew.py", Tests: []string{"::test_collects", "::test_anew", "::test_frozen_by_itself"}}}},
+					Selection: Selection{Pieces: []shard.Piece{{File: "test_anew.py", Tests: []string{"::test_collects", "::test_there_already", "::test_anew", "::test_frozen_by_itself"}}}},
 				})
 				if err != nil || status != 0 {
 					t.Errorf("%d, %v\n%s", status, err, output.String())

@@ -205,10 +205,10 @@ class Importing:
 
 LATE = 1e-2  # seconds: an import that took less while a test ran counts to whoever imported it
 LATE_HOOK = """
-def make(original, here, enter, leave):
+def make(original, modules, here, enter, leave):
     def _find_and_load(name, import_):
         __tracebackhide__ = True
-        if not here():
+        if name in modules or not here():
             return original(name, import_)
         start = enter()
         try:
@@ -224,8 +224,8 @@ class LateImports:
     and by packages that import their parts when these are asked for.
 
     import statements come to what is replaced here only for a module that is not
-    there yet, so most of them cost nothing. It has been _find_and_load since
-    Python 3.3."""
+    there yet, so most of them cost nothing; importlib.import_module, which mock.patch
+    calls, comes for any. It has been _find_and_load since Python 3.3."""
 
     def __init__(self, enter: Callable[[], float], leave: Callable[[str, float], None]) -> None:
         self.enter = enter
@@ -246,7 +246,7 @@ class LateImports:
             own = get_ident()
             scope: dict[str, Any] = {}
             exec(compile(LATE_HOOK, FRAME, "exec"), scope)
-            self.hook = scope["make"](self.original, lambda: get_ident() == own, self.enter, self.leave)
+            self.hook = scope["make"](self.original, sys.modules, lambda: get_ident() == own, self.enter, self.leave)
             setattr(bootstrap, "_find_and_load", self.hook)
 
     def end(self) -> None:

@@ -9,11 +9,11 @@ import zlib
 from typing import Any, Iterator
 
 import pytest
-from wcshard_results import clean, file_of
+from wcshard_results import clean, file_of, is_one_of
 
 PLAIN = re.compile(r"(?!.*::)[\w .:+<>'\",=-]{1,40}", re.ASCII)  # how a parameter may be written in an ID
 NAMED = (type, types.FunctionType, types.BuiltinFunctionType)
-BUILTIN = frozenset([str, bytes, int, float, complex, bool, type(None), tuple, list, dict, range])
+BUILTIN = (str, bytes, int, float, complex, bool, type(None), tuple, list, dict, range)
 known: dict[int, tuple[Any, str]] = {}  # values, which are here to keep their number, and how they are written
 
 
@@ -109,7 +109,7 @@ def given_value(given: Any) -> Any:
 
 def alike(a: Any, b: Any) -> bool:
     """Report whether pytest takes two parameters for one, as it does by == from 8 on."""
-    if type(a) is not type(b) or type(a) not in BUILTIN:
+    if type(a) is not type(b) or not is_one_of(BUILTIN, a):
         return False
     try:
         return bool(a == b)
@@ -126,7 +126,7 @@ def written(value: Any) -> str:
         return "" if "<" in value.__qualname__ else f"{value.__module__}.{value.__qualname__}"  # <lambda>, <locals>
     if issubclass(kind, enum.Enum):
         return f"{kind.__qualname__}.{value.name}"
-    if kind not in BUILTIN:
+    if not is_one_of(BUILTIN, value):
         return ""
     try:
         text = repr(value)

@@ -114,8 +114,7 @@ class Running(Common):
                 self.config.option.loadgroup = distribution() == "loadgroup" and bool(schedulers_of_others(self.config, self))
         else:
             self.set_workers()
-            if self.settings.get("timeout") and not hasattr(self.config.option, "timeout"):
-                self.note("pytest-timeout is not there: nothing stops a test that hangs")
+        self.set_timeout()
         sign_in(self.worker)
         for text in self.notes:
             self.write({"t": "note", "text": text})
@@ -138,6 +137,17 @@ class Running(Common):
         if "workers" not in given and workers > 1 and (name := one_process(option)):
             self.note(f"{name} is on: the tests run in one process")
         use_workers(option, self.settings)
+
+    def set_timeout(self) -> None:
+        """Limit what a test may take, unless the user does, in any of the ways that
+        pytest-timeout looks at."""
+        seconds, option = self.settings.get("timeout"), self.config.option
+        if not seconds:
+            return
+        if not hasattr(option, "timeout"):
+            self.note("pytest-timeout is not there: nothing stops a test that hangs")
+        elif option.timeout is None and not os.environ.get("PYTEST_TIMEOUT") and not self.config.getini("timeout"):
+            option.timeout = seconds
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -603,10 +613,24 @@ def sign_in(worker: str) -> None:
         file.write(str(os.getpid()))
 
 
+def inner() -> bool:
+    """Report whether this pytest was started by one that the plugin is in, with its
+    options: by a test, or by a plugin that has a test run by several processes."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    try:
+        with open(os.path.join(exchange, f"pid-{worker}"), encoding="utf-8") as file:
+            return file.read() != str(os.getpid())
+    except FileNotFoundError:
+        return False
+
+
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, None]:
     # pytest-cov decides here whether it is to work with workers. What is set
     # here goes no further: the options are read again.
+    if inner():
+        yield
+        return
     settings, option = read_settings(), early_config.known_args_namespace
     ask(option)
     if settings["mode"] == "run" and hasattr(option, "numprocesses"):
@@ -627,6 +651,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, None]:
     # The first moment that options are parsed and a worker knows that it is
     # one, and the last before plugins act on their options.
+    if inner():
+        yield
+        return
     settings = read_settings()
     fix_root(config)
     plugin: Collecting | Running

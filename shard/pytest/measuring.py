@@ -211,17 +211,7 @@ class Fixtures:
         name = instance(fixturedef, request._pyfuncitem)
         if name is None:
             return (yield)
-        # Finalizers run last in, first out: the one added now runs when the
-        # fixture is gone, the one added after its set-up before it goes.
-        clock = [0.0]
         wide = fixturedef.scope in ("session", "package")
-
-        def gone() -> None:
-            if clock[0]:
-                self.leave(name, 1, clock[0])
-                self.whole -= wide
-
-        fixturedef.addfinalizer(gone)
         self.whole += wide
         start = self.enter()
         try:
@@ -237,13 +227,29 @@ class Fixtures:
             return result
         if self.leave(name, 0, start) > DEAR and wide:
             self.dear[fixturedef] = name
+        self.watch_end(fixturedef, name, wide)
+        return result
+
+    def watch_end(self, fixturedef: Any, name: str, wide: bool) -> None:
+        """Have the teardown measured too. Finalizers run last in, first out. Ours come
+        when the set-up is over: allure makes a step of a report of each that is there
+        by then, and names those by their number."""
+        finalizers = getattr(fixturedef, "_finalizers", None)
+        if not isinstance(finalizers, list):
+            return  # the teardown counts to its test
+        began = 0.0
 
         def goes() -> None:
-            clock[0] = self.enter()
+            nonlocal began
+            began = self.enter()
             self.whole += wide
 
-        fixturedef.addfinalizer(goes)
-        return result
+        def gone() -> None:
+            self.leave(name, 1, began)
+            self.whole -= wide
+
+        finalizers.append(goes)
+        finalizers.insert(0, gone)
 
     def give_up(self) -> None:
         """A set-up has failed: what it took says nothing of the next one, and counts

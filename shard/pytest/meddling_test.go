@@ -104,6 +104,45 @@ def test_none():
 	}
 }
 
+// Plugins that look at a fixture's finalizers, as allure does to make steps of them, find
+// those of the suite.
+func TestFinalizers(t *testing.T) {
+	for _, env := range []string{"old", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir(), workers: []int{1}}
+			writeAll(t, p.dir, map[string]string{
+				"conftest.py": `import pytest
+
+known = []
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_fixture_setup(fixturedef):
+    yield
+    if fixturedef.argname == "shared":
+        known.extend(str(getattr(each, "__module__", "")) for each in fixturedef._finalizers)
+`,
+				"test_shared.py": `import conftest
+import pytest
+
+
+@pytest.fixture(scope="module")
+def shared():
+    yield
+
+
+def test_shared(shared):
+    assert conftest.known and not [name for name in conftest.known if name.startswith("wcshard")]
+`,
+			})
+			if _, all := p.run(t); all[0].status != ExitOK {
+				t.Errorf("status %d\n%s", all[0].status, all[0].output)
+			}
+		})
+	}
+}
+
 // Tests that want others to have run before stay with them, in their order.
 func TestDependentTests(t *testing.T) {
 	oneOfFew(t)
@@ -328,6 +367,43 @@ func TestPartial(t *testing.T) {
 	if o := p.shard(t, c, plan, plan.Shards[0]); o.status != ExitFailed {
 		t.Errorf("with a limit of its own it ended with %d\n%s", o.status, o.output)
 	}
+}
+
+// Classes that compare in their own way and have no hash may be the types of parameters.
+func TestClassesWithoutHash(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir(), workers: []int{1, 2}}
+	writeAll(t, p.dir, map[string]string{"test_kinds.py": `import pytest
+
+
+class Meta(type):
+    def __eq__(cls, other):
+        return cls is other
+
+
+class Kind(metaclass=Meta):
+    pass
+
+
+@pytest.fixture(scope="module")
+def shared(request):
+    return request.param
+
+
+@pytest.mark.parametrize("kind", [Kind(), Kind()])
+def test_kind(kind):
+    pass
+
+
+@pytest.mark.parametrize("shared", [Kind(), Kind()], indirect=True)
+def test_shared(shared):
+    pass
+
+
+def test_other():
+    pass
+`})
+	p.run(t)
 }
 
 // Names that say nothing of files, and a module of the project's that is called

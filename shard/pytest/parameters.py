@@ -17,9 +17,9 @@ import types
 from typing import Any, Callable, Container, Iterable
 
 import pytest
-from wcshard_results import Stream, file_of
+from wcshard_results import Stream, file_of, is_one_of
 
-SPELT = frozenset([str, int, float, complex, bool, bytes, type(None)])  # by pytest in the ID
+SPELT = (str, int, float, complex, bool, bytes, type(None))  # by pytest in the ID
 NAMED = (type, types.FunctionType, types.BuiltinFunctionType)
 LONG = 200  # values that are looked at of one parameter, and letters of each
 DEEP = 5
@@ -40,7 +40,7 @@ def parameters(items: Iterable[pytest.Item], plain: Callable[[str], str], root: 
         if among is not None and function not in among:
             continue
         functions[function].append((name, spec.params))
-        if function not in chosen and not SPELT.issuperset(map(type, spec.params.values())):
+        if function not in chosen and not all(is_one_of(SPELT, value) for value in spec.params.values()):
             chosen.add(function)
     return {function: fingerprints(functions[function], root) for function in chosen}
 

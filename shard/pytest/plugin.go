@@ -44,7 +44,7 @@ type pluginConfig struct {
 	Conftests  []string                `json:"conftests"`
 	Parameters []shard.Parameters      `json:"parameters"`
 	Memory     *Memory                 `json:"memory,omitempty"`  // absent: no admission by memory
-	Timeout    bool                    `json:"timeout,omitempty"` // pytest-timeout is to be there
+	Timeout    float64                 `json:"timeout,omitempty"` // seconds of each test, where nothing of the user's says another
 	Inspect    *inspectConfig          `json:"inspect,omitempty"` // in collect mode
 }
 

@@ -82,6 +82,12 @@ def relative(path: str, base: str) -> str:
     return path.replace(os.sep, "/")
 
 
+def is_one_of(kinds: tuple[type, ...], value: Any) -> bool:
+    """Report whether a value's very type is among some. Classes may have an == of their
+    own, and no hash."""
+    return any(type(value) is kind for kind in kinds)
+
+
 def first_line(text: str) -> str:
     return clean(text.strip().partition("\n")[0][:MESSAGE_LENGTH])
 
@@ -94,6 +100,12 @@ class Stream:
         self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         self.hold = False  # whoever sets it flushes before it waits for anything
         self.lines: list[str] = []
+        self.muted = False
+        if hasattr(os, "register_at_fork"):  # a test's child may come back to pytest, and go on with all tests
+            os.register_at_fork(after_in_child=self.mute)
+
+    def mute(self) -> None:
+        self.muted = True
 
     def write(self, record: dict[str, Any]) -> None:
         self.write_line(encode(record))
@@ -107,7 +119,7 @@ class Stream:
         if self.lines:
             data = ("\n".join(self.lines) + "\n").encode()
             self.lines.clear()
-            while data:  # on a disk that is full the first part alone is no error
+            while data and not self.muted:  # on a disk that is full the first part alone is no error
                 data = data[Real.write(self.fd, data) :]
 
     def write_ids(self, kind: str, ids: list[str]) -> None:

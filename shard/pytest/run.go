@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -72,10 +71,6 @@ func Run(ctx context.Context, command Command, opts RunOptions) (status int, err
 	args = append(append(args, opts.Args...), opts.Extra...)
 	cmd := exec.CommandContext(ctx, command.Argv[0], append(command.Argv[1:len(command.Argv):len(command.Argv)], args...)...)
 	cmd.Dir, cmd.Env = opts.Dir, p.env(opts.Env)
-	if opts.Timeout > 0 {
-		// The weakest way to say it: an option or a mark of the user's wins.
-		cmd.Env = append(cmd.Env, "PYTEST_TIMEOUT="+strconv.FormatFloat(opts.Timeout.Seconds(), 'g', -1, 64))
-	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
 	cmd.WaitDelay = cmp.Or(opts.Grace, DefaultGrace)
 	var stopped stopping
@@ -110,7 +105,7 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Conftests:  append([]string{}, opts.Conftests...),
 		Parameters: opts.Selection.parameters(opts.Parameters),
 		Memory:     opts.Memory,
-		Timeout:    opts.Timeout > 0,
+		Timeout:    opts.Timeout.Seconds(),
 	}
 	if opts.Again > 0 {
 		config.Given = slices.DeleteFunc(config.Given, func(name string) bool { return name == "workers" || name == "dist" })

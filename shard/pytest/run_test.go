@@ -250,26 +250,57 @@ func (d deadlined) Err() error {
 	}
 }
 
-// A test that takes longer than it may fails, and the next one runs.
+// A test that takes longer than it may fails, and the next one runs. What the user says
+// of it wins, wherever pytest-timeout looks for that.
 func TestRunTimeout(t *testing.T) {
-	oneOfFew(t)
-	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
-	write(t, filepath.Join(p.dir, "test_slow.py"), "import time\n\n\ndef test_slow():\n    time.sleep(60)\n\n\ndef test_next():\n    pass\n")
-	c := p.collect(t)
-	plan, _ := one(c, 1, false)
-	sel, err := Select(plan, "only")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var output bytes.Buffer
-	results := newResults(t, "only")
-	status, err := Run(t.Context(), p.command, RunOptions{Dir: p.dir, Env: testEnv(), Selection: sel, Workers: 1, Timeout: 500 * time.Millisecond, Results: results, Stdout: &output, Stderr: &output})
-	if status != ExitFailed || err != nil {
-		t.Fatalf("Run = %d, %v, want %d\n%s", status, err, ExitFailed, &output)
-	}
-	r := readResults(t, results)
-	if len(r.Tests) != 2 || r.Tests[0].Outcome != timing.Failed || !strings.Contains(r.Tests[0].Message, "Timeout") || r.Tests[1].Outcome != timing.Passed {
-		t.Errorf("finished %+v", r.Tests)
+	const brief, long = 500 * time.Millisecond, time.Hour
+	for _, c := range []struct {
+		name     string
+		ini      string
+		env, arg string
+		limit    time.Duration
+		workers  int
+	}{
+		{name: "ours", limit: brief, workers: 1},
+		{name: "ours, for workers", limit: brief, workers: 2},
+		{name: "of the ini", ini: "timeout = 0.5", limit: long, workers: 1},
+		{name: "of the environment", env: "PYTEST_TIMEOUT=0.5", limit: long, workers: 2},
+		{name: "an option", arg: "--timeout=0.5", limit: long, workers: 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+			writeAll(t, p.dir, map[string]string{
+				"pytest.ini":   "[pytest]\n" + c.ini + "\n",
+				"test_slow.py": "import time\n\n\ndef test_slow():\n    time.sleep(15)\n\n\ndef test_next():\n    pass\n",
+			})
+			collected := p.collect(t)
+			plan, _ := one(collected, c.workers, false)
+			sel, err := Select(plan, "only")
+			if err != nil {
+				t.Fatal(err)
+			}
+			env, args := testEnv(), []string{}
+			if c.env != "" {
+				env = append(env, c.env)
+			}
+			if c.arg != "" {
+				args = append(args, c.arg)
+			}
+			var output bytes.Buffer
+			results := newResults(t, "only")
+			status, err := Run(t.Context(), p.command, RunOptions{Dir: p.dir, Env: env, Args: args, Selection: sel, Workers: c.workers, Timeout: c.limit, Results: results, Stdout: &output, Stderr: &output})
+			if status != ExitFailed || err != nil {
+				t.Fatalf("Run = %d, %v, want %d\n%s", status, err, ExitFailed, &output)
+			}
+			got := map[timing.NodeID]timing.Outcome{}
+			for _, test := range readResults(t, results).Tests {
+				got[test.ID] = test.Outcome
+			}
+			if len(got) != 2 || got["test_slow.py::test_slow"] != timing.Failed || got["test_slow.py::test_next"] != timing.Passed || !strings.Contains(output.String(), "Timeout") {
+				t.Errorf("finished %v\n%s", got, &output)
+			}
+		})
 	}
 }
 

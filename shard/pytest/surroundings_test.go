@@ -255,6 +255,76 @@ def test_other():
 	}
 }
 
+// A test whose child comes back to pytest runs the rest of the tests in it as well. The
+// child's word does not count.
+func TestForkThatReturns(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("nothing forks")
+	}
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir(), workers: []int{1}}
+	writeAll(t, p.dir, map[string]string{"test_fork.py": `import os
+import sys
+
+
+def test_fork():
+    pid = os.fork()
+    if pid == 0:
+        sys.exit(0)
+    os.waitpid(pid, 0)
+
+
+def test_next():
+    pass
+`})
+	collected := p.collect(t)
+	plan, s := one(collected, 1, false)
+	o := p.shard(t, collected, plan, s)
+	if o.status != ExitOK || len(o.results.Tests) != 2 || len(o.results.Warnings) > 0 {
+		t.Errorf("status %d, tests %+v, warnings %v\n%s", o.status, o.results.Tests, o.results.Warnings, o.output)
+	}
+}
+
+// A pytest that a test starts, with the options of the one that it runs in, is not the
+// shard once more.
+func TestPytestInside(t *testing.T) {
+	for _, env := range []string{"old", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir(), workers: []int{1, 2}}
+			writeAll(t, p.dir, map[string]string{
+				"inner/inner.py": "def test_inner():\n    pass\n",
+				"test_outer.py": `import subprocess
+import sys
+
+
+def outer(request):
+    plugins = [word for name in request.config.option.plugins for word in ("-p", name)]
+    out = subprocess.run([sys.executable, "-m", "pytest", *plugins, "inner/inner.py"], stdout=subprocess.PIPE, text=True).stdout
+    assert "1 passed" in out
+
+
+def test_outer(request):
+    outer(request)
+
+
+def test_second(request):
+    outer(request)
+
+
+def test_third():
+    pass
+
+
+def test_fourth():
+    pass
+`,
+			})
+			p.run(t)
+		})
+	}
+}
+
 // A command may go elsewhere before it calls pytest, as uv run --directory does.
 func TestCommandThatGoesElsewhere(t *testing.T) {
 	if runtime.GOOS == "windows" {
