@@ -15,19 +15,18 @@ without it.
 
 from __future__ import annotations
 
-import collections
 import json
 import os
 from typing import TYPE_CHECKING, Any, Generator
 
 import pytest
-from wcshard_collecting import Collecting, Common, Inspecting
+from wcshard_choosing import Choosing
+from wcshard_collecting import Collecting, Inspecting
 from wcshard_freezing import Freezing
-from wcshard_groups import groups_of, has_option
+from wcshard_groups import has_option
 from wcshard_measuring import WRAPPER, Fixtures, Garbage, Measured, Memory
-from wcshard_parameters import Reordered
 from wcshard_pools import Pools
-from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, file_of, first_line, microseconds, parts, quote, relative
+from wcshard_results import IDS_A_LINE, Real, Stream, Try, clean, encode, first_line, microseconds, parts, quote, relative
 from wcshard_xdist import ask, distribution, ended_by, fix_root, one_process, scheduler_of_others, schedulers_of_others, use_workers
 
 if TYPE_CHECKING:
@@ -36,27 +35,16 @@ if TYPE_CHECKING:
 NOTHING = Measured()
 # Options that name a file which pytest or a plugin writes at the end of a session.
 REPORTS = ("xmlpath", "htmlpath", "report_log", "json_report_file", "durations_path", "log_file")
-ONE_A_SESSION = {"MypyStatusItem"}  # pytest-mypy makes one, of whichever file comes first
 
 
-class Running(Common):
-    """Run mode: keeps the planned tests, measures them where they run, and
-    writes the results in the process that owns the terminal."""
+class Running(Choosing):
+    """Run mode: measures the planned tests where they run, and writes the results in
+    the process that owns the terminal."""
 
     def __init__(self, config: pytest.Config, settings: dict[str, Any]) -> None:
         super().__init__(config, settings)
         self.worker: str = getattr(config, "workerinput", {}).get("workerid", "main")
-        self.is_worker = hasattr(config, "workerinput")
         self.stream: Stream | None = None if self.is_worker else Stream(settings["out"])
-        self.planned: list[str] = [p["file"] + rest for p in settings["pieces"] for rest in p["tests"]]
-        self.known = set(self.planned) | set(settings["elsewhere"])
-        self.files = {piece["file"] for piece in settings["pieces"]}
-        self.keep_together(settings["pieces"])
-        self.directories: set[str] | None = None  # that hold the files; None where that is not known
-        self.extra: list[str] = []
-        self.reordered = Reordered()
-        self.missing: list[str] = []
-        self.groups: dict[str, str] = {}
         # Measuring, where tests run.
         self.memory = Memory()
         self.fixtures = Fixtures(freezing.thaw)
@@ -86,15 +74,6 @@ class Running(Common):
     def write(self, record: dict[str, Any]) -> None:
         if self.stream is not None:
             self.stream.write(record)
-
-    def plain(self, nodeid: str) -> str:
-        """Return the ID as it is planned: valid Unicode, without xdist's "@group"."""
-        nodeid = clean(nodeid)
-        if nodeid not in self.known:
-            bare = nodeid.rpartition("@")[0]
-            if bare in self.known:
-                return bare
-        return nodeid
 
     # Configuring.
 
@@ -178,13 +157,7 @@ class Running(Common):
 
         session.worker_logstart = worker_logstart
 
-    # Collecting: only the shard's files, then only its tests.
-
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_collection(self) -> Generator[None, Any, None]:
-        self.find_directories()
-        self.drop_arguments()
-        yield from super().pytest_collection()
+    # Telling what was collected.
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_finish(self) -> Generator[None, Any, None]:
@@ -194,111 +167,6 @@ class Running(Common):
         self.resident = self.floor = self.memory.read()[1]
         self.report_collection()
         yield  # here xdist sends the names
-
-    def find_directories(self) -> None:
-        root = as_system(str(self.config.rootpath))
-        if all(os.path.isfile(os.path.join(root, file)) for file in self.files):
-            self.directories = {root}
-            for file in [*self.files, *(f"{folder}/conftest.py" for folder in self.settings["conftests"])]:
-                path = os.path.dirname(as_system(os.path.join(root, file)))
-                while path not in self.directories and len(path) > len(root):
-                    self.directories.add(path)
-                    path = os.path.dirname(path)
-
-    def drop_arguments(self) -> None:
-        """Drop the arguments that name files of other shards, which pytest
-        would import to find out that nothing of them is wanted."""
-        config = self.config
-        files = {os.path.normcase(file) for file in self.files}
-        kept = []
-        for arg in config.args:
-            path = os.path.abspath(os.path.join(str(config.invocation_params.dir), arg.partition("::")[0]))
-            name = relative(path, str(config.rootpath))
-            if not os.path.isfile(path) or os.path.basename(path) == "__init__.py" or os.path.normcase(name) in files:
-                kept.append(arg)
-        if kept and self.directories is not None:
-            config.args[:] = kept
-
-    @pytest.hookimpl
-    def pytest_ignore_collect(self, collection_path: Any) -> bool | None:
-        if self.directories is not None:
-            path = as_system(str(collection_path))
-            root = as_system(str(self.config.rootpath))
-            if path not in self.directories and path.startswith(root + os.sep) and os.path.isdir(path):
-                return True
-        return None
-
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_collect_file(self, file_path: Any, parent: Any) -> Generator[None, Any, None]:
-        outcome = yield
-        if self.directories is None or parent.session.isinitpath(file_path):
-            return  # names say nothing of files; pytest insists on finding what its arguments name
-        outcome.force_result(
-            [
-                collector
-                for collector in outcome.get_result()
-                if isinstance(collector, pytest.Package) or clean(file_of(collector.nodeid)) in self.files
-            ]
-        )
-
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, Any, None]:
-        yield  # every other plugin has had its say
-        groups = groups_of(items)
-        found: dict[str, list[pytest.Item]] = collections.defaultdict(list)
-        for item in items:
-            found[self.plain(item.nodeid)].append(item)
-        # Tests may share a name: each shard has its turns among them.
-        turns = {nodeid: collections.deque(places) for nodeid, places in self.settings["turns"].items()}
-        kept = []
-        for nodeid in self.planned:
-            namesakes = found.get(nodeid, [])
-            place = turns[nodeid].popleft() if nodeid in turns else 0
-            if place < len(namesakes):
-                kept.append(namesakes[place])
-            else:
-                self.missing.append(nodeid)
-        gathered = self.settings["gathered"] and not self.order
-        if not self.is_worker and not self.option("numprocesses") and not self.order and (gathered or interleaved(items)):
-            # A plugin has ordered tests over files, as pytest-django does: they
-            # would not find what they expect in another order. And the plan of tests
-            # of several shards does not know in which order they were collected.
-            place = {id(item): k for k, item in enumerate(items)}
-            kept.sort(key=lambda item: place[id(item)])
-        elif gathered:
-            files = [file_of(self.plain(item.nodeid)) for item in items]
-            in_definition_order(kept, items, ["" if file in self.cut else file for file in files])
-        if not self.order:
-            in_definition_order(kept, items, groups)
-        if not self.settings.get("again"):  # what ran before is elsewhere then
-            apart = self.cut if self.is_worker else set()
-            self.reordered.check(items, self.plain, str(self.config.rootpath), self.settings, self.planned, apart)
-        expected = collections.Counter(self.planned)
-        expected.update(self.settings["elsewhere"])
-        for item in items:
-            nodeid = self.plain(item.nodeid)
-            if expected[nodeid] > 0:
-                expected[nodeid] -= 1
-            elif file_of(nodeid) in self.files and type(item).__name__ not in ONE_A_SESSION:
-                self.extra.append(nodeid)
-        chosen = {id(item) for item in kept}
-        dropped = [item for item in items if id(item) not in chosen]
-        for item, group in zip(items, groups):
-            if group and id(item) in chosen:
-                self.groups[self.plain(item.nodeid)] = group
-        items[:] = kept
-        if dropped:
-            self.config.hook.pytest_deselected(items=dropped)
-
-    def keep_together(self, pieces: list[dict[str, Any]]) -> None:
-        """Note what the plan says of tests that stay on one worker."""
-        self.cut = {piece["file"] for piece in pieces if piece["cut"]}
-        # files with tests that may have to wait for memory
-        self.needy = {piece["file"] for piece in pieces if piece.get("needs")} if self.settings.get("memory") else set()
-        self.units: dict[str, int] = {}  # by test, the number of its unit
-        for piece in pieces:
-            units = zip(piece["tests"], piece.get("units") or ())
-            self.units.update((piece["file"] + rest, unit) for rest, unit in units if unit)
 
     def report_collection(self) -> None:
         report = {
@@ -559,31 +427,6 @@ class Running(Common):
             more["marked"] = True  # the collection knows
         assert self.stream is not None
         self.stream.write_line(line + ("," + encode(more)[1:] if more else "}"))
-
-
-def as_system(path: str) -> str:
-    """Return a path as the system compares it: Windows has two kinds of slashes."""
-    return os.path.normcase(os.path.normpath(path))
-
-
-def in_definition_order(kept: list[pytest.Item], items: list[pytest.Item], groups: list[str]) -> None:
-    """Put the tests of each group, which may want others of it before them, into
-    their own places in the order in which they were collected."""
-    place = {id(item): k for k, item in enumerate(items)}
-    slots: dict[str, list[int]] = {}
-    for k, item in enumerate(kept):
-        if group := groups[place[id(item)]]:
-            slots.setdefault(group, []).append(k)
-    for slot in slots.values():
-        members = sorted((kept[k] for k in slot), key=lambda item: place[id(item)])
-        for k, item in zip(slot, members):
-            kept[k] = item
-
-
-def interleaved(items: list[pytest.Item]) -> bool:
-    """Report whether tests of one file have some of another between them."""
-    files = [file_of(item.nodeid) for item in items]
-    return sum(files[k] != files[k - 1] for k in range(1, len(files))) >= len(set(files))
 
 
 exchange = ""  # the folder in which the processes of a session leave files for each other
