@@ -12,6 +12,7 @@ import (
 // once, and how.
 type Verdict struct {
 	Plan    string // digest
+	Run     string // the one whose results count; "" where there are none
 	Planned int    // tests of the plan
 	Ran     int    // how many of them finished
 	Once    int    // how many of them finished as often as planned, no more
@@ -24,7 +25,8 @@ type Verdict struct {
 	Missing   []Missing     // planned and not finished, in the plan's order
 	Doubled   []Doubled     // finished too often, in the plan's order
 	Unplanned []Unplanned   // finished, or collected and left alone, and in no shard of the plan
-	Refused   []RefusedFile // results that do not count
+	Earlier   []EarlierFile // results of the same plan that do not count, as those of Run are newer
+	Refused   []RefusedFile // results that do not count, and should
 	Torn      []string      // doubts in reading the results, from Results.Warnings
 }
 
@@ -113,6 +115,12 @@ type Unplanned struct {
 	Ran   bool          `json:"ran"` // or was only collected
 }
 
+// EarlierFile is a results file of an earlier run.
+type EarlierFile struct {
+	File string `json:"file"`
+	Run  string `json:"run"`
+}
+
 // RefusedFile is a results file that does not count, and why.
 type RefusedFile struct {
 	File   string `json:"file"`
@@ -155,6 +163,7 @@ func (v *Verdict) Green() bool {
 func (v *Verdict) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Plan      string                 `json:"plan"`
+		Run       string                 `json:"run"`
 		Complete  bool                   `json:"complete"`
 		Green     bool                   `json:"green"`
 		Planned   int                    `json:"planned"`
@@ -167,11 +176,12 @@ func (v *Verdict) MarshalJSON() ([]byte, error) {
 		Missing   []Missing              `json:"missing"`
 		Doubled   []Doubled              `json:"doubled"`
 		Unplanned []Unplanned            `json:"unplanned"`
+		Earlier   []EarlierFile          `json:"earlier"`
 		Refused   []RefusedFile          `json:"refused"`
 		Torn      []string               `json:"torn"`
 	}{
-		v.Plan, v.Complete(), v.Green(), v.Planned, v.Ran, v.Once, v.Outcomes, list(v.Shards), list(v.Failures), list(v.Killed),
-		list(v.Missing), list(v.Doubled), list(v.Unplanned), list(v.Refused), list(v.Torn),
+		v.Plan, v.Run, v.Complete(), v.Green(), v.Planned, v.Ran, v.Once, v.Outcomes, list(v.Shards), list(v.Failures), list(v.Killed),
+		list(v.Missing), list(v.Doubled), list(v.Unplanned), list(v.Earlier), list(v.Refused), list(v.Torn),
 	})
 }
 

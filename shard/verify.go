@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/wcshard/wcshard/timing"
 )
 
 // Verify compares what ran with what was planned.
 //
-// Of each shard the results of the newest attempt count. One file may hold
-// several shards; what a later attempt ran again of them no longer counts in
-// it. The verdict does not depend on the order of results.
+// Only the newest run counts: plans are deterministic, so two commits may have
+// the same one, and what one of them ran says nothing of the other. Of each shard
+// the results of the run's newest attempt count. One file may hold several
+// shards; what a later attempt ran again of them no longer counts in it. The
+// verdict does not depend on the order of results.
 func Verify(plan *Plan, results []*timing.Results) *Verdict {
 	c := newTally(plan)
 	c.openShards()
@@ -126,7 +129,7 @@ func (c *tally) refuse(r *timing.Results, format string, args ...any) {
 func (c *tally) choose(results []*timing.Results) {
 	sorted := slices.Clone(results)
 	slices.SortStableFunc(sorted, compareResults)
-	// The newest attempts first: what they take the place of need not agree.
+	var fit []*timing.Results
 	for _, r := range sorted {
 		for _, w := range r.Warnings {
 			c.verdict.Torn = append(c.verdict.Torn, w.Error())
@@ -139,13 +142,34 @@ func (c *tally) choose(results []*timing.Results) {
 			c.refuse(r, "the plan has no shard %q", r.Header.Shards[k])
 			continue
 		}
-		c.consider(r)
+		fit = append(fit, r)
+	}
+	c.verdict.Run = newestRun(fit)
+	// The newest attempts first: what they take the place of need not agree.
+	for _, r := range fit {
+		if r.Header.Run == c.verdict.Run {
+			c.consider(r)
+		} else {
+			c.verdict.Earlier = append(c.verdict.Earlier, EarlierFile{r.Name, r.Header.Run})
+		}
 	}
 	for _, r := range c.chosen {
 		if r != nil && !slices.Contains(c.counted, r) {
 			c.counted = append(c.counted, r)
 		}
 	}
+}
+
+// newestRun returns the run of the results that were started last; "" where there
+// are none.
+func newestRun(results []*timing.Results) string {
+	run, started := "", time.Time{}
+	for _, r := range results {
+		if cmp.Or(r.Header.Started.Compare(started), cmp.Compare(r.Header.Run, run)) >= 0 {
+			run, started = r.Header.Run, r.Header.Started
+		}
+	}
+	return run
 }
 
 // consider chooses r for the shards of which it is the newest attempt, unless

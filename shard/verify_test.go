@@ -77,6 +77,9 @@ func tell(v *Verdict) string {
 	for _, x := range v.Unplanned {
 		fmt.Fprintf(&b, "; unplanned %s of %s, ran %v", x.ID, x.Shard, x.Ran)
 	}
+	for _, x := range v.Earlier {
+		fmt.Fprintf(&b, "; %s is of run %s, before %s", x.File, x.Run, v.Run)
+	}
 	for _, x := range v.Refused {
 		fmt.Fprintf(&b, "; %s: %s", x.File, x.Reason)
 	}
@@ -96,6 +99,9 @@ func TestVerify(t *testing.T) {
 	one := func() *timing.Results { return session(p, 1, "pool-1", "a.py::1", "a.py::2") }
 	two := func() *timing.Results { return session(p, 1, "pool-2", "b.py::1", "c.py::1", "c.py::1") }
 	mem := func() *timing.Results { return session(p, 1, "mem-m", "m.py::1") }
+	next := func(r *timing.Results) *timing.Results {
+		return with(r, func(r *timing.Results) { r.Header.Run, r.Header.Started = "8", r.Header.Started.Add(time.Hour) })
+	}
 	for _, c := range []struct {
 		name    string
 		results []*timing.Results
@@ -139,6 +145,12 @@ func TestVerify(t *testing.T) {
 			"6 of 6 green; z.jsonl: attempt 1 of shard mem-m is also in mem-m-1.jsonl, with other results"},
 		{"a file of two shards, one of which another has", []*timing.Results{mem(), with(two(), func(r *timing.Results) { r.Name = "a.jsonl" }), session(p, 1, "pool-1,pool-2", "a.py::1", "a.py::2", "b.py::1")},
 			"4 of 6 green; missing a.py::1 of pool-1: not reported; missing a.py::2 of pool-1: not reported; pool-1+pool-2-1.jsonl: attempt 1 of shard pool-2 is also in a.jsonl, with other results"},
+		{"a run before that came to a later attempt", []*timing.Results{
+			session(p, 1, "pool-1", "a.py::1 failed", "a.py::2"), session(p, 2, "pool-1", "a.py::1", "a.py::2"),
+			next(session(p, 1, "pool-1", "a.py::1 failed", "a.py::2")), next(two()), next(mem()),
+		}, "6 of 6 complete; pool-1-2.jsonl is of run 7, before 8; pool-1-1.jsonl is of run 7, before 8; a.py::1 failed in pool-1"},
+		{"a run before that has what the newest has not", []*timing.Results{one(), two(), mem(), next(one()), next(mem())},
+			"3 of 6 green; missing b.py::1 of pool-2: not reported; missing c.py::1 of pool-2: not reported; missing c.py::1 of pool-2: not reported; mem-m-1.jsonl is of run 7, before 8; pool-1-1.jsonl is of run 7, before 8; pool-2-1.jsonl is of run 7, before 8"},
 		{"one file twice", []*timing.Results{one(), two(), mem(), mem(), with(mem(), func(r *timing.Results) { r.Name = "copy/mem-m-1.jsonl" })}, "6 of 6 complete green"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -41,7 +41,8 @@ func newVerify(sys *system) *cobra.Command {
 		Short: "Check that each planned test ran exactly once, and how it went",
 		Long: `Compare the results of all shards (files, or folders that hold them) with the
 plan: which tests are missing, ran twice or were not planned, which shards never
-reported, ran another plan or ended early. The newest attempt of a shard counts.
+reported, ran another plan or ended early. The newest run counts, and of each
+shard its newest attempt.
 
 In GitHub Actions the verdict also goes to the step summary. --needs makes it
 the gate of a workflow: it fails, too, when a job that it waited for failed, was
@@ -85,19 +86,20 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 		return err
 	}
 	results = current(sys, plan, results)
-	var refused []shard.RefusedFile
+	verdict := shard.Verify(plan, results)
+	if n := len(verdict.Earlier); n > 0 {
+		sys.say("left out %s of earlier runs of this plan: run %s is the newest", count(n, "result file"), printable(verdict.Run))
+	}
 	for _, x := range unread {
 		switch {
-		case superseded(plan, results, x.File):
+		case superseded(verdict, x.File):
 			sys.warn("%s is left out, since a later attempt reported: %s", printable(x.File), x.Reason)
 		case tornAtBirth(x.err) == nil: // it knows more than the verdict would say
 			return x.failure()
 		default:
-			refused = append(refused, x.RefusedFile)
+			verdict.Refused = append(verdict.Refused, x.RefusedFile)
 		}
 	}
-	verdict := shard.Verify(plan, results)
-	verdict.Refused = append(verdict.Refused, refused...)
 	if o.json {
 		if err := sys.writeJSON(verdict); err != nil {
 			return err
@@ -154,21 +156,17 @@ func doGate(sys *system, o verifyOptions) error {
 
 // superseded reports whether a results file that cannot be read is of an attempt whose
 // shard has reported in a later one; or all have, where it is of a session of several.
-func superseded(plan *shard.Plan, results []*timing.Results, file string) bool {
+func superseded(v *shard.Verdict, file string) bool {
 	stem, _, _ := strings.Cut(filepath.Base(file), ".jsonl")
 	name, ok := artifact.ParseName(stem)
 	if !ok {
 		return false
 	}
-	later := func(shard string) bool {
-		return slices.ContainsFunc(results, func(r *timing.Results) bool {
-			return r.Header.Plan == plan.Digest && r.Header.Attempt > name.Attempt && slices.Contains(r.Header.Shards, shard)
-		})
+	earlier := func(s shard.ShardVerdict) bool { return s.Attempt <= name.Attempt }
+	if k := slices.IndexFunc(v.Shards, func(s shard.ShardVerdict) bool { return s.Name == name.Shard }); k >= 0 {
+		return !earlier(v.Shards[k])
 	}
-	if slices.ContainsFunc(plan.Shards, func(s shard.Shard) bool { return s.Name == name.Shard }) {
-		return later(name.Shard)
-	}
-	return !slices.ContainsFunc(plan.Shards, func(s shard.Shard) bool { return !later(s.Name) })
+	return !slices.ContainsFunc(v.Shards, earlier)
 }
 
 // current leaves out what stands in a folder from earlier plans. Results of
