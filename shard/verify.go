@@ -39,6 +39,7 @@ type tally struct {
 
 	tests []planned // in the plan's order
 	files map[string]int32
+	homes [][]int32 // file → shards that have some of it
 	index map[testKey]int32
 
 	counted []*timing.Results // files that count for some shard, in the plan's order
@@ -96,7 +97,9 @@ func newTally(plan *Plan) *tally {
 			if !ok {
 				f = int32(len(c.files))
 				c.files[p.File] = f
+				c.homes = append(c.homes, nil)
 			}
+			c.homes[f] = append(c.homes[f], int32(i))
 			for _, rest := range p.Tests {
 				key := testKey{f, rest}
 				if t, ok := c.index[key]; ok {
@@ -212,14 +215,27 @@ func same(a, b *timing.Results) bool {
 		})
 }
 
-// place returns the name of the shard for which r ran test t, which may be -1,
-// or false where a later attempt took its place.
-func (c *tally) place(r *timing.Results, t int32) (string, bool) {
+// place returns the name of the shard for which r ran test t, which has this ID, or
+// false where a later attempt took its place. A test that is not planned, where t is
+// -1, belongs to a shard that has some of its file.
+func (c *tally) place(r *timing.Results, id timing.NodeID, t int32) (string, bool) {
+	var homes []int32
 	if t >= 0 {
-		s := c.tests[t].shard
+		homes = []int32{c.tests[t].shard}
+	} else if f, ok := c.files[id.File()]; ok {
+		homes = c.homes[f]
+	}
+	taken := false
+	for _, s := range homes {
 		if name := c.plan.Shards[s].Name; slices.Contains(r.Header.Shards, name) {
-			return name, c.chosen[s] == r
+			if c.chosen[s] == r {
+				return name, true
+			}
+			taken = true
 		}
+	}
+	if taken {
+		return "", false
 	}
 	for _, name := range r.Header.Shards {
 		if c.chosen[c.shards[name]] == r {
@@ -237,7 +253,7 @@ func (c *tally) count() {
 			x := &r.Tests[i]
 			t := c.find(x.ID)
 			c.which[k][i] = t
-			name, ok := c.place(r, t)
+			name, ok := c.place(r, x.ID, t)
 			if !ok {
 				c.excused[r] = c.excused[r] || x.Outcome.Bad()
 				continue
@@ -259,9 +275,9 @@ func (c *tally) count() {
 		return
 	}
 	for k, r := range c.counted {
-		for _, t := range c.which[k] {
+		for i, t := range c.which[k] {
 			if _, twice := c.again[t]; twice {
-				if name, ok := c.place(r, t); ok && !slices.Contains(c.again[t], name) {
+				if name, ok := c.place(r, r.Tests[i].ID, t); ok && !slices.Contains(c.again[t], name) {
 					c.again[t] = append(c.again[t], name)
 				}
 			}
@@ -314,7 +330,7 @@ func (c *tally) listKilled() {
 		}
 		for _, x := range r.Killed {
 			t := c.find(x.ID)
-			if name, ok := c.place(r, t); ok && t >= 0 {
+			if name, ok := c.place(r, x.ID, t); ok && t >= 0 {
 				all = append(all, place{t, Killed{ID: x.ID, Shard: name, Held: x.Held, Culprit: x.Culprit, Outcome: outcomes[t]}})
 			}
 		}
@@ -378,7 +394,7 @@ func (c *tally) listDoubled() {
 func (c *tally) listUnplanned() {
 	for _, r := range c.counted {
 		for _, id := range r.Extra {
-			if name, ok := c.place(r, -1); ok && c.find(id) < 0 {
+			if name, ok := c.place(r, id, -1); ok && c.find(id) < 0 {
 				c.strange = append(c.strange, Unplanned{ID: id, Shard: name})
 			}
 		}
@@ -417,7 +433,7 @@ func (c *tally) closeShards() {
 		s.Runner, s.Workers = r.Header.Runner, r.Header.Workers
 		if !r.Ended {
 			for _, x := range r.Running {
-				if name, ok := c.place(r, c.find(x.ID)); ok && name == s.Name {
+				if name, ok := c.place(r, x.ID, c.find(x.ID)); ok && name == s.Name {
 					s.Running = append(s.Running, x.ID)
 					s.Held = append(s.Held, x.Peak+x.Children)
 				}
@@ -441,7 +457,7 @@ func (c *tally) addPeaks(k int) {
 		if x.Peak == 0 {
 			continue
 		}
-		if name, ok := c.place(r, c.which[k][i]); ok {
+		if name, ok := c.place(r, x.ID, c.which[k][i]); ok {
 			at := place{name, x.Worker}
 			peaks[at] = max(peaks[at], x.Peak)
 		}

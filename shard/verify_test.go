@@ -138,6 +138,17 @@ func TestVerify(t *testing.T) {
 			session(p, 1, "pool-1,pool-2,mem-m", "a.py::1 failed", "a.py::2", "b.py::1", "c.py::1", "c.py::1", "m.py::1"),
 			session(p, 2, "pool-1", "a.py::1", "a.py::2"),
 		}, "6 of 6 complete green"},
+		{"what is unplanned belongs to the shards with its file", []*timing.Results{
+			with(session(p, 1, "pool-2,pool-1,mem-m", "a.py::1", "a.py::2", "a.py::8 failed", "b.py::1", "c.py::1", "c.py::1", "m.py::1"), func(r *timing.Results) {
+				r.Extra = []timing.NodeID{"a.py::t[in another order than planned]", "m.py::9", "z.py::1"}
+			}),
+		}, "6 of 6; unplanned a.py::8 of pool-1, ran true; unplanned a.py::t[in another order than planned] of pool-1, ran false; unplanned m.py::9 of mem-m, ran false; unplanned z.py::1 of pool-2, ran false"},
+		{"and is gone with them", []*timing.Results{
+			with(session(p, 1, "pool-2,pool-1,mem-m", "a.py::1", "a.py::2", "a.py::8 failed", "b.py::1", "c.py::1", "c.py::1", "m.py::1"), func(r *timing.Results) {
+				r.Extra = []timing.NodeID{"a.py::t[in another order than planned]"}
+			}),
+			session(p, 2, "pool-1", "a.py::1", "a.py::2"),
+		}, "6 of 6 complete green"},
 		{"another plan", []*timing.Results{one(), two(), with(mem(), func(r *timing.Results) { r.Header.Plan = "sha256:00" })},
 			"5 of 6 green; missing m.py::1 of mem-m: not reported; mem-m-1.jsonl: it is of plan sha256:00, want " + p.Digest},
 		{"an unknown shard", []*timing.Results{one(), two(), mem(), session(p, 1, "pool-9")}, `6 of 6 green; pool-9-1.jsonl: the plan has no shard "pool-9"`},
