@@ -202,6 +202,14 @@ func (p *resultsReader) header() {
 			h.Run = string(d.text())
 		case "shards":
 			h.Shards = d.strings()
+			if d.msg == "" && len(h.Shards) == 0 { // nobody would miss them, or count them
+				d.failf("no shards, want at least one")
+			}
+			for i, name := range h.Shards {
+				if d.msg == "" && (name == "" || slices.Contains(h.Shards[:i], name)) {
+					d.failf("shard %q is twice there or has no name", name)
+				}
+			}
 		case "attempt":
 			h.Attempt = int(d.number())
 		case "runner":
