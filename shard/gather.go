@@ -38,6 +38,7 @@ func (it *items) gathered(d division, anyway int64) (division, bool) {
 // A gathering is a division whose jobs exchange tests.
 type gathering struct {
 	*items
+	spans   []bool // by root
 	pool    [][]int32
 	load    []int64
 	longest int64         // before anything was moved
@@ -48,7 +49,7 @@ type gathering struct {
 }
 
 func newGathering(it *items, d division) *gathering {
-	g := &gathering{items: it, pool: slices.Clone(d.pool), payers: map[int][]int{}, work: gatherEffort}
+	g := &gathering{items: it, spans: it.spanning(), pool: slices.Clone(d.pool), payers: map[int][]int{}, work: gatherEffort}
 	for _, tests := range g.pool {
 		load := it.load(tests)
 		g.load = append(g.load, load)
@@ -182,7 +183,7 @@ func (g *gathering) after(from, to int, moving []int32) (stay, joined []int32) {
 }
 
 // cuts reports whether moving tests leave others of their file behind and find
-// none where they go.
+// none where they go. Groups over files cut none, as in cutFiles.
 func (g *gathering) cuts(stay, other, moving []int32) bool {
 	left, there := g.filesOf(stay), g.filesOf(other)
 	for f := range g.filesOf(moving) {
@@ -197,7 +198,7 @@ func (g *gathering) filesOf(tests []int32) map[int32]bool {
 	files := map[int32]bool{}
 	last := int32(-1)
 	for _, p := range tests {
-		if f := g.file[p]; f != last {
+		if f := g.file[p]; f != last && !g.spans[g.root[p]] {
 			files[f] = true
 			last = f
 		}

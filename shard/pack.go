@@ -441,15 +441,17 @@ func (q *sequence) memoryWorkers(fleet Fleet, tests []int32) int {
 }
 
 // cutFiles marks the files with tests in several shards of the pool. The
-// memory tests of a file are elsewhere by rule, which cuts nothing.
+// memory tests of a file are elsewhere by rule, which cuts nothing; nor do
+// groups over files, as workers keep those together whatever is cut.
 func (q *sequence) cutFiles(pool [][]int32) []bool {
 	cut := make([]bool, len(q.files))
 	in := make([]int, len(q.files)) // the last shard that had some, from 1
+	spans := q.spanning()
 	for k, tests := range pool {
 		last := int32(-1)
 		for _, p := range tests {
 			f := q.file[p]
-			if f == last {
+			if f == last || spans[q.root[p]] {
 				continue
 			}
 			last = f

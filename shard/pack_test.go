@@ -111,7 +111,7 @@ func TestPack(t *testing.T) {
 			"a group over files stays in one shard",
 			Suite{Tests: []Test{group("db", test("a.py::x", 10)), test("a.py::y", 5), group("db", test("b.py::x", 10)), test("b.py::y", 5)}},
 			Fleet{Shards: 2},
-			"pool-1 w1 20ms: a.py![x] b.py![x]\npool-2 w1 10ms: a.py![y] b.py![y]\n",
+			"pool-1 w1 20ms: a.py[x] b.py[x]\npool-2 w1 10ms: a.py[y] b.py[y]\n",
 		},
 		{
 			"a group with a memory test goes to its shard",
@@ -206,6 +206,37 @@ func TestPack(t *testing.T) {
 }
 
 // tests are n tests of a file, of ms milliseconds each.
+// A group with a test of each file cuts none of them: their others stay whole, for one
+// worker each.
+func TestGroupOverFilesCutsNone(t *testing.T) {
+	var suite Suite
+	for f := range 40 {
+		list := tests(fmt.Sprintf("test_%d.py", f), 30, 10)
+		list[0].Group = "db"
+		suite.Tests = append(suite.Tests, list...)
+	}
+	p := mustPack(t, suite, Fleet{Shards: 2, CPUs: 4})
+	cut := 0
+	for i := range p.Shards {
+		s := &p.Shards[i]
+		grouped := 0
+		for _, piece := range s.Pieces {
+			if slices.Contains(piece.Tests, "::1") {
+				grouped++
+			}
+			if piece.Cut {
+				cut++
+			}
+		}
+		if grouped > 0 && grouped < 40 {
+			t.Errorf("%s has %d tests of the group of 40", s.Name, grouped)
+		}
+	}
+	if cut > 4 {
+		t.Errorf("%d pieces are cut: want no more than one file between the shards, and one of each for its workers", cut)
+	}
+}
+
 func tests(file string, n, ms int) []Test {
 	var out []Test
 	for k := range n {

@@ -163,6 +163,15 @@ func checkPlaced(t *rapid.T, s Suite, f Fleet, p *Plan) {
 	for _, x := range s.Tests {
 		want[x.ID]++
 	}
+	across := map[timing.NodeID]bool{} // of groups over files, which cut none
+	q, err := newSequence(&s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spans := q.spanning()
+	for at, root := range q.root {
+		across[q.test(int32(at)).ID] = spans[root]
+	}
 	pool, longest := 0, time.Duration(0)
 	parts := map[string]int{}
 	for i := range p.Shards {
@@ -177,7 +186,9 @@ func checkPlaced(t *rapid.T, s Suite, f Fleet, p *Plan) {
 		if x.Kind == Pool {
 			pool++
 			for _, piece := range x.Pieces {
-				parts[piece.File]++
+				if slices.ContainsFunc(piece.Tests, func(rest string) bool { return !across[timing.NodeID(piece.File+rest)] }) {
+					parts[piece.File]++
+				}
 			}
 		}
 	}

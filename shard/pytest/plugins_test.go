@@ -175,6 +175,47 @@ def test_other(n): pass
 	}
 }
 
+// A group over files shares a worker, and the others of each of its files do, though
+// nothing is cut.
+func TestGroupOverFiles(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+	for _, name := range []string{"test_a.py", "test_b.py"} {
+		write(t, filepath.Join(p.dir, name), `
+import time, pytest
+
+@pytest.mark.parametrize("n", range(2))
+def test_other(n): time.sleep(0.1)
+
+@pytest.mark.xdist_group("g")
+@pytest.mark.parametrize("n", range(2))
+def test_group(n): time.sleep(0.1)
+`)
+	}
+	c := p.collect(t)
+	plan, s := one(c, 2, false)
+	o := p.shard(t, c, plan, s)
+	workers := map[string]map[string]bool{}
+	var group []string
+	for _, test := range o.results.Tests {
+		scope := test.ID.File()
+		if strings.Contains(string(test.ID), "group") {
+			scope = "g"
+			group = append(group, string(test.ID))
+		}
+		if workers[scope] == nil {
+			workers[scope] = map[string]bool{}
+		}
+		workers[scope][test.Worker] = true
+	}
+	if len(workers["g"]) != 1 || len(workers["test_a.py"]) != 1 || len(workers["test_b.py"]) != 1 {
+		t.Errorf("the group and its files ran on %v\n%s", workers, o.output)
+	}
+	if want := []string{"test_a.py::test_group[0]", "test_a.py::test_group[1]", "test_b.py::test_group[0]", "test_b.py::test_group[1]"}; !slices.Equal(group, want) {
+		t.Errorf("the group ran in the order %v, want %v", group, want)
+	}
+}
+
 // A run that calls no test is not one whose tests passed, wherever it is said.
 func TestSetupOnly(t *testing.T) {
 	oneOfFew(t)
