@@ -255,6 +255,8 @@ func TestPackRefuses(t *testing.T) {
 		want  string
 	}{
 		{"no shards", Suite{Tests: one}, Fleet{}, "shards is 0, want at least 1"},
+		{"more shards than can be counted", Suite{Tests: one}, Fleet{Shards: MaxJobs + 1}, "100001 pool jobs and at most 0 memory jobs: want at most 100000 of each"},
+		{"more memory jobs than can be counted", Suite{Tests: []Test{{ID: "a.py::x", Memory: true}}}, Fleet{Shards: 1, CPUs: 4, MaxMemoryJobs: 1 << 62}, "1 pool jobs and at most 4611686018427387904 memory jobs: want at most 100000 of each"},
 		{"workers", Suite{Tests: one}, Fleet{Shards: 1, Workers: -1}, "workers is -1, want 0 to 4096"},
 		{"a negative time", Suite{Tests: []Test{test("a.py::x", -1)}}, Fleet{Shards: 1}, `"a.py::x" takes -1ms, want 0 to 876000h0m0s`},
 		{"times that would overflow", Suite{Tests: []Test{long, long}}, Fleet{Shards: 1}, "the suite takes more than 876000h0m0s"},

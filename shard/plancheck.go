@@ -79,11 +79,18 @@ func (f Fleet) inRange() error {
 	if f.MemoryJobs < AutoMemoryJobs || f.MemoryJobs > MaxRows {
 		return fmt.Errorf("a fleet of %+v: want %d to %d jobs of a memory module", f, AutoMemoryJobs, MaxRows)
 	}
+	if max(f.Shards, f.MaxMemoryJobs) > MaxJobs {
+		return fmt.Errorf("%d pool jobs and at most %d memory jobs: want at most %d of each", f.Shards, f.MaxMemoryJobs, MaxJobs)
+	}
 	if min(f.Shards, f.Workers, f.MemoryWorkers, f.MaxMemoryJobs, f.CPUs) < 0 || max(f.Workers, f.MemoryWorkers, f.CPUs) > maxWorkers {
 		return fmt.Errorf("a fleet of %+v: want at least 0 of everything, and at most %d workers", f, maxWorkers)
 	}
 	return nil
 }
+
+// MaxJobs bounds the jobs of each kind that a fleet may ask for, so that their workers
+// can be counted. A plan never has so many.
+const MaxJobs = 100_000
 
 // maxBytes bounds the memory of a runner and of a test, so that no sum of it
 // overflows.

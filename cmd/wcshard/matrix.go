@@ -160,11 +160,14 @@ func (o *matrixOptions) validate() error {
 	if o.fleet.Shards < 1 {
 		return usagef("pass how many jobs the pool tests may take", "--shards is %d, want at least 1", o.fleet.Shards)
 	}
+	if o.fleet.Shards > shard.MaxJobs {
+		return usagef(fmt.Sprintf("a matrix has at most %d jobs", shard.MaxRows), "--shards is %d, want at most %d", o.fleet.Shards, shard.MaxJobs)
+	}
 	if o.fleet.CPUs < 1 || o.fleet.CPUs > maxWorkers {
 		return usagef("pass the runner's cores, 4 for ubuntu-latest in a public repository", "--runner-cpus is %d, want 1 to %d", o.fleet.CPUs, maxWorkers)
 	}
-	if o.fleet.MaxMemoryJobs < 0 {
-		return usagef("0 is one job for each memory module", "--max-memory-jobs is %d, want at least 0", o.fleet.MaxMemoryJobs)
+	if o.fleet.MaxMemoryJobs < 0 || o.fleet.MaxMemoryJobs > shard.MaxJobs {
+		return usagef("0 is one job for each memory module", "--max-memory-jobs is %d, want 0 to %d", o.fleet.MaxMemoryJobs, shard.MaxJobs)
 	}
 	if !slices.Contains([]string{"json", "github", "gitlab"}, o.output) {
 		return usagef("pass json, github or gitlab", "--output is %q", o.output)
