@@ -358,10 +358,7 @@ func TestWithin(t *testing.T) {
 			impossible = impossible || need*mebibyte > limit && need >= 32
 			s.Tests = append(s.Tests, x)
 		}
-		q, err := newSequence(&s)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := newSequence(&s)
 		r := newSimulator(q)
 		all := make([]int32, len(s.Tests))
 		for p := range all {

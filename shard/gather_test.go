@@ -75,10 +75,7 @@ func TestGathered(t *testing.T) {
 		for i := range s.Setups {
 			s.Setups[i].Cost *= time.Duration(rapid.IntRange(0, 20).Draw(t, "times"))
 		}
-		q, err := newSequence(&s)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := newSequence(&s)
 		it := newItems(q, func(int32) bool { return true })
 		before := it.byLoad(rapid.IntRange(1, 8).Draw(t, "shards"), true)
 		after, ok := it.gathered(before, 0)

@@ -56,10 +56,7 @@ func TestLevels(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSuite(t)
 		s.Tests[0].Estimate.Wall += time.Duration(rapid.IntRange(0, 100).Draw(t, "giant")) * time.Second
-		q, err := newSequence(&s)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := newSequence(&s)
 		it := newItems(q, func(int32) bool { return true })
 		before := it.byLoad(rapid.IntRange(1, 8).Draw(t, "shards"), true)
 		b := it.balanceOf(before.pool)

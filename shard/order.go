@@ -30,14 +30,14 @@ type sequence struct {
 	root []int32
 }
 
-// newSequence orders the suite's tests: files by their first test's Order,
+// newSequence orders the tests of a suite that has been checked: files by their first test's Order,
 // then by name; the tests of a file by Order, then by ID.
 //
 // Definition order matters inside a file: pytest puts tests that share a
 // parametrized module or class fixture next to each other, so any other order
 // sets it up more often. Where no order is known, a natural order of IDs ([2]
 // before [10]) comes nearest to it and needs nothing but the IDs.
-func newSequence(suite *Suite) (*sequence, error) {
+func newSequence(suite *Suite) *sequence {
 	n := len(suite.Tests)
 	q := &sequence{
 		suite: suite,
@@ -46,9 +46,6 @@ func newSequence(suite *Suite) (*sequence, error) {
 		cost:  make([]int64, n),
 		setup: make([]int64, len(suite.Setups)),
 		root:  make([]int32, n),
-	}
-	if err := check(suite); err != nil {
-		return nil, err
 	}
 	for i, s := range suite.Setups {
 		q.setup[i] = micros(s.Cost)
@@ -60,13 +57,14 @@ func newSequence(suite *Suite) (*sequence, error) {
 		q.cost[p] = max(1, micros(t.Estimate.Wall))
 	}
 	q.bind()
-	return q, nil
+	return q
 }
 
 func micros(d time.Duration) int64 { return int64(d / time.Microsecond) }
 
 func duration(us int64) time.Duration { return time.Duration(us) * time.Microsecond }
 
+// check finds what no suite has.
 func check(suite *Suite) error {
 	if base := min(suite.Base, suite.Bases); base < 0 {
 		return fmt.Errorf("a job's base is %v, want at least 0", base)
@@ -82,6 +80,11 @@ func check(suite *Suite) error {
 		}
 		if total += s.Cost; total > maxTotal {
 			return fmt.Errorf("the suite takes more than %v", maxTotal)
+		}
+	}
+	for _, late := range suite.Late {
+		if late.Setup < 0 || late.Setup >= len(suite.Setups) || !(late.Every > 0) {
+			return fmt.Errorf("set-up %d of %d is late for one of %v tests, want more than 0", late.Setup, len(suite.Setups), late.Every)
 		}
 	}
 	for i := range suite.Tests {

@@ -60,11 +60,11 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	suite = suite.Foresee(fleet)
-	q, err := newSequence(&suite)
-	if err != nil {
+	if err := check(&suite); err != nil {
 		return nil, err
 	}
+	suite = suite.Foresee(fleet)
+	q := newSequence(&suite)
 	by := q.heavies(fleet)
 	warning, err := q.checkSizes(fleet, by.memory)
 	if err != nil {

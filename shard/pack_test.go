@@ -261,6 +261,8 @@ func TestPackRefuses(t *testing.T) {
 		{"a negative time", Suite{Tests: []Test{test("a.py::x", -1)}}, Fleet{Shards: 1}, `"a.py::x" takes -1ms, want 0 to 876000h0m0s`},
 		{"times that would overflow", Suite{Tests: []Test{long, long}}, Fleet{Shards: 1}, "the suite takes more than 876000h0m0s"},
 		{"a set-up out of range", Suite{Tests: []Test{{ID: "a.py::x", Setups: []int{3}}}}, Fleet{Shards: 1}, `"a.py::x" needs set-up 3 of 0`},
+		{"a late set-up out of range", Suite{Tests: one, Setups: make([]Setup, 2), Late: []Late{{Setup: 9, Every: 5}}}, Fleet{Shards: 1}, `set-up 9 of 2 is late for one of 5 tests, want more than 0`},
+		{"a set-up that is late for all", Suite{Tests: one, Setups: make([]Setup, 2), Late: []Late{{Setup: 1}}}, Fleet{Shards: 1}, `set-up 1 of 2 is late for one of 0 tests, want more than 0`},
 		{"an ID that is not UTF-8", Suite{Tests: []Test{{ID: "a.py::\xff"}}}, Fleet{Shards: 1}, `node ID "a.py::\xff" is empty or not UTF-8`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -164,10 +164,7 @@ func checkPlaced(t *rapid.T, s Suite, f Fleet, p *Plan) {
 		want[x.ID]++
 	}
 	across := map[timing.NodeID]bool{} // of groups over files, which cut none
-	q, err := newSequence(&s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := newSequence(&s)
 	spans := q.spanning()
 	for at, root := range q.root {
 		across[q.test(int32(at)).ID] = spans[root]

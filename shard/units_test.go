@@ -314,10 +314,7 @@ func TestBoundTestsOfSeveralSetups(t *testing.T) {
 	add(1, "", 1)
 	add(2, "", 0)
 	add(3, "g", 1)
-	q, err := newSequence(&s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := newSequence(&s)
 	r := newSimulator(q)
 	pieces := r.draftPieces([]int32{0, 1, 2, 3}, []bool{true})
 	if wall := r.settle(pieces, crew{workers: 2, limit: unlimited}).wall; wall < micros(56*time.Millisecond) {
