@@ -28,14 +28,14 @@ func (p *Plan) valid() error {
 	if err := p.Error.inRange(); err != nil {
 		return err
 	}
-	for _, s := range append([]string{p.Collector.Pytest, p.Collector.Python, p.Collector.Xdist, p.Collector.Root, p.Collector.Order, p.Fleet.Runner, p.Fleet.MemoryRunner}, slices.Concat(p.Collector.Args, p.Collector.Conftests)...) {
+	texts := []string{p.Collector.Pytest, p.Collector.Python, p.Collector.Xdist, p.Collector.Root, p.Collector.Order, p.Fleet.Runner, p.Fleet.MemoryRunner}
+	texts = append(texts, slices.Concat(p.Collector.Args, p.Collector.Conftests)...)
+	for _, x := range p.Collector.Parameters {
+		texts = append(texts, x.ID, x.Order, x.Values)
+	}
+	for _, s := range texts {
 		if !utf8.ValidString(s) {
 			return fmt.Errorf("%q is not UTF-8", s)
-		}
-	}
-	for _, x := range p.Collector.Parameters {
-		if !utf8.ValidString(x.ID + x.Order + x.Values) {
-			return fmt.Errorf("%q is not UTF-8", x)
 		}
 	}
 	for _, s := range p.Setups {
@@ -59,7 +59,8 @@ func (p *Plan) valid() error {
 			return err
 		}
 	}
-	return c.apart(p)
+	_, _, err := c.apart(p)
+	return err
 }
 
 // inRange finds errors that no predictions have.
@@ -154,8 +155,10 @@ func (c *planChecker) piece(s *Shard, p *Piece) error {
 	}
 	c.files[p.File] = s.Name
 	for _, t := range p.Tests {
-		if p.File == "" && t == "" || t != "" && !strings.HasPrefix(t, "::") || !utf8.ValidString(t) {
-			return fmt.Errorf("shard %s: test %q of %q does not start with \"::\" or is not UTF-8", s.Name, t, p.File)
+		// Else the ID's file is another one: "a:" and "::b" are ":b" of "a".
+		fits := t == "" && p.File != "" || strings.HasPrefix(t, "::") && !strings.HasSuffix(p.File, ":")
+		if !fits || !utf8.ValidString(t) {
+			return fmt.Errorf("shard %s: test %q of %q does not start with \"::\", is of another file or is not UTF-8", s.Name, t, p.File)
 		}
 	}
 	if err := c.units(s, p); err != nil {
@@ -234,24 +237,24 @@ func (c *planChecker) end(s *Shard) error {
 	return nil
 }
 
-// apart checks that no test is in two shards. Only a file that is in several
-// of them can have such tests.
-func (c *planChecker) apart(p *Plan) error {
+// apart checks that no test is in two shards, and says which piece of which shard has
+// one that is. Only a file that is in several of them can have such tests.
+func (c *planChecker) apart(p *Plan) (shard, piece int, err error) {
 	in := map[timing.NodeID]string{}
 	for i := range p.Shards {
 		s := &p.Shards[i]
-		for _, piece := range s.Pieces {
+		for k, piece := range s.Pieces {
 			if !c.cut[piece.File] {
 				continue
 			}
 			for _, t := range piece.Tests {
 				id := timing.NodeID(piece.File + t)
 				if other := in[id]; other != "" && other != s.Name {
-					return fmt.Errorf("%q is in shards %s and %s", id, other, s.Name)
+					return i, k, fmt.Errorf("%q is in shards %s and %s", id, other, s.Name)
 				}
 				in[id] = s.Name
 			}
 		}
 	}
-	return nil
+	return 0, 0, nil
 }

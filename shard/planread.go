@@ -40,6 +40,7 @@ type planReader struct {
 	left  int64  // bytes that may still come
 	raw   []byte // the last line, with its line feed, until it is hashed
 	hash  hash.Hash
+	heads []int // the line of each shard's head
 	check *planChecker
 }
 
@@ -110,8 +111,9 @@ func (r *planReader) plan() (*Plan, error) {
 	} else if err != io.EOF {
 		return nil, fmt.Errorf("reading %s: %w", r.name, err)
 	}
-	if err := r.check.apart(p); err != nil {
-		return nil, &timing.SyntaxError{File: r.name, Msg: err.Error()}
+	if shard, piece, err := r.check.apart(p); err != nil {
+		r.n = r.heads[shard] + 1 + piece // each piece is a line
+		return nil, r.errorf("%v", err)
 	}
 	p.Digest = want
 	return p, nil
@@ -237,6 +239,7 @@ func (r *planReader) shard() (s Shard, last bool, err error) {
 	if err != nil {
 		return s, false, err
 	}
+	r.heads = append(r.heads, r.n)
 	head, ok := bytes.CutSuffix(line, []byte(piecesKey))
 	if !ok {
 		return s, false, r.errorf("got %s, want a shard", excerpt(line))
