@@ -75,7 +75,7 @@ func newBalance(it *items, n, work int, jobs bool) *balance {
 		work = stay.work
 	}
 	best := divideAnew(it, n, goal, work, budget)
-	if stay != nil && stay.longest()-best.longest() <= best.longest()/1000*coarse && stay.sum()-best.sum() <= best.sum()/1000*dearer {
+	if stay != nil && stay.longest()-best.longest() <= best.longest()/1000*coarse && stay.sum()-best.sum() <= best.sum()/1000*allowance {
 		stay.work = best.work
 		return stay
 	}

@@ -51,7 +51,7 @@ func (e *TooManyRowsError) Error() string {
 // is the same on every machine. Pack does not change the suite. The plan's
 // Collector is the caller's to fill in.
 //
-// Errors: ErrNoTests, *TooManyRowsError, and values out of range.
+// Errors: ErrNoTests, *TooManyRowsError, *TooLargeError, and values out of range.
 func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 	if len(suite.Tests) == 0 {
 		return nil, ErrNoTests

@@ -9,9 +9,9 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
-// dearer is how much more all bins of a steady division may come to than those of another
-// one, in thousandths.
-const dearer = 50
+// allowance is how much more all bins of a steady division may come to than those of
+// another one, in thousandths.
+const allowance = 50
 
 // steadyItems is how many items a bin must have on average for a division that
 // begins with an order of them: with fewer, that begins too far from the best.
@@ -68,7 +68,7 @@ func steady(it *items, n int, goal, least int64, work int, jobs bool) *balance {
 		}
 	}
 	spare := 0
-	if b.dear = b.sum()-least > least/1000*dearer; b.dear {
+	if b.dear = b.sum()-least > least/1000*allowance; b.dear {
 		spare = b.work / 2 // for another division
 		b.work -= spare
 	}
@@ -179,17 +179,18 @@ func (b *balance) asBefore() {
 	b.place(fresh)
 }
 
-// inOrder gives consecutive items to each bin, as much as the goal.
+// inOrder gives consecutive items to each bin, as much as the goal. Each item counts with
+// all that it shares, which comes to more than an int64 holds where many share much.
 func (b *balance) inOrder() {
-	total := int64(0)
+	total := float64(0)
 	for i := range b.list {
 		p := b.whole(int32(i))
-		total += b.alone(&p)
+		total += float64(b.alone(&p))
 	}
-	sum, n := int64(0), int64(len(b.bins))
+	sum, n := float64(0), float64(len(b.bins))
 	for i := range b.list {
 		p := b.whole(int32(i))
-		w := b.alone(&p)
+		w := float64(b.alone(&p))
 		k := min(n-1, (2*sum+w)*n/(2*total))
 		sum += w
 		b.put(int(k), p)

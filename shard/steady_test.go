@@ -171,3 +171,19 @@ func TestSteadyNamesOfFewer(t *testing.T) {
 		}
 	}
 }
+
+// Each file counts with all that it shares: in all that is more than an int64 holds.
+func TestInOrderOfMuchThatIsShared(t *testing.T) {
+	suite := Suite{Setups: []Setup{{ID: "session ::years", Cost: maxTotal / 2}}}
+	for f := range 256 * steadyItems {
+		x := test(fmt.Sprintf("test_%d.py::x", f), 10)
+		x.Order, x.Setups = f, []int{0}
+		suite.Tests = append(suite.Tests, x)
+	}
+	p := mustPack(t, suite, Fleet{Shards: 256})
+	for i := range p.Shards {
+		if n := p.Shards[i].Len(); n != steadyItems {
+			t.Errorf("%s has %d tests, want %d", p.Shards[i].Name, n, steadyItems)
+		}
+	}
+}
