@@ -73,19 +73,45 @@ func (c *Choice) Extremes() (most, least Kind) {
 	return most, least
 }
 
-// choose packs a suite for n pool jobs.
-func choose(suite Suite, fleet Fleet, n int, overhead Overhead) (Choice, error) {
+// A chooser packs a suite for numbers of pool jobs, for each of them once.
+type chooser struct {
+	suite    Suite
+	fleet    Fleet
+	overhead Overhead
+	made     map[int]made // by number of pool jobs
+}
+
+type made struct {
+	choice Choice
+	err    error
+}
+
+func newChooser(suite Suite, fleet Fleet, overhead Overhead) *chooser {
+	return &chooser{suite, fleet, overhead, map[int]made{}}
+}
+
+func (x *chooser) choose(n int) (Choice, error) {
+	m, ok := x.made[n]
+	if !ok {
+		m.choice, m.err = x.pack(n)
+		x.made[n] = m
+	}
+	return m.choice, m.err
+}
+
+func (x *chooser) pack(n int) (Choice, error) {
+	fleet := x.fleet
 	fleet.Shards = n
-	plan, err := Pack(suite, fleet)
+	plan, err := Pack(x.suite, fleet)
 	if err != nil {
 		return Choice{}, err
 	}
-	c := Choice{Shards: n, Jobs: len(plan.Shards), Plan: plan, overhead: overhead}
+	c := Choice{Shards: n, Jobs: len(plan.Shards), Plan: plan, overhead: x.overhead}
 	for i := range plan.Shards {
-		x := &plan.Shards[i]
-		job := overhead.Of(x.Kind).Took + x.Wall
+		s := &plan.Shards[i]
+		job := x.overhead.Of(s.Kind).Took + s.Wall
 		if job > c.Longest || c.Last == nil {
-			c.Longest, c.Last = job, x
+			c.Longest, c.Last = job, s
 		}
 		c.Sum += job
 	}
@@ -98,9 +124,13 @@ func choose(suite Suite, fleet Fleet, n int, overhead Overhead) (Choice, error) 
 //
 // Errors: those of Pack for the first number.
 func Choices(suite Suite, fleet Fleet, least, most int, overhead Overhead) ([]Choice, error) {
+	return newChooser(suite, fleet, overhead).choices(least, most)
+}
+
+func (x *chooser) choices(least, most int) ([]Choice, error) {
 	var all []Choice
 	for n := least; ; {
-		c, err := choose(suite, fleet, n, overhead)
+		c, err := x.choose(n)
 		if rows, too := tooManyRows(err); too && len(all) > 0 {
 			if most = min(n-1, rows); all[len(all)-1].Shards >= most {
 				return all, nil
@@ -150,10 +180,11 @@ const TargetMargin = 12
 func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead Overhead, target time.Duration) (Choice, bool, error) {
 	margin := cmp.Or(suite.Margin, TargetMargin)
 	meets := func(wall time.Duration, kind Kind) bool { return overhead.Of(kind).worst(wall, margin) <= target }
+	x := newChooser(suite, fleet, overhead)
 	var tried []Choice
 	work := time.Duration(0)
 	for n := least; n <= most; n++ {
-		c, err := choose(suite, fleet, n, overhead)
+		c, err := x.choose(n)
 		if _, too := tooManyRows(err); too && len(tried) > 0 {
 			break
 		}
@@ -172,10 +203,10 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead Overhead, 
 				break // such jobs there are, whatever their number
 			}
 			work = poolWork(suite, c.Plan)
-			c, err := choose(suite, fleet, most, overhead)
+			c, err := x.choose(most)
 			if rows, too := tooManyRows(err); too && rows > n {
 				most = rows
-				c, err = choose(suite, fleet, most, overhead)
+				c, err = x.choose(most)
 			}
 			if err == nil && !meets(c.Plan.Bound, fastest) {
 				tried = append(tried, c)
@@ -186,7 +217,7 @@ func FewestWithin(suite Suite, fleet Fleet, least, most int, overhead Overhead, 
 			n++
 		}
 	}
-	all, err := Choices(suite, fleet, least, most, overhead)
+	all, err := x.choices(least, most)
 	if err != nil {
 		return Choice{}, false, err
 	}

@@ -56,6 +56,22 @@ func TestChoices(t *testing.T) {
 	}
 }
 
+// No number of jobs is packed for twice, whoever asks.
+func TestChooserPacksOnce(t *testing.T) {
+	x := newChooser(timed(60, 30, 30, 30, 30), Fleet{Workers: 1}, everywhere(20*time.Second))
+	before, err := x.choose(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := x.choices(1, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all[2].Plan != before.Plan {
+		t.Error("the plan for 3 jobs was made twice")
+	}
+}
+
 func TestFewer(t *testing.T) {
 	marked := timed(60, 30, 30, 30)
 	marked.Tests[0].Memory = true
@@ -218,7 +234,7 @@ func TestFewestWithinProperty(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n := 1; n <= most; n++ {
-			c, err := choose(suite, fleet, n, overhead)
+			c, err := newChooser(suite, fleet, overhead).pack(n)
 			if err != nil {
 				t.Fatal(err)
 			}
