@@ -7,9 +7,10 @@ import (
 	"github.com/wcshard/wcshard/timing"
 )
 
-// A Block is tests that no plan parts: those of one group, or one test.
+// A Block is tests that no plan parts: those of one group, those with one node ID, or
+// one test.
 type Block struct {
-	Tests  []timing.NodeID // in the order of the suite
+	Tests  []timing.NodeID // in running order
 	Took   time.Duration   // by the tests themselves
 	Setups []int           // what they need, by index into Suite.Setups, ascending
 	Whole  time.Duration   // Took, and each of Setups once
@@ -29,25 +30,18 @@ func (s *Suite) Heaviest(plan *Plan, like *Shard) (shard *Shard, block Block, pa
 			}
 		}
 	}
-	type key struct {
-		group string
-		id    timing.NodeID
-	}
-	blocks := map[key]*Block{}
+	q := newSequence(s)
+	blocks := map[int32]*Block{} // by root
 	var order []*Block
-	for i := range s.Tests {
-		t := &s.Tests[i]
+	for p, root := range q.root {
+		t := q.test(int32(p))
 		if _, ok := in[t.ID]; !ok {
 			continue
 		}
-		k := key{group: t.Group}
-		if t.Group == "" {
-			k.id = t.ID
-		}
-		b := blocks[k]
+		b := blocks[root]
 		if b == nil {
 			b = &Block{}
-			blocks[k] = b
+			blocks[root] = b
 			order = append(order, b)
 		}
 		b.Tests = append(b.Tests, t.ID)
@@ -83,15 +77,13 @@ func (s *Suite) Heaviest(plan *Plan, like *Shard) (shard *Shard, block Block, pa
 
 // Blocks counts what the tests can be parted into.
 func (s *Suite) Blocks() int {
-	groups, n := map[string]bool{}, 0
-	for i := range s.Tests {
-		if g := s.Tests[i].Group; g != "" {
-			groups[g] = true
-		} else {
+	n := 0
+	for p, root := range newSequence(s).root {
+		if int32(p) == root {
 			n++
 		}
 	}
-	return n + len(groups)
+	return n
 }
 
 // once sorts set-ups, and returns what each of them costs once.

@@ -25,6 +25,12 @@ func TestHeaviest(t *testing.T) {
 	if _, b, _ := suite.Heaviest(all, &all.Shards[0]); len(b.Tests) != 3 || b.Took != 30*time.Second || b.Whole != 35*time.Second || len(b.Setups) != 2 {
 		t.Errorf("the heaviest is %+v, want the group with its set-ups", b)
 	}
+	// No shard can tell tests with one node ID apart, whatever group they are of.
+	suite.Tests[3].ID, suite.Tests[3].Group = suite.Tests[0].ID, "x"
+	all = mustPack(t, suite, Fleet{Shards: 1, Workers: 1})
+	if _, b, _ := suite.Heaviest(all, &all.Shards[0]); len(b.Tests) != 4 || suite.Blocks() != 2 {
+		t.Errorf("the heaviest of %d blocks is %+v, want the two groups that share a node ID, of 2 blocks", suite.Blocks(), b)
+	}
 	// One of two jobs that are as long has the test that cannot be parted.
 	suite = timed(10, 10, 20)
 	plan := mustPack(t, suite, Fleet{Shards: 2, Workers: 1})

@@ -101,8 +101,8 @@ func (s *splitting) step(rows int) bool {
 		}
 	}
 	n := len(top.parts)
-	most := min(s.fleet.jobsOfModule(), n+rows-s.jobs(), s.blocksOf(top.tests), 2*n+mostMore)
-	if top.joined || most <= n {
+	most := min(s.fleet.jobsOfModule(), n+rows-s.jobs(), 2*n+mostMore)
+	if most = s.items.countBlocks(top.tests, most); top.joined || most <= n {
 		return false
 	}
 	shortest := s.with(top, most)
@@ -132,15 +132,6 @@ func (s *splitting) with(m *memoryModule, jobs int) memoryModule {
 // shorter reports whether a module's longest job is enough shorter than it was.
 func shorter(m, before *memoryModule) bool {
 	return before.wall-m.wall > before.wall/1000*coarse
-}
-
-// blocksOf returns how many blocks some tests are of.
-func (s *splitting) blocksOf(tests []int32) int {
-	roots := map[int32]bool{}
-	for _, p := range tests {
-		roots[s.root[p]] = true
-	}
-	return len(roots)
 }
 
 // longest returns how long the longest job is, least at least.

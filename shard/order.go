@@ -235,6 +235,18 @@ func (q *sequence) bind() {
 	}
 }
 
+// countBlocks counts what some tests can be parted into, up to a limit.
+func (q *sequence) countBlocks(tests []int32, limit int) int {
+	roots := map[int32]bool{}
+	for _, p := range tests {
+		if len(roots) >= limit {
+			return limit
+		}
+		roots[q.root[p]] = true
+	}
+	return len(roots)
+}
+
 func (q *sequence) union(a, b int32) { union(q.root, a, b) }
 
 // find and union keep the smallest member of a set as its root.

@@ -24,7 +24,7 @@ type staffing struct {
 // start does so twice with xdist, before there is a worker. The wall time is with
 // start-up and imports. The pieces are the staffing's, then.
 func (r *simulator) staff(pieces []draftPiece, workers int, j job) staffing {
-	most := r.countUnits(pieces, true, workers)
+	most := r.countBlocks(j.tests, workers)
 	var unsettled []draftPiece
 	if r.suite.BaseOf(1) < r.suite.BaseOf(most) {
 		unsettled = duplicate(pieces)
@@ -105,7 +105,7 @@ func (r *simulator) employ(pieces []draftPiece, workers int, j job) staffing {
 		case c.limit == unlimited:
 			out.peak = need
 		}
-		n := r.countUnits(pieces, false, workers)
+		n := r.countUnits(pieces, workers)
 		if n == workers {
 			if out.wall < never { // else not even a worker that starts afresh has room
 				out.wall += c.paid

@@ -176,19 +176,13 @@ func (r *simulator) unit(x *draftPiece, k int) int32 {
 	return -1 - x.file
 }
 
-// countUnits counts what different workers can do, up to a limit; with loose, as
-// if all pieces were cut.
-func (r *simulator) countUnits(pieces []draftPiece, loose bool, limit int) int {
+// countUnits counts what different workers can do, up to a limit.
+func (r *simulator) countUnits(pieces []draftPiece, limit int) int {
 	seen := map[int32]bool{}
 	for i := range pieces {
 		x := &pieces[i]
-		for k, p := range x.tests {
-			if loose {
-				seen[r.root[p]] = true
-			} else {
-				seen[r.unit(x, k)] = true
-			}
-			if len(seen) == limit {
+		for k := range x.tests {
+			if seen[r.unit(x, k)] = true; len(seen) == limit {
 				return limit
 			}
 		}
