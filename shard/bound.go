@@ -190,13 +190,7 @@ const minorSetup = 200
 // it.
 func (it *items) addCompany(needed []int64, dear int64) {
 	seen := map[[2]int32]bool{}
-	var last []int
-	for _, p := range it.tests {
-		needs := it.test(p).Setups
-		if len(needs) < 2 || len(last) == len(needs) && &last[0] == &needs[0] {
-			continue
-		}
-		last = needs
+	for needs := range it.setupLists(it.tests) {
 		for _, s := range needs {
 			if it.setup[s] < dear {
 				continue

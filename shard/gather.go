@@ -63,13 +63,7 @@ func newGathering(it *items, d division) *gathering {
 
 // pay enters a job with all dear set-ups that it pays for.
 func (g *gathering) pay(job int) {
-	var last []int
-	for _, p := range g.pool[job] {
-		needs := g.test(p).Setups
-		if len(needs) == 0 || len(last) == len(needs) && &last[0] == &needs[0] {
-			continue
-		}
-		last = needs
+	for needs := range g.setupLists(g.pool[job]) {
 		for _, s := range needs {
 			if g.setup[s] > g.longest/minorGain && !slices.Contains(g.payers[s], job) {
 				g.payers[s] = append(g.payers[s], job)

@@ -247,13 +247,7 @@ func (it *items) addSetups(lo, hi int32, f func(s int32)) {
 	if len(it.seen) == 0 {
 		return
 	}
-	var last []int
-	for _, p := range it.tests[it.start[lo]:it.start[hi]] {
-		needs := it.test(p).Setups
-		if len(needs) == 0 || len(last) == len(needs) && &last[0] == &needs[0] {
-			continue
-		}
-		last = needs
+	for needs := range it.setupLists(it.tests[it.start[lo]:it.start[hi]]) {
 		for _, s := range needs {
 			if it.seen[s] != it.epoch {
 				it.seen[s] = it.epoch

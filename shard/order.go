@@ -3,6 +3,7 @@ package shard
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -232,6 +233,23 @@ func (q *sequence) bind() {
 	}
 	for p := range q.root {
 		q.root[p] = find(q.root, int32(p))
+	}
+}
+
+// setupLists lists what some tests need, without lists that are empty or the same slice
+// as the one before: most tests of a file share it.
+func (q *sequence) setupLists(tests []int32) iter.Seq[[]int] {
+	return func(yield func([]int) bool) {
+		var last []int
+		for _, p := range tests {
+			needs := q.test(p).Setups
+			if len(needs) == 0 || len(last) == len(needs) && &last[0] == &needs[0] {
+				continue
+			}
+			if last = needs; !yield(needs) {
+				return
+			}
+		}
 	}
 }
 

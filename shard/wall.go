@@ -381,13 +381,7 @@ func (q *sequence) load(tests []int32) int64 {
 func (q *sequence) once(costs []int64, tests []int32) int64 {
 	sum := int64(0)
 	seen := map[int]bool{}
-	var last []int
-	for _, p := range tests {
-		needs := q.test(p).Setups
-		if len(needs) == 0 || len(last) == len(needs) && &last[0] == &needs[0] {
-			continue
-		}
-		last = needs
+	for needs := range q.setupLists(tests) {
 		for _, s := range needs {
 			if !seen[s] {
 				seen[s] = true
