@@ -113,7 +113,7 @@ func (sys *system) adviseOn(v *shard.Verdict) {
 		sys.say("hint: look at the log of the job of %s: it did not start, was cancelled or lost its runner; or its results are where this did not look", strings.Join(silent, ", "))
 	}
 	if len(silent) > 0 && len(v.Earlier) > 0 {
-		sys.say("hint: or it ran as another run: what is to count together is run with the same --run-id, here %s", printable(quote(v.Run)))
+		sys.say("hint: or it ran as another run: what is to count together is run with the same --run-id, here %s", printable(pytest.JoinWords(v.Run)))
 	}
 	if notFound(v)+len(v.Unplanned) > 0 {
 		sys.say("hint: some shards found other tests than were planned: if arguments for pytest deselect them, leave those out; else %s", sys.otherTests())
