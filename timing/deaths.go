@@ -22,6 +22,7 @@ type Death struct {
 type KilledTest struct {
 	ID      NodeID
 	Worker  string
+	PID     int   // of that worker, as read; 0 where unknown
 	Before  int64 // resident memory of its worker when it started, bytes; 0 where unknown
 	Held    int64 // what its worker was seen to hold at last, bytes, 0 where nobody saw it: the test needs at least Held - Before
 	Culprit bool  // it took the memory; a victim only died of that
@@ -78,6 +79,7 @@ func (p *resultsReader) killed() {
 	if d.msg != "" {
 		return
 	}
+	k.PID = p.pid(k.Worker)
 	p.res.Killed = append(p.res.Killed, k)
 	delete(p.open, openTest{k.ID, k.Worker})
 	delete(p.dead, openTest{k.ID, k.Worker})
@@ -128,9 +130,7 @@ func (p *resultsReader) down() {
 	if d.msg != "" {
 		return
 	}
-	if i, ok := p.workers[death.Worker]; ok {
-		death.PID = p.res.Workers[i].PID
-	}
+	death.PID = p.pid(death.Worker)
 	death.Running = p.running()
 	p.res.Deaths = append(p.res.Deaths, death)
 	for t, number := range p.open {
@@ -145,10 +145,7 @@ func (p *resultsReader) down() {
 func (p *resultsReader) running() []TestStart {
 	var all []TestStart
 	for _, t := range slices.SortedFunc(maps.Keys(p.open), func(a, b openTest) int { return cmp.Compare(p.open[a], p.open[b]) }) {
-		start := TestStart{ID: t.id, Worker: t.worker, Before: p.levels[t.worker]}
-		if i, ok := p.workers[t.worker]; ok {
-			start.PID = p.res.Workers[i].PID
-		}
+		start := TestStart{ID: t.id, Worker: t.worker, PID: p.pid(t.worker), Before: p.levels[t.worker]}
 		if w := p.memory[t.worker]; w != nil && w.test == t.id {
 			start.Peak, start.Children = w.peak, w.children
 		}

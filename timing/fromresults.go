@@ -76,21 +76,21 @@ func FromResults(results ...*Results) *History {
 
 func (b *builder) results(r *Results) {
 	src := b.source(r.Header.Started, r.Header.Run, r.Header.Runner)
-	floors := map[string]int64{}
-	held := map[string]int64{} // by worker: what it held after its last test
+	floors := map[workerProcess]int64{}
+	held := map[workerProcess]int64{} // after its last test
 	for _, w := range r.Workers {
-		floors[w.Worker] = w.Floor
-		held[w.Worker] = w.Floor
+		floors[workerProcess{w.Worker, w.PID}] = w.Floor
+		held[workerProcess{w.Worker, w.PID}] = w.Floor
 	}
 	type times struct{ setups, teardowns []int64 }
 	fixtures := map[SetupID]*times{}
-	late := map[SetupID]map[string]*loaded{} // by library and worker
-	ran := map[string]int64{}                // tests, by worker
+	late := map[SetupID]map[workerProcess]*loaded{} // by library
+	ran := map[workerProcess]int64{}                // tests
 	uses := map[string]bool{}
 	killed := map[NodeID]bool{}
 	for _, k := range r.Killed {
 		killed[k.ID] = true
-		b.add(testKind, string(k.ID), killedSample(src, k, floors[k.Worker]))
+		b.add(testKind, string(k.ID), killedSample(src, k, floors[workerProcess{k.Worker, k.PID}]))
 	}
 	paused := garbage(r)
 	for i, t := range r.Tests {
@@ -101,12 +101,13 @@ func (b *builder) results(r *Results) {
 			t = t.without(paused[i])
 		}
 		shared := time.Duration(0)
-		ran[t.Worker]++
+		by := workerProcess{t.Worker, t.PID}
+		ran[by]++
 		for _, f := range t.Fixtures {
 			if _, library := f.ID.Library(); library {
 				uses[useOf(NodeID(t.ID.File()), f.ID)] = true
 				shared += f.Setup
-				noteImport(late, f, t.Worker, ran[t.Worker])
+				noteImport(late, f, by, ran[by])
 				continue
 			}
 			if f.ID.Pool() {
@@ -134,21 +135,22 @@ func (b *builder) results(r *Results) {
 			}
 		}
 		if t.Before == 0 {
-			t.Before = held[t.Worker] // of a test that died, only samples of its peak are known
+			t.Before = held[by] // of a test that died, only samples of its peak are known
 		}
-		if floors[t.Worker] == 0 {
-			floors[t.Worker] = t.Before // of its first test
+		if floors[by] == 0 {
+			floors[by] = t.Before // of its first test
 		}
-		held[t.Worker] = cmp.Or(t.After, held[t.Worker])
+		held[by] = cmp.Or(t.After, held[by])
 		if t.Outcome == Skipped && t.Marked {
 			continue // a plan sees the marker, and without it this tells of nothing
 		}
-		b.add(testKind, string(t.ID), testSample(src, &t, shared, floors[t.Worker]))
+		b.add(testKind, string(t.ID), testSample(src, &t, shared, floors[by]))
 	}
 	for _, t := range r.Running {
 		if t.Peak > 0 { // it was not done when it died with its job: a lower bound
-			died := TestResult{Outcome: Crashed, Before: cmp.Or(t.Before, held[t.Worker]), Peak: t.Peak, Children: t.Children}
-			b.add(testKind, string(t.ID), testSample(src, &died, 0, floors[t.Worker]))
+			by := workerProcess{t.Worker, t.PID}
+			died := TestResult{Outcome: Crashed, Before: cmp.Or(t.Before, held[by]), Peak: t.Peak, Children: t.Children}
+			b.add(testKind, string(t.ID), testSample(src, &died, 0, floors[by]))
 		}
 	}
 	for id, t := range fixtures {
@@ -272,15 +274,16 @@ func outside(r *Results) time.Duration {
 
 // firstWait returns how long workers waited for their first test, the median.
 func firstWait(r *Results) time.Duration {
-	first := map[string]time.Duration{}
+	first := map[workerProcess]time.Duration{}
 	for _, t := range r.Tests {
-		if at, ok := first[t.Worker]; !ok || t.Start < at {
-			first[t.Worker] = t.Start
+		by := workerProcess{t.Worker, t.PID}
+		if at, ok := first[by]; !ok || t.Start < at {
+			first[by] = t.Start
 		}
 	}
 	var waits []time.Duration
 	for _, w := range r.Workers {
-		if at, ok := first[w.Worker]; ok && w.Startup+w.Collect > 0 {
+		if at, ok := first[workerProcess{w.Worker, w.PID}]; ok && w.Startup+w.Collect > 0 {
 			waits = append(waits, max(0, at-w.Startup-w.Collect))
 		}
 	}

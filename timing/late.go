@@ -108,26 +108,26 @@ func (e *Estimator) exposure(samples []sample) (workers, tests int64) {
 type loaded struct{ took, begun int64 }
 
 // noteImport adds what a test imported: the parts of a library may be of several tests.
-func noteImport(late map[SetupID]map[string]*loaded, f FixtureResult, worker string, begun int64) {
+func noteImport(late map[SetupID]map[workerProcess]*loaded, f FixtureResult, in workerProcess, begun int64) {
 	by := late[f.ID]
 	if by == nil {
-		by = map[string]*loaded{}
+		by = map[workerProcess]*loaded{}
 		late[f.ID] = by
 	}
-	if by[worker] == nil {
-		by[worker] = &loaded{begun: begun}
+	if by[in] == nil {
+		by[in] = &loaded{begun: begun}
 	}
-	by[worker].took += f.Setup.Microseconds()
+	by[in].took += f.Setup.Microseconds()
 }
 
 // lateSample is what a job tells of a library that its tests imported: Setup is what
 // a worker took for it, the median, Kept how many workers did, and Rise how many tests
 // they had begun by then, and the other workers in all.
-func lateSample(src int32, by map[string]*loaded, ran map[string]int64) sample {
+func lateSample(src int32, by map[workerProcess]*loaded, ran map[workerProcess]int64) sample {
 	s := sample{source: src, kept: int64(len(by))}
 	var took []int64
-	for worker, tests := range ran {
-		if w := by[worker]; w != nil {
+	for in, tests := range ran {
+		if w := by[in]; w != nil {
 			took = append(took, w.took)
 			tests = w.begun
 		}

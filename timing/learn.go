@@ -45,7 +45,7 @@ func (b *builder) job(src int32, r *Results, paused []time.Duration) {
 	if h.CPUs < 1 || h.Workers < 1 {
 		return
 	}
-	if h.Workers > 1 && len(r.Workers) == 1 && r.Workers[0].Worker == "main" {
+	if h.Workers > 1 && len(r.Workers) > 0 && r.Workers[0].Worker == "main" {
 		return // as with --pdb: they were not so many
 	}
 	s := sample{source: src}
@@ -67,20 +67,21 @@ const longWait = 100 * time.Millisecond
 // body returns how long the busiest worker was at its tests, without long waits,
 // and what they took without garbage, in microseconds.
 func body(r *Results, paused []time.Duration) (took, tests int64) {
-	lives, garbage := map[string][]*TestResult{}, map[string]time.Duration{}
+	lives, garbage := map[workerProcess][]*TestResult{}, map[workerProcess]time.Duration{}
 	for i := range r.Tests {
 		t := &r.Tests[i]
-		lives[t.Worker] = append(lives[t.Worker], t)
+		by := workerProcess{t.Worker, t.PID}
+		lives[by] = append(lives[by], t)
 		if paused != nil {
-			garbage[t.Worker] += paused[i]
+			garbage[by] += paused[i]
 		}
 	}
-	tails := map[string]time.Duration{}
+	tails := map[workerProcess]time.Duration{}
 	for _, w := range r.Workers {
-		tails[w.Worker] = w.Tail
+		tails[workerProcess{w.Worker, w.PID}] = w.Tail
 	}
 	var longest, busiest time.Duration
-	for worker, list := range lives {
+	for by, list := range lives {
 		slices.SortStableFunc(list, func(a, b *TestResult) int { return cmp.Compare(a.Start, b.Start) })
 		var waits, busy time.Duration
 		for i, t := range list {
@@ -93,7 +94,7 @@ func body(r *Results, paused []time.Duration) (took, tests int64) {
 			}
 		}
 		longest = max(longest, busy+waits)
-		busiest = max(busiest, busy-garbage[worker]+tails[worker]*time.Duration(len(list)-1)) // the last one's tail is after its end
+		busiest = max(busiest, busy-garbage[by]+tails[by]*time.Duration(len(list)-1)) // the last one's tail is after its end
 	}
 	return longest.Microseconds(), busiest.Microseconds()
 }

@@ -7,6 +7,8 @@ import "time"
 type workerWatch struct {
 	number   int // of the first sample
 	last     WorkerMemory
+	again    bool   // last is of another session than those before it: the clock of the samples began anew
+	stale    bool   // last is of another process, which died
 	test     NodeID // "" between tests
 	found    WorkerMemory
 	peak     int64
@@ -24,9 +26,19 @@ func (p *resultsReader) watch(worker string) *workerWatch {
 
 func (w *workerWatch) begin(id NodeID) {
 	w.test, w.found, w.peak, w.children = id, w.last, 0, 0
+	if w.stale {
+		w.found = WorkerMemory{}
+	}
+}
+
+// renew begins with another process of the name. It may have been seen already, while it
+// collected.
+func (w *workerWatch) renew() {
+	w.test, w.stale, w.again = "", !w.again, false
 }
 
 func (w *workerWatch) sample(s WorkerMemory) {
+	w.again, w.stale = w.again || s.At < w.last.At, false
 	w.last = s
 	w.peak = max(w.peak, s.Resident)
 	// What an earlier test left running is not this one's.

@@ -117,8 +117,8 @@ type resultsReader struct {
 	starts  int
 	memory  map[string]*workerWatch
 	samples int               // processes that were sampled
-	workers map[string]int    // index into res.Workers
-	levels  map[string]int64  // what a worker held after its last test, bytes
+	workers map[string]int    // by worker: its newest process, an index into res.Workers
+	levels  map[string]int64  // what that held after its last test, bytes
 	again   map[NodeID]int    // killed tries whose test has not run again
 	names   map[string]string // one copy of each worker's name, outcome and place
 }
@@ -397,6 +397,7 @@ func (p *resultsReader) test() {
 	}
 	delete(p.open, openTest{t.ID, t.Worker})
 	delete(p.dead, openTest{t.ID, t.Worker})
+	t.PID = p.pid(t.Worker)
 	if w := p.memory[t.Worker]; w != nil {
 		w.end(&t)
 	}
@@ -502,12 +503,12 @@ func (p *resultsReader) worker() {
 	if d.msg != "" {
 		return
 	}
-	known := p.workerNamed(w.Worker)
+	known := p.process(w.Worker, w.PID)
 	known.Startup = max(known.Startup, w.Startup)
 	known.Collect = max(known.Collect, w.Collect)
 	known.Floor = max(known.Floor, w.Floor)
 	known.PID = cmp.Or(w.PID, known.PID)
-	p.levels[w.Worker] = known.Floor // a new process, or more of its imports
+	p.levels[w.Worker] = known.Floor
 	if known.Imports == nil {
 		known.Imports = w.Imports
 		return
@@ -517,14 +518,30 @@ func (p *resultsReader) worker() {
 	}
 }
 
-func (p *resultsReader) workerNamed(name string) *WorkerResult {
+// process returns the newest process of a worker's name. Where killed tests run again,
+// that is another one than before, and what is known of the one that died does not hold
+// of it.
+func (p *resultsReader) process(name string, pid int) *WorkerResult {
 	i, ok := p.workers[name]
-	if !ok {
+	next := ok && pid != 0 && p.res.Workers[i].PID != 0 && p.res.Workers[i].PID != pid
+	if next {
+		delete(p.earlier, name)
+		p.watch(name).renew()
+	}
+	if !ok || next {
 		i = len(p.res.Workers)
 		p.workers[name] = i
 		p.res.Workers = append(p.res.Workers, WorkerResult{Worker: name})
 	}
 	return &p.res.Workers[i]
+}
+
+// pid returns the ID of a worker's newest process, 0 where that is not known.
+func (p *resultsReader) pid(worker string) int {
+	if i, ok := p.workers[worker]; ok {
+		return p.res.Workers[i].PID
+	}
+	return 0
 }
 
 var tailKeys = []string{"worker", "tail_us"}
@@ -540,7 +557,7 @@ func (p *resultsReader) tail() {
 		}
 	})
 	if p.d.msg == "" {
-		p.workerNamed(worker).Tail = tail
+		p.process(worker, 0).Tail = tail
 	}
 }
 

@@ -42,7 +42,7 @@ func TestReadResults(t *testing.T) {
 	want := &Results{
 		Name: "r.jsonl", Header: h,
 		Tests: []TestResult{{
-			ID: "tests/test_a.py::test_x[1]", Worker: "gw0", Start: 80 * us, Outcome: Failed, Setup: us, Call: 2 * us, Teardown: 3 * us, Wall: 40 * us,
+			ID: "tests/test_a.py::test_x[1]", Worker: "gw0", PID: 7, Start: 80 * us, Outcome: Failed, Setup: us, Call: 2 * us, Teardown: 3 * us, Wall: 40 * us,
 			Fixtures: []FixtureResult{{"module tests/test_a.py::model", 10 * us, 0}, {"session ::db", 0, 4 * us}},
 			Before:   1, Peak: 9, After: 5, Reruns: 1, Message: "assert 1 == 2 😀", Path: "tests/test_a.py", Line: 12,
 		}},
@@ -211,8 +211,8 @@ func TestReadDeaths(t *testing.T) {
 {"t":"end","exit":1,"elapsed_us":50}
 `
 	killed := []KilledTest{
-		{ID: "a.py::big", Worker: "gw0", Before: 110, Held: 905, Culprit: true},
-		{ID: "a.py::last", Worker: "gw1", Before: 90, Held: 0},
+		{ID: "a.py::big", Worker: "gw0", PID: 7, Before: 110, Held: 905, Culprit: true},
+		{ID: "a.py::last", Worker: "gw1", PID: 8, Before: 90, Held: 0},
 	}
 	read := func(text string) *Results {
 		t.Helper()
@@ -260,6 +260,75 @@ func TestReadDeaths(t *testing.T) {
 	for _, s := range samples {
 		if s.Outcome == Crashed && (s.Peak != 905 || s.Rise != 795) || s.Outcome != Crashed && s.Outcome != Passed {
 			t.Errorf("sample %+v, want a pass, and a crash with peak 905 and rise 795", s)
+		}
+	}
+}
+
+// What was killed runs again in another process of the same name, which holds what it
+// holds: nothing that is known of the one that died is its.
+func TestReadSecondProcess(t *testing.T) {
+	const worker = `{"t":"worker","worker":"main","collect_us":%d,"pid":%d,"floor":%d,"imports_us":{"a.py":%[1]d}}` + "\n"
+	const start = `{"t":"start","id":"a.py::%s","worker":"main"}` + "\n"
+	const ran = `{"t":"test","id":"a.py::%s","worker":"main","outcome":"passed","wall_us":9,"before":%d,"peak":%d,"after":%d,"fixtures":[["import torch",5,0]]}` + "\n"
+	in := header + fmt.Sprintf(worker, 7, 70, 1200*mib) + fmt.Sprintf(start, "first") + fmt.Sprintf(ran, "first", 1200*mib, 1300*mib, 1250*mib) +
+		fmt.Sprintf(start, "big") + string(KilledTest{ID: "a.py::big", Worker: "main", Before: 1250 * mib, Held: 4000 * mib, Culprit: true}.Line()) +
+		fmt.Sprintf(worker, 3, 71, 300*mib) + fmt.Sprintf(start, "big") + fmt.Sprintf(ran, "big", 300*mib, 4300*mib, 310*mib) +
+		fmt.Sprintf(worker, 5, 72, 300*mib) + fmt.Sprintf(start, "light") + fmt.Sprintf(ran, "light", 800*mib, 800*mib, 800*mib) +
+		`{"t":"tail","worker":"main","tail_us":8}` + "\n" + fmt.Sprintf(start, "rest")
+	got, err := ReadResults(strings.NewReader(in), "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	us := time.Microsecond
+	imports := func(took time.Duration) map[string]time.Duration { return map[string]time.Duration{"a.py": took} }
+	if want := []WorkerResult{
+		{Worker: "main", PID: 70, Collect: 7 * us, Floor: 1200 * mib, Imports: imports(7 * us)},
+		{Worker: "main", PID: 71, Collect: 3 * us, Floor: 300 * mib, Imports: imports(3 * us)},
+		{Worker: "main", PID: 72, Collect: 5 * us, Floor: 300 * mib, Imports: imports(5 * us), Tail: 8 * us},
+	}; !reflect.DeepEqual(got.Workers, want) {
+		t.Errorf("processes\n%+v, want\n%+v", got.Workers, want)
+	}
+	if len(got.Running) != 1 || got.Running[0].Before != 800*mib || got.Running[0].PID != 72 {
+		t.Errorf("running %+v, want one test in the last process, which holds 800 MiB", got.Running)
+	}
+	h := FromResults(got)
+	e := h.Estimator("local")
+	for id, want := range map[NodeID]Need{
+		"a.py::big":   {Low: 4000 * mib, High: 4000 * mib, Kept: 10 * mib, Died: 2750 * mib},
+		"a.py::light": {High: 500 * mib},
+	} {
+		if got := e.Tests([]NodeID{id})[0].Need; got != want {
+			t.Errorf("need of %s: %+v, want %+v", id, got, want)
+		}
+	}
+	if late := e.LateImports(); len(late) != 1 || late[0].Every != 1 || e.Library("torch") != 5*us {
+		t.Errorf("late imports %v of %v, want one by the first test of each process, of 5 µs", late, e.Library("torch"))
+	}
+}
+
+// Where memory is only sampled, a new process has not what the one before it had; what
+// was seen of it while it collected, it has.
+func TestReadSecondProcessSampled(t *testing.T) {
+	sample := func(at, resident int) string {
+		return fmt.Sprintf(`{"t":"mem","at_us":%d,"workers":{"main":[%d,0]}}`+"\n", at, resident)
+	}
+	const worker, start = `{"t":"worker","worker":"main","pid":%d}` + "\n", `{"t":"start","id":"a.py::big","worker":"main"}` + "\n"
+	for _, c := range []struct {
+		name, collecting string
+		before           int64
+	}{
+		{"seen while it collected", sample(1, 50), 50},
+		{"not seen before its test", "", 0},
+	} {
+		in := header + fmt.Sprintf(worker, 70) + sample(9, 100) + start + sample(10, 900) +
+			string(KilledTest{ID: "a.py::big", Worker: "main"}.Line()) + c.collecting +
+			fmt.Sprintf(worker, 71) + start + sample(20, 700) + `{"t":"test","id":"a.py::big","worker":"main","outcome":"passed"}` + "\n"
+		got, err := ReadResults(strings.NewReader(in), "f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if big := got.Tests[0]; big.Before != c.before || big.Peak != 700 {
+			t.Errorf("%s: %d before, %d at its peak, want %d and 700", c.name, big.Before, big.Peak, c.before)
 		}
 	}
 }

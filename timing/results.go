@@ -31,7 +31,7 @@ type Results struct {
 	Header  ResultsHeader
 	Tests   []TestResult   // finished tests, in the order they ended
 	Running []TestStart    // tests that started and never finished
-	Workers []WorkerResult // one for each worker process that collected
+	Workers []WorkerResult // one for each process that collected: one that ran killed tests again may have the name of one that died
 	Missing []NodeID       // planned tests that the session could not find
 	Extra   []NodeID       // tests in the shard's files that no shard of the plan has
 	Deaths  []Death        // workers that died while pytest lived, as it saw them
@@ -50,6 +50,7 @@ type Results struct {
 type TestResult struct {
 	ID       NodeID
 	Worker   string        // "main", or xdist's gw0, gw1, …
+	PID      int           // of that worker; 0 where unknown
 	Start    time.Duration // since the worker process started
 	Outcome  Outcome
 	Setup    time.Duration // own, without the shared fixtures set up during it
@@ -82,6 +83,12 @@ type TestStart struct {
 	Before   int64 // what the worker held after its last test, or its imports, bytes; 0 where unknown
 	Peak     int64 // highest sample of the worker's resident memory since, bytes; 0 where there was none
 	Children int64 // as in TestResult
+}
+
+// workerProcess is one of those that had a worker's name.
+type workerProcess struct {
+	worker string
+	pid    int
 }
 
 // WorkerMemory is one sample of a process of the session.

@@ -143,9 +143,9 @@ func (r *recovery) held(t try, d timing.Death) map[int]killed.Held {
 	return nil
 }
 
-// mainProcess is the process ID of pytest where it ran the tests itself.
+// mainProcess is the process ID of pytest where it ran the tests itself, in the last try.
 func mainProcess(results *timing.Results) int {
-	for _, w := range results.Workers {
+	for _, w := range slices.Backward(results.Workers) {
 		if w.Worker == "main" {
 			return w.PID
 		}

@@ -96,6 +96,14 @@ func TestRecoveryStatus(t *testing.T) {
 	}
 }
 
+// TestMainProcess: of several tries that of the last one dies.
+func TestMainProcess(t *testing.T) {
+	results := &timing.Results{Workers: []timing.WorkerResult{{Worker: "main", PID: 70}, {Worker: "gw0", PID: 71}, {Worker: "main", PID: 72}, {Worker: "gw0", PID: 73}}}
+	if got := mainProcess(results); got != 72 {
+		t.Errorf("mainProcess() = %d, want 72", got)
+	}
+}
+
 // TestRest: what a session did not get to, unless it was told to stop early.
 func TestRest(t *testing.T) {
 	r := &recovery{
