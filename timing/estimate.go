@@ -146,19 +146,15 @@ func (e *Estimator) shared(k kind, id string, value func(*sample) int64) int64 {
 }
 
 func (e *Estimator) sharedAt(k kind, i int, value func(*sample) int64) int64 {
-	series := &e.h.series[k][i]
+	samples, id := e.recent(e.h.series[k][i].samples), SetupID(e.h.series[k][i].id)
 	if k == sessionKind {
-		return e.typicalOf(e.recent(series.samples), value)
+		return e.typicalOf(samples, value)
 	}
-	_, library := SetupID(series.id).Library()
-	samples := series.samples
-	if perJob(k, series.id) {
-		samples = e.timed(e.recent(samples))
-	} else if apart := e.apart(samples); apart != nil {
+	_, library := id.Library()
+	if apart := e.apart(samples); apart != nil && !library && !id.Folder() && !id.OfFiles() { // it is one file's
 		return e.typicalOf(apart, value)
-	} else {
-		samples = e.timed(samples)
 	}
+	samples = e.timed(samples)
 	e.forget()
 	for i := range samples {
 		s := &samples[i]
@@ -433,7 +429,7 @@ func (e *Estimator) Tests(ids []NodeID) []Estimate {
 // File returns the time that the import of a file takes. For an unknown file
 // it is what it was before its file was renamed, else the median over the known ones.
 func (e *Estimator) File(file string) time.Duration {
-	return e.orRelatives(fileKind, file, folderOrFile, func(s *sample) int64 { return s.setup })
+	return e.orRelatives(fileKind, file, fileOrFolder, func(s *sample) int64 { return s.setup })
 }
 
 // Folder returns the time that the conftest.py of a folder takes, which pytest loads
@@ -444,9 +440,9 @@ func (e *Estimator) Folder(name string) time.Duration {
 	return time.Duration(cmp.Or(e.shared(fileKind, name, took), e.shared(fileKind, e.formerly(fileKind, name), took))) * time.Microsecond
 }
 
-// folderOrFile says what a name in a list of imports is of.
-func folderOrFile(name string) string {
-	if strings.HasSuffix(name, "/") {
+// fileOrFolder tells the imports of files from those of folders.
+func fileOrFolder(name string) string {
+	if SetupID(name).Folder() {
 		return "folder"
 	}
 	return "file"
@@ -476,7 +472,7 @@ func (e *Estimator) Setup(id SetupID) time.Duration {
 		return e.Fixture(id)
 	case id.Pool():
 		return 0
-	case strings.HasSuffix(string(id), "/"):
+	case id.Folder():
 		return e.Folder(string(id))
 	}
 	return e.File(string(id))

@@ -89,7 +89,7 @@ func TestEstimateRecent(t *testing.T) {
 }
 
 // Of as many jobs as there may be several runs are known: the newest one alone does not
-// decide.
+// decide, not of a file either that is cut over all of them.
 func TestEstimateManyJobs(t *testing.T) {
 	var all []*Results
 	for k := range int64(5) {
@@ -99,17 +99,22 @@ func TestEstimateManyJobs(t *testing.T) {
 				took = 9 * time.Second
 			}
 			r := run(fmt.Sprint("r", k), 1000*(k+1)+job, passed("a.py::t", 10))
-			r.Tests[0].Fixtures = []FixtureResult{{ID: "session ::db", Setup: took}}
+			r.Tests[0].Fixtures = []FixtureResult{{ID: "session ::db", Setup: took}, {ID: "module a.py::data", Setup: took}}
+			r.Workers = []WorkerResult{{Worker: "main", Imports: map[string]time.Duration{"a.py": took}}}
 			all = append(all, r)
 		}
 	}
 	h := FromResults(all...)
 	h.Prune(Limits{})
-	if got := h.Estimator("linux").Fixture("session ::db"); got != time.Second {
-		t.Errorf("a fixture takes %v, want 1s", got)
+	for _, id := range []SetupID{"session ::db", "module a.py::data", "a.py"} {
+		if got := h.Estimator("linux").Setup(id); got != time.Second {
+			t.Errorf("%s takes %v, want 1s", id, got)
+		}
 	}
-	if n := len(h.series[fixtureKind][0].samples); n != 5*sharedKept {
-		t.Errorf("%d samples are kept, want %d of each run", n, sharedKept)
+	for _, s := range slices.Concat(h.series[fixtureKind], h.series[fileKind]) {
+		if len(s.samples) != 5*sharedKept {
+			t.Errorf("%d samples are kept of %s, want %d of each run", len(s.samples), s.id, sharedKept)
+		}
 	}
 }
 

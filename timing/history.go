@@ -318,16 +318,15 @@ const (
 const sharedKept = 16
 
 // perJob reports whether each job of a run may have a sample of a series: of sessions,
-// and of folders, fixtures and libraries that tests of many files need.
+// and of what tests share, since a file may be cut over many jobs. Of uses the newest run
+// tells, and pools of processes go by their tests; see usesKept.
 func perJob(k kind, id string) bool {
 	switch k {
-	case sessionKind:
+	case sessionKind, fileKind:
 		return true
-	case fileKind:
-		return folderOrFile(id) == "folder"
 	case fixtureKind:
-		_, library := SetupID(id).Library()
-		return library || SetupID(id).OfFiles()
+		_, _, use := useIn(id)
+		return !use && !SetupID(id).Pool()
 	}
 	return false
 }

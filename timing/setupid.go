@@ -82,6 +82,11 @@ func (id SetupID) starter() NodeID {
 	return NodeID(strings.TrimPrefix(string(id), poolPrefix))
 }
 
+// Folder reports whether it is the import of a folder's conftest.py.
+func (id SetupID) Folder() bool {
+	return id.Import() && strings.HasSuffix(string(id), "/")
+}
+
 // Import reports whether it is the import of a file, or of a folder's conftest.py.
 func (id SetupID) Import() bool {
 	_, library := id.Library()
