@@ -120,16 +120,20 @@ func (e *Estimator) preferred(samples []sample) []sample {
 	return own
 }
 
-// recent returns the samples of the estimator's runner class that are of the newest
-// runs which have any: as many as samples are kept of a test.
+// recent returns the samples of the estimator's runner class without those of the oldest
+// run, where there are more than DefaultKeep: they need not be all that the run had (see
+// History.ofRuns).
 func (e *Estimator) recent(samples []sample) []sample {
 	samples = e.preferred(samples)
 	runs := map[string]bool{}
+	last := 0 // where the oldest run begins
 	for i := range samples {
-		runs[e.h.sources[samples[i].source].run] = true
-		if len(runs) > DefaultKeep {
-			return samples[:i]
+		if run := e.h.sources[samples[i].source].run; !runs[run] {
+			runs[run], last = true, i
 		}
+	}
+	if len(runs) > DefaultKeep {
+		return samples[:last]
 	}
 	return samples
 }

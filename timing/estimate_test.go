@@ -88,6 +88,26 @@ func TestEstimateRecent(t *testing.T) {
 	}
 }
 
+// Who keeps more samples has more of what tests share, too.
+func TestEstimateKeep(t *testing.T) {
+	var all []*Results
+	for k := range 30 {
+		r := run(fmt.Sprint("r", k), int64(1+k), passed("a.py::t", 1))
+		r.Tests[0].Fixtures = []FixtureResult{{ID: "session ::db", Setup: time.Second}}
+		if k >= 20 {
+			r.Tests[0].Fixtures[0].Setup = 1800 * time.Millisecond
+		}
+		all = append(all, r)
+	}
+	for keep, want := range map[int]time.Duration{10: 1800 * time.Millisecond, 30: 1300 * time.Millisecond} {
+		h := FromResults(all...)
+		h.Prune(Limits{Keep: keep})
+		if got := h.Estimator("linux").Fixture("session ::db").Round(time.Second / 10); got != want {
+			t.Errorf("of %d runs a fixture takes %v, want %v", keep, got, want)
+		}
+	}
+}
+
 // Of as many jobs as there may be several runs are known: the newest one alone does not
 // decide, not of a file either that is cut over all of them.
 func TestEstimateManyJobs(t *testing.T) {
