@@ -122,7 +122,7 @@ func (e *Estimator) preferred(samples []sample) []sample {
 
 // recent returns the samples of the estimator's runner class without those of the oldest
 // run, where there are more than DefaultKeep: they need not be all that the run had (see
-// History.ofRuns).
+// History.newest).
 func (e *Estimator) recent(samples []sample) []sample {
 	samples = e.preferred(samples)
 	runs := map[string]bool{}

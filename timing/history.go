@@ -302,7 +302,7 @@ func mergeSamples(a, b []sample) []sample {
 
 // Limits says how much of a history is kept.
 type Limits struct {
-	Keep   int // newest samples of each test; at most 0: DefaultKeep
+	Keep   int // newest samples of each test on each class of runner; at most 0: DefaultKeep
 	MaxAge int // newest runs: samples older than all of these are dropped; at most 0: DefaultMaxAge
 }
 
@@ -311,6 +311,10 @@ const (
 	DefaultKeep   = 10
 	DefaultMaxAge = 50
 )
+
+// mostClasses is of how many classes of runner samples are kept of a test, the newest ones:
+// CI's, a developer's machine, and some more.
+const mostClasses = 4
 
 // sharedKept is how many samples are kept of a run, of what each of its jobs has one of.
 // Of those there are as many runs as there are samples of a test, or the newest run of
@@ -339,9 +343,10 @@ const jobsKept = 1024
 // Prune drops what is beyond the limits: samples of results files started
 // before each of the MaxAge newest runs, and of the rest all but the Keep
 // newest of each test, and of what each job has one of some of each of the Keep newest
-// runs. Tests left without samples are forgotten.
+// runs. Each class of runner has that many, since estimates go by those of their own, and
+// what ran elsewhere since must not push them out. Tests left without samples are forgotten.
 //
-// Both thresholds only ever rise when histories are merged, so pruning early
+// All thresholds only ever rise when histories are merged, so pruning early
 // loses nothing that would have been kept: prune(a ∪ b) = prune(prune(a) ∪ b).
 func (h *History) Prune(l Limits) {
 	keep, maxAge := cmp.Or(max(0, l.Keep), DefaultKeep), cmp.Or(max(0, l.MaxAge), DefaultMaxAge)
@@ -358,19 +363,15 @@ func (h *History) Prune(l Limits) {
 		kept := make([]series, 0, len(list))
 		for _, s := range list {
 			n := sort.Search(len(s.samples), func(i int) bool { return s.samples[i].source < oldest })
-			if kind(k) == fixtureKind {
-				n = min(n, h.usesKept(s))
-			}
-			switch {
-			case kind(k) >= jobKind:
-				n = min(n, jobsKept*min(keep, 1<<20))
-			case perJob(kind(k), s.id):
-				s.samples = h.ofRuns(s.samples[:n], keep)
-				n = len(s.samples)
-			default:
-				n = min(n, keep)
-			}
 			s.samples = s.samples[:n]
+			if kind(k) == fixtureKind {
+				s.samples = h.usesKept(s)
+			}
+			if kind(k) >= jobKind { // each series is of one class
+				s.samples = s.samples[:min(n, jobsKept*min(keep, 1<<20))]
+			} else {
+				s.samples = h.newest(s.samples, keep, perJob(kind(k), s.id))
+			}
 			for i := range s.samples {
 				used[s.samples[i].source] = true
 			}
@@ -383,45 +384,82 @@ func (h *History) Prune(l Limits) {
 	h.dropUnused(used)
 }
 
-// ofRuns returns the samples that are younger than those of all but the newest runs that
-// have any, sharedKept of each run at most, and one more: newer samples only ever make
-// both the age and the places of a run harder to reach, whichever histories have them.
-func (h *History) ofRuns(samples []sample, runs int) []sample {
-	var kept []sample
-	count := map[string]int{}
-	for _, s := range samples {
-		run := h.sources[s.source].run
-		if count[run] < sharedKept {
-			kept = append(kept, s)
+// newest returns of each class of runner the newest samples, so many of them or, of a
+// series of which each job may have one, of so many runs, sharedKept of each run at most;
+// and of the next older run, and of the class after the newest ones, one more: newer samples
+// only ever make the age and the places of a run harder to reach, whichever histories have
+// them.
+func (h *History) newest(samples []sample, keep int, perJob bool) []sample {
+	type quota struct {
+		runner string
+		n      int
+		runs   map[string]int // samples, by run
+	}
+	quotas := make([]quota, 0, mostClasses+1)
+	keeps := func(s *sample) bool {
+		from := &h.sources[s.source]
+		i := slices.IndexFunc(quotas, func(q quota) bool { return q.runner == from.runner })
+		if i < 0 {
+			i = len(quotas)
+			quotas = append(quotas, quota{runner: from.runner})
 		}
-		if count[run]++; len(count) > runs {
-			break
+		q := &quotas[i]
+		if !perJob {
+			q.n++
+			return q.n <= keep
+		}
+		if q.runs == nil {
+			q.runs = map[string]int{}
+		}
+		if len(q.runs) > keep {
+			return false
+		}
+		q.runs[from.run]++
+		return q.runs[from.run] <= sharedKept
+	}
+	return filter(samples, func(s *sample) bool { return len(quotas) <= mostClasses && keeps(s) })
+}
+
+// filter returns the samples that are to be kept, and leaves the slice as it is: another
+// history may share it.
+func filter(samples []sample, keep func(*sample) bool) []sample {
+	n := 0
+	for n < len(samples) && keep(&samples[n]) {
+		n++
+	}
+	kept := samples[:n:n]
+	for i := n + 1; i < len(samples); i++ {
+		if keep(&samples[i]) {
+			kept = append(kept, samples[i])
 		}
 	}
 	return kept
 }
 
-// usesKept returns how many of the samples of a start or use of a pool of processes are
-// as young as those that are kept of its test: with several workers other tests start
-// pools in each run. Of everything else it is all. A sample that is older than what one
-// history keeps of the test has as many newer ones of the test in any history that this
-// one is merged into, since each run that has one of a use has one of its test.
-func (h *History) usesKept(s series) int {
+// usesKept returns those samples of a start or use of a pool of processes that are as young
+// as those of their class of runner that are kept of its test: with several workers other
+// tests start pools in each run. Of everything else it is all. A sample that is older than
+// what one history keeps of the test has as many newer ones of the test in any history that
+// this one is merged into, since each run that has one of a use has one of its test.
+func (h *History) usesKept(s series) []sample {
 	test, id, is := useIn(s.id)
 	if !is {
 		id = SetupID(s.id)
 		test = id.starter()
 	}
 	if !id.Pool() {
-		return len(s.samples)
+		return s.samples
 	}
-	i, ok := slices.BinarySearchFunc(h.series[testKind], string(test), compareID)
-	if !ok {
-		return 0
+	oldest := map[string]int32{} // by class
+	if i, ok := slices.BinarySearchFunc(h.series[testKind], string(test), compareID); ok {
+		for _, t := range h.series[testKind][i].samples {
+			oldest[h.sources[t.source].runner] = t.source
+		}
 	}
-	kept := h.series[testKind][i].samples
-	oldest := kept[len(kept)-1].source
-	return sort.Search(len(s.samples), func(i int) bool { return s.samples[i].source < oldest })
+	return filter(s.samples, func(s *sample) bool {
+		of, ok := oldest[h.sources[s.source].runner]
+		return ok && s.source >= of
+	})
 }
 
 // dropUnused drops the sources that no sample refers to.

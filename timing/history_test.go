@@ -147,10 +147,10 @@ func TestHistoryBlocks(t *testing.T) {
 // that they meet.
 func drawResults(t *rapid.T) []*Results {
 	var list []*Results
-	for range rapid.IntRange(0, 8).Draw(t, "files") {
+	for range rapid.IntRange(0, 12).Draw(t, "files") {
 		r := &Results{Header: ResultsHeader{
 			Run:     rapid.SampledFrom([]string{"r1", "r2", "r3", "r4", "r5"}).Draw(t, "run"),
-			Runner:  rapid.SampledFrom([]string{"linux", "mac"}).Draw(t, "runner"),
+			Runner:  rapid.SampledFrom([]string{"linux", "linux", "linux", "mac", "mac", "a", "b", "c", "d"}).Draw(t, "runner"),
 			Started: time.UnixMilli(rapid.Int64Range(0, 6).Draw(t, "started")).UTC(),
 			Workers: rapid.IntRange(0, 2).Draw(t, "workers"),
 			CPUs:    rapid.IntRange(0, 2).Draw(t, "cpus"),
@@ -231,14 +231,51 @@ func TestMergeIsSemilattice(t *testing.T) {
 	})
 }
 
+// What a developer's machine runs pushes nothing out of what CI goes by.
+func TestPruneByClass(t *testing.T) {
+	at := func(runner string, k int, ms time.Duration) *Results {
+		r := run(fmt.Sprint(runner, k), int64(1000*k), TestResult{ID: "a.py::t", Worker: "main", Outcome: Passed, Wall: ms * time.Millisecond,
+			Fixtures: []FixtureResult{{ID: "session ::db", Setup: ms / 10 * time.Millisecond}, {ID: "processes a.py::t", Setup: ms / 10 * time.Millisecond}}})
+		r.Header.Runner = runner
+		r.Workers = []WorkerResult{{Worker: "main", Startup: ms * time.Millisecond, Imports: map[string]time.Duration{"a.py": ms * time.Millisecond}}}
+		return r
+	}
+	h := &History{}
+	for k := range 3 * DefaultKeep {
+		if k < DefaultKeep {
+			h.Merge(FromResults(at("linux", k, 1000)))
+		} else {
+			h.Merge(FromResults(at("local", k, 100)))
+		}
+		h.Prune(Limits{})
+	}
+	if n := len(h.Samples("a.py::t")); n != 2*DefaultKeep {
+		t.Errorf("%d samples are kept, want %d of each class", n, DefaultKeep)
+	}
+	for runner, ms := range map[string]time.Duration{"linux": 1000, "local": 100} {
+		e := h.Estimator(runner)
+		pools := e.Pools()
+		if len(pools) != 1 {
+			t.Fatalf("%s: pools %v, want one", runner, pools)
+		}
+		for what, got := range map[string]time.Duration{"a test": e.Tests([]NodeID{"a.py::t"})[0].Wall * 10 / 8, "an import": e.File("a.py"), "a session": e.Session(1), "a fixture": 10 * e.Fixture("session ::db"), "a pool": 10 * pools[0].Cost} {
+			if got != ms*time.Millisecond {
+				t.Errorf("%s: %s takes %v, want %v", runner, what, got, ms*time.Millisecond)
+			}
+		}
+	}
+}
+
 // Prune against the definition: a sample survives iff fewer than MaxAge known
-// runs have a mark newer than its start, and it is among the Keep newest.
+// runs have a mark newer than its start, it is among the Keep newest of its class of
+// runner, and of these one of the newest four, or the newest of the fifth.
 func TestPruneByDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limits := Limits{Keep: rapid.IntRange(1, 4).Draw(t, "keep"), MaxAge: rapid.IntRange(1, 4).Draw(t, "maxAge")}
 		h := FromResults(drawResults(t)...)
 		want := map[NodeID][]Sample{}
 		for _, id := range h.Tests() {
+			seen := map[string]int{} // by class of runner
 			for _, s := range h.Samples(id) {
 				newer := 0
 				for _, r := range h.runs {
@@ -246,8 +283,10 @@ func TestPruneByDefinition(t *testing.T) {
 						newer++
 					}
 				}
-				if newer < limits.MaxAge && len(want[id]) < limits.Keep {
-					want[id] = append(want[id], s)
+				if newer < limits.MaxAge && len(seen) <= 4 {
+					if seen[s.Runner]++; seen[s.Runner] <= limits.Keep {
+						want[id] = append(want[id], s)
+					}
 				}
 			}
 		}
