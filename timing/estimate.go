@@ -335,8 +335,8 @@ func (e *Estimator) Skip() Estimate {
 	return skip
 }
 
-// Runs reports whether a test ran in each of the newest runs of its file, of as many as
-// lasting says or as are known: where a marker says that it is skipped, that may hold for
+// Runs reports whether a test ran in each of the newest runs of its file on runners like
+// these, of as many as lasting says or as are known: where a marker says that it is skipped, that may hold for
 // the machine that collects alone.
 func (e *Estimator) Runs(id NodeID) bool {
 	tests := e.h.series[testKind]
@@ -345,7 +345,7 @@ func (e *Estimator) Runs(id NodeID) bool {
 		return false
 	}
 	ran := map[string]bool{}
-	for _, s := range tests[i].samples {
+	for _, s := range e.preferred(tests[i].samples) {
 		if outcomes[s.outcome] != Skipped {
 			ran[e.h.sources[s.source].run] = true
 		}
@@ -358,23 +358,23 @@ func (e *Estimator) Runs(id NodeID) bool {
 	return true
 }
 
-// runsOf returns the newest runs that had tests of a file, of as many as lasting says.
+// runsOf returns the newest runs that had tests of a file, on runners like these if any
+// had, of as many as lasting says.
 func (e *Estimator) runsOf(file string) []string {
 	if runs, ok := e.fileRuns[file]; ok {
 		return runs
 	}
-	newest := map[string]int32{}
-	note := func(samples []sample) {
-		for _, s := range samples {
-			run := e.h.sources[s.source].run
-			newest[run] = max(newest[run], s.source)
-		}
-	}
+	var all []sample
 	for _, t := range e.h.testsOf(file) {
-		note(t.samples)
+		all = append(all, t.samples...)
 	}
 	if i, ok := slices.BinarySearchFunc(e.h.series[fileKind], file, compareID); ok {
-		note(e.h.series[fileKind][i].samples) // of tests that are skipped for a marker nothing else is there
+		all = append(all, e.h.series[fileKind][i].samples...) // of tests that are skipped for a marker nothing else is there
+	}
+	newest := map[string]int32{}
+	for _, s := range e.preferred(all) {
+		run := e.h.sources[s.source].run
+		newest[run] = max(newest[run], s.source)
 	}
 	runs := slices.SortedFunc(maps.Keys(newest), func(a, b string) int { return cmp.Or(cmp.Compare(newest[b], newest[a]), cmp.Compare(a, b)) })
 	runs = runs[:min(len(runs), lasting)]

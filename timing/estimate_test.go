@@ -167,6 +167,15 @@ func TestEstimateMarked(t *testing.T) {
 			t.Errorf("after %q it runs: %v, want %v", runs, got, want)
 		}
 	}
+	// What another class of runner skips says nothing of this one.
+	local := run("local", 9, skip)
+	local.Header.Runner, local.Tests[0].ID = "local", "a.py::t"
+	local.Workers = []WorkerResult{{Worker: "main", Imports: map[string]time.Duration{"a.py": time.Millisecond}}}
+	for runner, want := range map[string]bool{"linux": true, "local": false} {
+		if got := FromResults(run("r", 1, passed("a.py::t", 90)), local).Estimator(runner).Runs("a.py::t"); got != want {
+			t.Errorf("on %s it runs: %v, want %v", runner, got, want)
+		}
+	}
 	if got := new(History).Estimator("linux").Skip(); got.Rung != Guess {
 		t.Errorf("without a history, a skip is %v, want a guess", got.Rung)
 	}

@@ -33,7 +33,7 @@ func (e *Estimator) LateImports() []LateImport {
 		if file != last {
 			last, oldest = file, e.oldestOf(file)
 		}
-		if s.samples[0].source >= oldest { // else the import may have been removed
+		if e.preferred(s.samples)[0].source >= oldest { // else the import may have been removed
 			files[string(id)] = append(files[string(id)], append(e.renamedFrom(file), file)...)
 		}
 	}
@@ -53,11 +53,13 @@ func (e *Estimator) LateImports() []LateImport {
 	return list
 }
 
-// oldestOf returns the source of the oldest sample that is kept of a file's tests.
+// oldestOf returns the source of the oldest sample that is kept of a file's tests, on
+// runners like these if they ran there.
 func (e *Estimator) oldestOf(file string) int32 {
 	oldest := int32(math.MaxInt32)
 	for _, t := range e.h.testsOf(file) {
-		oldest = min(oldest, t.samples[len(t.samples)-1].source)
+		samples := e.preferred(t.samples)
+		oldest = min(oldest, samples[len(samples)-1].source)
 	}
 	return oldest
 }

@@ -41,6 +41,10 @@ func TestLateImports(t *testing.T) {
 		r.Header.Started = r.Header.Started.Add(-time.Millisecond)
 		return r
 	}
+	elsewhere := func(r *Results) *Results {
+		r.Header.Runner = "local"
+		return r
+	}
 	first := job(1, 100, map[int]string{5: "many", 60: "few"})
 	few, many := []string{"test_5.py"}, []string{"test_0.py"}
 	for _, c := range []struct {
@@ -59,6 +63,11 @@ func TestLateImports(t *testing.T) {
 		{"one that imports two parts", []*Results{job(1, 100, map[int]string{20: "parts", 40: "parts"})}, []LateImport{{"parts", []string{"test_1.py", "test_3.py"}, 20}}},
 		{"none", []*Results{job(1, 9, nil, "static")}, nil},
 		{"removed since", append([]*Results{first}, slices.Collect(func(yield func(*Results) bool) {
+			for k := range DefaultKeep {
+				yield(job(2+k, 100, nil))
+			}
+		})...), nil},
+		{"removed since, and known of older runs elsewhere", append([]*Results{first, elsewhere(job(0, 100, nil))}, slices.Collect(func(yield func(*Results) bool) {
 			for k := range DefaultKeep {
 				yield(job(2+k, 100, nil))
 			}

@@ -522,26 +522,48 @@ func (e *Estimator) Uses() map[string][]SetupID {
 	return uses
 }
 
-// ofNewestRun reports whether the run that ran tests of a file last has a sample of a
-// series. A job that was stopped may have imported the file, and run none of them.
+// ofNewestRun reports whether the run that ran tests of a file last, on runners like these
+// if any did, has a sample of a series. A job that was stopped may have imported the file,
+// and run none of them.
 func (e *Estimator) ofNewestRun(file string, s series) bool {
 	if e.newest == nil {
 		e.newest = map[string]int32{}
 		for _, t := range e.h.series[testKind] {
 			f := NodeID(t.id).File()
-			for _, s := range t.samples { // newest first; those of a test that died, or of another tool, tell of no fixtures
-				if outcomes[s.outcome] == Crashed || e.foreign[s.source] {
-					continue
+			if source, ok := e.lastRan(t); ok {
+				if of, ok := e.newest[f]; !ok || e.nearer(source, of) {
+					e.newest[f] = source
 				}
-				if of, ok := e.newest[f]; !ok || s.source > of {
-					e.newest[f] = s.source
-				}
-				break
 			}
 		}
 	}
 	newest, ok := e.newest[file]
-	return ok && e.h.sources[newest].run == e.h.sources[s.samples[0].source].run
+	return ok && e.sameRun(s, newest)
+}
+
+// lastRan returns the source in which a test ran last, on runners like these if it did.
+func (e *Estimator) lastRan(test series) (source int32, ok bool) {
+	for _, s := range e.preferred(test.samples) { // newest first; those of a test that died, or of another tool, tell of no fixtures
+		if outcomes[s.outcome] != Crashed && !e.foreign[s.source] {
+			return s.source, true
+		}
+	}
+	return 0, false
+}
+
+// nearer reports whether a source tells more of a run on runners like these than another:
+// it is of one, or as much of one and newer.
+func (e *Estimator) nearer(a, b int32) bool {
+	if e.runner[a] != e.runner[b] {
+		return e.runner[a]
+	}
+	return a > b
+}
+
+// sameRun reports whether a series has a sample of the run of a source.
+func (e *Estimator) sameRun(s series, source int32) bool {
+	run := e.h.sources[source].run
+	return slices.ContainsFunc(s.samples, func(a sample) bool { return e.h.sources[a.source].run == run })
 }
 
 // Uncollected returns the fixtures of modules and classes that the newest run of

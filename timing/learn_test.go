@@ -404,6 +404,23 @@ func TestUses(t *testing.T) {
 	}
 }
 
+// What is set up while tests run is that of the newest run on runners like these: one
+// elsewhere, of a few tests or with other fixtures, takes nothing away.
+func TestNewestRunOfClass(t *testing.T) {
+	ci := run("ci", 1000, passed("a.py::t", 1))
+	ci.Tests[0].Fixtures = []FixtureResult{{ID: "session ::db"}, {ID: "module a.py::data", Setup: time.Second}}
+	local := run("local", 2000, passed("a.py::t", 1), passed("a.py::new", 1))
+	local.Header.Runner = "local"
+	local.Tests[1].Fixtures = []FixtureResult{{ID: "session ::other"}}
+	for runner, want := range map[string][]SetupID{"linux": {"session ::db", "module a.py::data"}, "local": {"session ::other"}, "mac": {"session ::other"}} {
+		e := FromResults(ci, local).Estimator(runner)
+		got := append(e.Uses()["a.py"], e.Uncollected([]NodeID{"a.py::t", "a.py::new"}, func(SetupID) bool { return false })...)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: tests ask for %q, want %q", runner, got, want)
+		}
+	}
+}
+
 // What a job takes outside its workers' tests is known where each worker ran from
 // the job's start to its end.
 func TestOutside(t *testing.T) {

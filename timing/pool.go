@@ -112,11 +112,6 @@ func (e *Estimator) newestOf(test NodeID, s series) bool {
 	if !ok {
 		return false
 	}
-	for _, t := range e.preferred(e.h.series[testKind][i].samples) { // newest first
-		if outcomes[t.outcome] != Crashed && !e.foreign[t.source] {
-			run := e.h.sources[t.source].run
-			return slices.ContainsFunc(s.samples, func(use sample) bool { return e.h.sources[use.source].run == run })
-		}
-	}
-	return false
+	source, ok := e.lastRan(e.h.series[testKind][i])
+	return ok && e.sameRun(s, source)
 }
