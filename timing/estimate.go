@@ -497,7 +497,8 @@ func (e *Estimator) FixturesOf(file string) time.Duration {
 				place, _, _ := id.Parts()
 				file = place.File()
 			}
-			e.places[file] += time.Duration(e.sharedAt(fixtureKind, i, func(s *sample) int64 { return s.setup + s.teardown })) * time.Microsecond
+			took := e.sharedAt(fixtureKind, i, func(s *sample) int64 { return s.setup + s.teardown })
+			e.places[file] = min(e.places[file]+time.Duration(took)*time.Microsecond, mostTime)
 		}
 	}
 	return e.places[""] + e.places[file]

@@ -442,6 +442,28 @@ func TestEstimateShared(t *testing.T) {
 	}
 }
 
+// Times as long as a file may say are not too long for what is reckoned from them.
+func TestEstimateLongest(t *testing.T) {
+	const most = 1_000_000_000_000_000 * time.Microsecond
+	r := run("r", 1, TestResult{ID: "a.py::t", Worker: "main", Outcome: Passed, Setup: most, Call: most, Teardown: most, Wall: most})
+	for k := range 5 {
+		r.Tests[0].Fixtures = append(r.Tests[0].Fixtures, FixtureResult{SetupID(fmt.Sprintf("session ::s%d", k)), most, most})
+	}
+	e := FromResults(r).Estimator("linux")
+	if got := e.FixturesOf("a.py"); got < most {
+		t.Errorf("five fixtures take %v, want at least %v", got, most)
+	}
+	e.scale = []float64{mostPace * mostContention}
+	if got := e.Tests([]NodeID{"a.py::t"})[0].Wall; got < most {
+		t.Errorf("a test takes %v, want at least %v", got, most)
+	}
+	r.Tests[0].Setup, r.Tests[0].Call, r.Tests[0].Teardown = 0, time.Second, 0
+	r.Tests[0].Wall = time.Minute // of which the fixtures would be all
+	if got := FromResults(r).Samples("a.py::t")[0]; got.Other != 0 {
+		t.Errorf("the test takes %v beside its phases, want nothing", got.Other)
+	}
+}
+
 // Imported samples hold nothing of pytest's own time around the phases: the
 // suite's usual one is added.
 func TestEstimateImported(t *testing.T) {

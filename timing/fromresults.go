@@ -32,7 +32,12 @@ func (b *builder) source(started time.Time, run, runner string) int32 {
 	return b.sources[s]
 }
 
+// add notes a sample. Sums and differences of what files may say are brought back to what a
+// history may: it is read whole or not at all, and one number beyond would be the end of it.
 func (b *builder) add(k kind, id string, s sample) {
+	for _, v := range [...]*int64{&s.setup, &s.call, &s.teardown, &s.other, &s.floor, &s.peak, &s.rise, &s.kept} {
+		*v = min(max(0, *v), maxNumber)
+	}
 	b.series[k][id] = append(b.series[k][id], s)
 }
 
@@ -104,9 +109,9 @@ func (b *builder) results(r *Results) {
 		by := workerProcess{t.Worker, t.PID}
 		ran[by]++
 		for _, f := range t.Fixtures {
+			shared = min(shared+f.Setup+f.Teardown, mostTime)
 			if _, library := f.ID.Library(); library {
 				uses[useOf(NodeID(t.ID.File()), f.ID)] = true
-				shared += f.Setup
 				noteImport(late, f, by, ran[by])
 				continue
 			}
@@ -119,7 +124,6 @@ func (b *builder) results(r *Results) {
 				}
 				continue
 			}
-			shared += f.Setup + f.Teardown
 			known := fixtures[f.ID]
 			if known == nil {
 				known = &times{}

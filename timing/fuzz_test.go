@@ -65,6 +65,11 @@ func FuzzReadResults(f *testing.F) {
 {"t":"note","text":"<x>"}
 {"t":"tail","worker":"gw0","tail_us":800}
 ` + string(EndLine(1, time.Second))))
+	f.Add([]byte(header + `{"t":"start","id":"a.py::t","worker":"main"}
+{"t":"test","id":"a.py::t","worker":"main","outcome":"passed","setup_us":1000000000000000,"call_us":1000000000000000,"teardown_us":1000000000000000,"wall_us":1000000000000000,"fixtures":[` +
+		strings.Repeat(`["session ::s",1000000000000000,1000000000000000],`, 9) + `["import a",1000000000000000,0]],"before":1,"peak":1000000000000000,"children":1000000000000000}
+{"t":"test","id":"a.py::u","worker":"main","outcome":"passed","fixtures":[["import a",1000000000000000,0]]}
+`)) // whose sums are beyond what a file may say
 	f.Add([]byte(header + ` { "t" : "start" , "worker" : "main" , "id" : "a\\b\/\n" } ` + "\r\n" + `{"t":"sta`))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		res, err := ReadResults(bytes.NewReader(in), "f")
@@ -86,9 +91,11 @@ func FuzzReadResults(f *testing.F) {
 		}
 		// Whatever a results file says, a history of it can be kept.
 		kept := bytesOf(t, FromResults(res))
-		if bytesOf(t, reread(t, kept)) != kept {
+		h := reread(t, kept)
+		if bytesOf(t, h) != kept {
 			t.Fatalf("history is not what was written: %s", kept)
 		}
+		estimable(t, h)
 		if line := string(res.Header.Line()); !bytes.Contains(in, []byte("\\")) {
 			got, err := ReadResults(strings.NewReader(line), "f")
 			if err != nil || !reflect.DeepEqual(got.Header, res.Header) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -14,6 +15,9 @@ import (
 // maxNumber bounds every number in our files: 31 years of microseconds, a
 // petabyte. Sums of a few stay far from overflow, also as time.Duration.
 const maxNumber = 1e15
+
+// mostTime is the longest time in a file. Four of it stay in range.
+const mostTime = maxNumber * time.Microsecond
 
 // lineDecoder reads one line of JSON whose shape is known beforehand. It is
 // stricter than encoding/json (no duplicate or unknown keys, no other spelling

@@ -503,7 +503,7 @@ func scaled(factors []float64, source int32, us int64) int64 {
 	if factors == nil || us == 0 {
 		return us
 	}
-	return max(1, int64(math.Round(float64(us)*factors[source])))
+	return max(1, int64(math.Round(min(float64(us)*factors[source], maxNumber))))
 }
 
 // Uses returns the fixtures of packages and the session that tests have asked for
