@@ -3,7 +3,6 @@ package timing
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -153,27 +152,26 @@ func (e *Estimator) Overhead(usual time.Duration) Overhead {
 	if !ok {
 		return Overhead{}
 	}
-	known := map[int32]sample{}
-	var sources []int32 // newest first
+	var known []sample // one of each job, newest first
 	for _, s := range e.h.series[overheadKind][i].samples {
-		whole, again := known[s.source]
-		if !again {
-			sources = append(sources, s.source)
+		if n := len(known); n == 0 || known[n-1].source != s.source {
+			known = append(known, s)
+			continue
 		}
+		whole := &known[len(known)-1]
 		whole.setup, whole.call, whole.teardown = max(whole.setup, s.setup), max(whole.call, s.call), max(whole.teardown, s.teardown)
-		known[s.source] = whole
 	}
 	var after []int64 // pytest, where both are known
-	for _, source := range sources {
-		if s := known[source]; s.setup > 0 && s.call > s.setup {
+	for _, s := range known {
+		if s.setup > 0 && s.call > s.setup {
 			after = append(after, s.call-s.setup)
 		}
 	}
 	rest := median(after)
 	took := func(s sample) int64 { return cmp.Or(s.call, s.setup+rest) }
+	jobs, whole := e.newestJobs(known)
 	var all, queued []int64
-	for _, source := range sources[:min(len(sources), learnedJobs)] {
-		s := known[source]
+	for _, s := range jobs {
 		all = append(all, took(s))
 		if s.call > 0 { // seen from outside: most do not wait at all
 			queued = append(queued, s.teardown)
@@ -183,17 +181,18 @@ func (e *Estimator) Overhead(usual time.Duration) Overhead {
 	if n < FewJobs {
 		typical = (n*typical + usual.Microseconds()) / (n + 1)
 	}
-	late := int64(0)
-	slowest := map[string]int64{} // of each run
-	for _, source := range sources {
-		if run := e.h.sources[source].run; len(slowest) < learnedRuns || slowest[run] > 0 {
-			slowest[run] = max(slowest[run], took(known[source]))
+	runs, late := 0, int64(0)
+	if len(whole) >= leastRuns {
+		var slowest []int64 // of each run
+		for _, jobs := range whole {
+			most := int64(0)
+			for _, s := range jobs {
+				most = max(most, took(s))
+			}
+			slowest = append(slowest, most)
 		}
-	}
-	runs := 0
-	if len(slowest) >= leastRuns {
-		runs = len(slowest)
-		late = max(0, ninth(slices.Collect(maps.Values(slowest)))-typical)
+		runs = len(whole)
+		late = max(0, ninth(slowest)-typical)
 	}
 	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 	return Overhead{Jobs: len(all), Runs: runs, Took: us(typical), Late: us(late), Queued: us(median(queued))}
@@ -250,6 +249,27 @@ const (
 	learnedRuns = 40
 )
 
+// newestJobs returns the newest of the jobs, no more than sharedKept of a run, or one of many
+// jobs alone would decide; and the newest runs, all their jobs of each. The samples are one
+// of each job, newest first.
+func (e *Estimator) newestJobs(all []sample) (jobs []sample, runs [][]sample) {
+	number := map[string]int{}
+	for _, s := range all {
+		run := e.h.sources[s.source].run
+		n, ok := number[run]
+		if !ok {
+			n = len(runs)
+			number[run] = n
+			runs = append(runs, nil)
+		}
+		runs[n] = append(runs[n], s)
+		if len(jobs) < learnedJobs && len(runs[n]) <= sharedKept {
+			jobs = append(jobs, s)
+		}
+	}
+	return jobs, runs[:min(len(runs), learnedRuns)]
+}
+
 // Accuracy returns the error of earlier predictions; zero where too few are
 // known.
 func (e *Estimator) Accuracy() Accuracy {
@@ -266,20 +286,17 @@ func (e *Estimator) Accuracy() Accuracy {
 		return Accuracy{}
 	}
 	slices.SortFunc(all, func(a, b sample) int { return a.compare(&b) })
+	jobs, runs := e.newestJobs(all)
 	var off, over []int
-	type longest struct{ real, predicted int64 }
-	runs := map[string]longest{}
-	for i, s := range all {
-		if i < learnedJobs {
-			off = append(off, perMille(max(s.other-s.setup, s.setup-s.other), s.setup))
-		}
-		run := e.h.sources[s.source].run
-		if known, ok := runs[run]; ok || len(runs) < learnedRuns {
-			runs[run] = longest{max(known.real, s.setup), max(known.predicted, s.other)}
-		}
+	for _, s := range jobs {
+		off = append(off, perMille(max(s.other-s.setup, s.setup-s.other), s.setup))
 	}
-	for _, r := range runs {
-		over = append(over, perMille(max(0, r.real-r.predicted), r.predicted))
+	for _, jobs := range runs {
+		real, predicted := int64(0), int64(0) // of the longest
+		for _, s := range jobs {
+			real, predicted = max(real, s.setup), max(predicted, s.other)
+		}
+		over = append(over, perMille(max(0, real-predicted), predicted))
 	}
 	return Accuracy{Jobs: len(off), Median: median(off), Ninth: ninth(off), Runs: len(runs), Over: ninth(over)}
 }

@@ -225,6 +225,28 @@ func TestManyJobs(t *testing.T) {
 	}
 }
 
+// One run of many jobs decides neither what a job takes nor how far predictions are off.
+func TestOneOfManyJobs(t *testing.T) {
+	var all []*Results
+	for k := range int64(4) {
+		for job := range int64(100) {
+			r := jobRun(fmt.Sprint("r", k), 1000*k+job, 1, 1000, 1000, 100)
+			r.Header.SetUp = 30 * time.Second
+			if k == 3 { // the newest, on a bad day
+				r.Header.SetUp, r.Elapsed = 90*time.Second, 2*time.Second
+			}
+			all = append(all, r)
+		}
+	}
+	e := FromResults(all...).Estimator("linux")
+	if a := e.Accuracy(); a.Jobs != learnedJobs || a.Median != 0 {
+		t.Errorf("Accuracy() = %+v, want %d jobs, of which most took as long as predicted", a, learnedJobs)
+	}
+	if o := e.Overhead(25 * time.Second); o.Took != 30*time.Second || o.Late != time.Minute {
+		t.Errorf("Overhead() = %+v, want 30 s, and a minute more of the slow run", o)
+	}
+}
+
 // Shrink moves a little after one run, and never past what was seen.
 func TestShrink(t *testing.T) {
 	for n, want := range []float64{1, 1.5, 1 + 2.0/3, 1.75} {
