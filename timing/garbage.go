@@ -39,15 +39,18 @@ func garbage(r *Results) []time.Duration {
 			relatives[t.ID.File()] = append(list, own(t))
 		}
 	}
-	for _, list := range relatives {
-		slices.Sort(list)
+	most := map[string]time.Duration{} // that nine of ten take, by file
+	for file, list := range relatives {
+		if len(list) >= enoughRelatives {
+			most[file] = ninth(list)
+		}
 	}
 	longer := make([]time.Duration, len(r.Tests))
 	var pauses, whole []time.Duration // of one collection: by how much a test was longer, and what it took
 	for i := range r.Tests {
 		t := &r.Tests[i]
-		if list := relatives[t.ID.File()]; t.Garbage > 0 && t.Outcome == Passed && len(list) >= enoughRelatives {
-			longer[i] = own(t) - list[len(list)*9/10]
+		if most, ok := most[t.ID.File()]; ok && t.Garbage > 0 && t.Outcome == Passed {
+			longer[i] = own(t) - most
 			pauses = append(pauses, longer[i]/time.Duration(t.Garbage))
 			whole = append(whole, own(t)/time.Duration(t.Garbage))
 		}

@@ -308,7 +308,7 @@ func perMille(part, whole int64) int {
 
 // ninth returns the value that nine of ten do not exceed, by nearest rank. It
 // sorts the values.
-func ninth[T int | int64](values []T) T {
+func ninth[T ~int | ~int64](values []T) T {
 	slices.Sort(values)
 	return values[(9*len(values)+9)/10-1]
 }

@@ -563,6 +563,12 @@ func TestGarbage(t *testing.T) {
 	if got := h.EstimatorAt(Place{Runner: "linux", Workers: 1, CPUs: 1}).Tests([]NodeID{"b.py::t0"})[0].Wall; got <= 1000*time.Millisecond {
 		t.Errorf("in a job b.py::t0 takes %v, want its share of the garbage as well", got)
 	}
+	odd := *r // one of ten relatives is long
+	odd.Tests = slices.Clone(r.Tests)
+	odd.Tests[0].Call = 10 * time.Second
+	if paused := garbage(&odd); paused == nil || paused[20] != 300*time.Millisecond {
+		t.Errorf("beside a long relative a.py::long is %v longer for garbage, want 300ms", paused)
+	}
 	few := *r
 	few.Tests = r.Tests[:22]
 	if garbage(&few) != nil {
