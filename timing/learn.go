@@ -198,11 +198,26 @@ func (e *Estimator) Overhead(usual time.Duration) Overhead {
 	return Overhead{Jobs: len(all), Runs: runs, Took: us(typical), Late: us(late), Queued: us(median(queued))}
 }
 
-// KnowsJobs reports whether jobs of a run were seen from outside.
+// KnowsJobs reports whether jobs of a run were seen from outside, of each class of runner
+// that it had.
 func (h *History) KnowsJobs(run string) bool {
-	return slices.ContainsFunc(h.series[overheadKind], func(s series) bool {
-		return slices.ContainsFunc(s.samples, func(a sample) bool { return a.call > 0 && h.sources[a.source].run == run })
-	})
+	classes := map[string]bool{} // and whether they were
+	for _, s := range h.sources {
+		if s.run == run {
+			classes[s.runner] = false
+		}
+	}
+	for _, s := range h.series[overheadKind] {
+		if slices.ContainsFunc(s.samples, func(a sample) bool { return a.call > 0 && h.sources[a.source].run == run }) {
+			classes[s.id] = true
+		}
+	}
+	for _, seen := range classes {
+		if !seen {
+			return false
+		}
+	}
+	return len(classes) > 0
 }
 
 // Accuracy is how far earlier predictions of jobs were off: those of the newest

@@ -86,6 +86,15 @@ func TestHistoryJobs(t *testing.T) {
 	if !h.KnowsJobs("gh-1") || h.KnowsJobs("gh-2") || FromResults(r).KnowsJobs("gh-1") {
 		t.Error("KnowsJobs() is wrong about a run")
 	}
+	large := jobRun("gh-1", 1700000000001, 1, 1300, 1200, 100)
+	large.Header.Runner = "large"
+	h.Merge(FromResults(large))
+	if h.KnowsJobs("gh-1") {
+		t.Error("KnowsJobs() of a run of which one of two classes was seen")
+	}
+	if h.Merge(FromJobs(JobOverhead{large, time.Second, 0})); !h.KnowsJobs("gh-1") {
+		t.Error("KnowsJobs() knows not of a run of which both classes were seen")
+	}
 }
 
 // What a job that did not run all its tests, or not in order, says of

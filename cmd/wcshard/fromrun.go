@@ -491,8 +491,22 @@ func (r *remote) overheads(ctx context.Context, results []*timing.Results) *timi
 }
 
 // maxSampled is how many shards' results are downloaded beside a history to see
-// what their jobs took outside pytest: enough for a median.
+// what their jobs took outside pytest: enough for a median, of pool jobs and as many
+// of memory jobs, which may have other runners.
 const maxSampled = 4
+
+// sampled returns the results that are.
+func sampled(all []artifact.Artifact) []artifact.Artifact {
+	pools, others := 0, 0
+	return slices.DeleteFunc(all, func(a artifact.Artifact) bool {
+		n := &others
+		if strings.HasPrefix(a.Shard, "pool-") {
+			n = &pools
+		}
+		*n++
+		return *n > maxSampled
+	})
+}
 
 // addOverheads adds what the run's jobs took outside pytest to its history, where
 // that is not known.
@@ -502,9 +516,9 @@ func (r *remote) addOverheads(ctx context.Context, history *timing.History) {
 	}
 	all, err := r.client.Artifacts(ctx, r.run.ID)
 	if err == nil {
-		all = artifact.Newest(slices.DeleteFunc(all, func(a artifact.Artifact) bool { return a.Expired || a.Fork }), artifact.Results, 0)
+		all = sampled(artifact.Newest(slices.DeleteFunc(all, func(a artifact.Artifact) bool { return a.Expired || a.Fork }), artifact.Results, 0))
 		some := *r
-		some.artifacts = all[:min(len(all), maxSampled)]
+		some.artifacts = all
 		var results []*timing.Results
 		if results, err = some.results(ctx, ""); err == nil && len(results) > 0 {
 			history.Merge(r.overheads(ctx, results))

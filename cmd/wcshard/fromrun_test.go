@@ -341,6 +341,22 @@ func TestMergeFromRun(t *testing.T) {
 
 // What a job takes outside pytest comes from what GitHub says of the job, once:
 // through merge, and through the history that a plan is made from.
+func TestSampled(t *testing.T) {
+	var all []artifact.Artifact
+	for _, kind := range []string{"mem", "pool"} { // as they are sorted
+		for n := range 9 {
+			all = append(all, artifact.Artifact{Name: artifact.Name{Kind: artifact.Results, Shard: fmt.Sprint(kind, "-", n+1), Attempt: 1}})
+		}
+	}
+	var names []string
+	for _, a := range sampled(all) {
+		names = append(names, a.Shard)
+	}
+	if want := strings.Fields("mem-1 mem-2 mem-3 mem-4 pool-1 pool-2 pool-3 pool-4"); !slices.Equal(names, want) {
+		t.Errorf("sampled() = %q, want %q", names, want)
+	}
+}
+
 func TestOverheadFromRun(t *testing.T) {
 	e := newEarlierRun(t)
 	plan := e.plan(a1, a2)
