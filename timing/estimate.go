@@ -37,6 +37,7 @@ type Estimator struct {
 	medians  [kinds]map[string]int64  // of files and fixtures by what relatives share; nil: not worked out
 	scratch  []int64
 	of       []int32             // by value in scratch: its source
+	alikes   int64               // values that the last in scratch is the mean of
 	newest   map[string]int32    // source in which a file's tests ran last; nil: not worked out
 	fileRuns map[string][]string // by file, the newest runs of its tests, as far as somebody asked
 	renamed  map[string]string   // file or folder that is gone, by the one that it has become, as far as Tests was asked
@@ -184,11 +185,17 @@ func (e *Estimator) typicalOf(samples []sample, value func(*sample) int64) int64
 	return e.usual()
 }
 
-// forget, note and usual tell what is usual of values of samples, noted newest first.
+// forget, note and usual tell what is usual of values of samples, noted newest first. Those
+// of one source count as their mean: tests that share an ID take together what they take.
 func (e *Estimator) forget() { e.scratch, e.of = e.scratch[:0], e.of[:0] }
 
 func (e *Estimator) note(s *sample, value int64) {
-	e.scratch, e.of = append(e.scratch, value), append(e.of, s.source)
+	if n := len(e.of); n > 0 && e.of[n-1] == s.source {
+		e.alikes++
+		e.scratch[n-1] += (value - e.scratch[n-1]) / e.alikes
+		return
+	}
+	e.scratch, e.of, e.alikes = append(e.scratch, value), append(e.of, s.source), 1
 }
 
 // usual returns what is typical of the values; 0 where there are none. Where all those

@@ -442,6 +442,17 @@ func TestEstimateShared(t *testing.T) {
 	}
 }
 
+// Tests that share an ID take together what they took, however unlike they are.
+func TestEstimateNamesakes(t *testing.T) {
+	var all []*Results
+	for k := range 5 {
+		all = append(all, run(fmt.Sprint("r", k), int64(k+1), passed("a.py::t", 2), passed("a.py::t", 10_000), passed("a.py::t", 1)))
+		if got, want := FromResults(all...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Wall, 3334333*time.Microsecond; got != want {
+			t.Errorf("after %d runs each takes %v, want %v", k+1, got, want)
+		}
+	}
+}
+
 // Times as long as a file may say are not too long for what is reckoned from them.
 func TestEstimateLongest(t *testing.T) {
 	const most = 1_000_000_000_000_000 * time.Microsecond
