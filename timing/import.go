@@ -95,9 +95,9 @@ func lineAt(file []byte, offset int64) int {
 // outcome and no date: all count as passed, and as older than any run of ours.
 func ImportPytestSplit(r io.Reader, name string) (*History, ImportReport, error) {
 	return importFile("pytest-split durations", r, name, func(file []byte, m *imported) (int, error) {
-		durations, err := splitDurations(file)
+		durations, offset, err := splitDurations(file)
 		if err != nil {
-			return lineAt(file, errorOffset(err)), err
+			return lineAt(file, offset), err
 		}
 		for _, id := range slices.Sorted(maps.Keys(durations)) {
 			us, err := seconds(durations[id])
@@ -110,25 +110,31 @@ func ImportPytestSplit(r io.Reader, name string) (*History, ImportReport, error)
 	})
 }
 
-func splitDurations(file []byte) (map[string]float64, error) {
-	durations := map[string]float64{}
+// splitDurations returns the durations, or an error and where in the file it is.
+func splitDurations(file []byte) (durations map[string]float64, offset int64, err error) {
+	durations = map[string]float64{}
 	if !bytes.HasPrefix(bytes.TrimSpace(file), []byte("[")) {
 		if err := json.Unmarshal(file, &durations); err != nil {
-			return nil, err
+			return nil, errorOffset(err), err
 		}
 		if durations == nil {
-			return nil, errors.New("want an object of durations by node ID")
+			return nil, 0, errors.New("want an object of durations by node ID")
 		}
-		return durations, nil
+		return durations, 0, nil
 	}
-	var pairs []splitPair
+	var pairs []json.RawMessage
 	if err := json.Unmarshal(file, &pairs); err != nil {
-		return nil, err
+		return nil, errorOffset(err), err
 	}
-	for _, p := range pairs {
-		durations[p.id] = p.seconds
+	d := json.NewDecoder(bytes.NewReader(file)) // which tells where a pair is
+	_, err = d.Token()
+	for err == nil && d.More() {
+		var p splitPair
+		if err = d.Decode(&p); err == nil {
+			durations[p.id] = p.seconds
+		}
 	}
-	return durations, nil
+	return durations, d.InputOffset(), err
 }
 
 // splitPair is ["node ID", seconds].

@@ -191,6 +191,7 @@ func TestImportErrors(t *testing.T) {
 		{"split: text", ImportPytestSplit, "{\n\"a\": \"1\"}", "f:2: json: cannot unmarshal string into Go value of type float64"},
 		{"split: negative", ImportPytestSplit, `{"b": -1, "a": 1e300}`, `f: test "a": duration of 1e+300 seconds`},
 		{"split: triple", ImportPytestSplit, `[["b", 1, 2]]`, `f:1: a list of 3 values, want a node ID and its duration`},
+		{"split: pair on a later line", ImportPytestSplit, "[[\"a\", 1],\n[\"b\",\n\"c\"],\n[\"d\", 1]]", `f:3: json: cannot unmarshal string into Go value of type float64`},
 		{"log: empty object", ImportReportLog, "{}\n", `f:1: want a line of pytest-reportlog, with a "$report_type"`},
 		{"log: torn middle", ImportReportLog, log + "{\"x\n" + log, `f:2: unexpected end of JSON input`},
 		{"log: negative", ImportReportLog, log + `{"$report_type":"TestReport","duration":-1}`, `f:2: duration of -1 seconds`},
