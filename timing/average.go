@@ -6,9 +6,8 @@ import (
 	"slices"
 )
 
-// median returns the middle of the values, rounded down to whole units between
-// two; of two values the smaller, since noise only ever adds; 0 of none. It
-// sorts the values.
+// median returns the middle of the values, of an even number of them the smaller of the
+// two in the middle, since noise only ever adds; 0 of none. It sorts the values.
 func median[T cmp.Ordered](values []T) T {
 	var zero T
 	if len(values) == 0 {

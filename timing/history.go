@@ -62,7 +62,9 @@ func (a runMark) compare(b runMark) int {
 	return cmp.Or(cmp.Compare(b.mark, a.mark), strings.Compare(a.id, b.id))
 }
 
-// source is one results file, or several alike.
+// source is one results file, or several alike: jobs of a run that start in the same
+// millisecond on the same class of runner, of which a few of 256 do, count as one that had
+// the samples of both. To tell them apart the format would have to name the shards.
 type source struct {
 	started int64 // milliseconds since 1970
 	run     string
@@ -157,9 +159,15 @@ func (h *History) KnowsFile(file string) bool { return len(h.testsOf(file)) > 0 
 
 // testsOf returns the tests of a file.
 func (h *History) testsOf(file string) []series {
-	tests, prefix := h.series[testKind], file+"::"
-	tests = tests[sort.Search(len(tests), func(i int) bool { return tests[i].id >= prefix }):]
-	return tests[:sort.Search(len(tests), func(i int) bool { return !strings.HasPrefix(tests[i].id, prefix) })]
+	from, to := withPrefix(h.series[testKind], file+"::")
+	return h.series[testKind][from:to]
+}
+
+// withPrefix returns which of a sorted list are those whose IDs begin so.
+func withPrefix(list []series, prefix string) (from, to int) {
+	from = sort.Search(len(list), func(i int) bool { return list[i].id >= prefix })
+	n := sort.Search(len(list)-from, func(i int) bool { return !strings.HasPrefix(list[from+i].id, prefix) })
+	return from, from + n
 }
 
 // outcomes are those of one try, as results and histories write them, best

@@ -88,21 +88,12 @@ func (e *Estimator) Pools() []Pool {
 		if len(costs) == 0 {
 			costs = grown[id]
 		}
-		if cost := lowerMedian(costs); cost > 0 {
+		if cost := median(costs); cost > 0 {
 			list = append(list, Pool{ID: SetupID(poolPrefix + string(users[0])), Cost: time.Duration(cost) * time.Microsecond, Tests: users})
 		}
 	}
 	slices.SortFunc(list, func(a, b Pool) int { return cmp.Compare(a.ID, b.ID) })
 	return list
-}
-
-// lowerMedian returns the middle of values, of two the lesser; 0 where there are none.
-// What a test gives the processes to do only adds to their start.
-func lowerMedian(values []int64) int64 {
-	if len(values) == 0 {
-		return 0
-	}
-	return slices.Sorted(slices.Values(values))[(len(values)-1)/2]
 }
 
 // newestOf reports whether the run that ran a test last on runners like these has a

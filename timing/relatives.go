@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"path"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 )
@@ -82,9 +81,8 @@ func (r *relatives) fileRange(file string) (from, to int) {
 }
 
 func (r *relatives) prefixRange(from, to int, prefix string) (int, int) {
-	start := from + sort.Search(to-from, func(i int) bool { return r.tests[from+i].id >= prefix })
-	n := sort.Search(to-start, func(i int) bool { return !strings.HasPrefix(r.tests[start+i].id, prefix) })
-	return start, start + n
+	start, end := withPrefix(r.tests[from:to], prefix)
+	return from + start, from + end
 }
 
 // groupKey names tests that stand in together for an unknown one.
