@@ -119,7 +119,7 @@ own variable, and counts as the CI counts:
 	f.BoolVar(&o.enforce, "enforce", false, "limit pytest to --memory, or to the memory of the plan's runner, with a cgroup (Linux)")
 	f.BoolVar(&o.noRecover, "no-recover", false, "do not rerun tests that were killed for lack of memory")
 	f.BoolVar(&o.noFreeze, "no-gc-freeze", false, "let Python's garbage collector look through what was there before the first test, as without wcshard: slower")
-	f.DurationVar(&o.testTimeout, "test-timeout", 0, "fail a test that takes longer than a `DURATION` such as 5m (needs pytest-timeout); 0 is no limit")
+	f.DurationVar(&o.testTimeout, "test-timeout", 0, "fail a test that takes longer than a `DURATION` such as 5m (needs pytest-timeout, whose own limits go before); 0 is no limit")
 	f.StringVar(&o.timeLimit, "time-limit", "", "stop pytest after a `DURATION` such as 55m, and say what was running; \"plan\" is a minute before the shard's timeout (on GitLab the job's, if that is less), from the start of the job on GitHub and GitLab, else of wcshard")
 	o.from.flags(f)
 	return verb

@@ -151,7 +151,7 @@ func JoinWords(words ...string) string {
 	quoted := make([]string, len(words))
 	for i, word := range words {
 		if quoted[i] = word; !plainWord.MatchString(word) {
-			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'"'"'`) + "'" // SplitWords takes no backslash on Windows
 		}
 	}
 	return strings.Join(quoted, " ")

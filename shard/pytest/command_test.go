@@ -102,7 +102,7 @@ func TestJoinWords(t *testing.T) {
 			t.Errorf("SplitWords(%q) = %q, %v, want %q", JoinWords(words...), got, err, words)
 		}
 	})
-	if got, want := JoinWords("a/b.py::t", "-k", "not slow", "it's", ""), `a/b.py::t -k 'not slow' 'it'\''s' ''`; got != want {
+	if got, want := JoinWords("a/b.py::t", "-k", "not slow", "it's", ""), "a/b.py::t -k 'not slow' 'it'\"'\"'s' ''"; got != want {
 		t.Errorf("JoinWords() = %s, want %s", got, want)
 	}
 }

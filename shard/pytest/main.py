@@ -123,10 +123,12 @@ class Running(Choosing):
         seconds, option = self.settings.get("timeout"), self.config.option
         if not seconds:
             return
-        if not hasattr(option, "timeout"):
+        if not (hasattr(option, "timeout") and has_option(self.config, "timeout")):
             self.note("pytest-timeout is not there: nothing stops a test that hangs")
         elif option.timeout is None and not os.environ.get("PYTEST_TIMEOUT") and not self.config.getini("timeout"):
             option.timeout = seconds
+        else:
+            self.note("pytest-timeout has a limit already, from its option, its variable or pytest's configuration: --test-timeout does not count")
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -216,7 +218,10 @@ class Running(Choosing):
     def pytest_runtestloop(self) -> Generator[None, Any, None]:
         self.fixtures.imports.begin()
         self.pools.begin()
+        if not self.config.pluginmanager.hasplugin("dsession"):  # else xdist's workers are what this process starts
+            os.environ[INSIDE] = exchange
         yield
+        os.environ.pop(INSIDE, None)
         self.fixtures.imports.end()
 
     @pytest.hookimpl(tryfirst=True, **WRAPPER)
@@ -445,7 +450,7 @@ def begin(folder: str) -> None:
     comes after."""
     global exchange
     exchange = folder
-    if read_settings()["freeze"]:
+    if read_settings()["freeze"] and not inner():
         freezing.begin()
 
 
@@ -456,15 +461,13 @@ def sign_in(worker: str) -> None:
         file.write(str(os.getpid()))
 
 
+INSIDE = "_WCSHARD_INSIDE"  # a variable of what tests start
+
+
 def inner() -> bool:
-    """Report whether this pytest was started by one that the plugin is in, with its
-    options: by a test, or by a plugin that has a test run by several processes."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    try:
-        with open(os.path.join(exchange, f"pid-{worker}"), encoding="utf-8") as file:
-            return file.read() != str(os.getpid())
-    except FileNotFoundError:
-        return False
+    """Report whether this pytest was started while a test runs, with the options of the
+    one that the test is of: by the test, or by a plugin that has several processes run it."""
+    return os.environ.get(INSIDE) == exchange
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

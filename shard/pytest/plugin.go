@@ -134,7 +134,8 @@ func (p *plugin) configure(config pluginConfig) error {
 
 func (p *plugin) config() string { return filepath.Join(p.dir, configName) }
 
-// env returns the environment with which pytest finds the plugin, and with which all
+// env returns the environment with which pytest finds the plugin, in which it is no worker
+// of an xdist that wcshard was started by, and with which all
 // calls of it go through a set in the same order, unless the user's has a seed for that:
 // parameters from a set of tuples have IDs by their position, so that a test's ID would
 // be of another test in each shard.
@@ -148,7 +149,7 @@ func (p *plugin) env(env []string) []string {
 		if found && value != "" {
 			path = p.dir + string(os.PathListSeparator) + value
 		}
-		return found
+		return found || strings.HasPrefix(entry, "PYTEST_XDIST_")
 	})
 	seeded := func(entry string) bool {
 		seed, found := strings.CutPrefix(entry, "PYTHONHASHSEED=")

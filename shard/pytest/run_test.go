@@ -304,6 +304,25 @@ func TestRunTimeout(t *testing.T) {
 	}
 }
 
+// A project may have an option --timeout of its own.
+func TestRunTimeoutOfAnother(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+	writeAll(t, p.dir, map[string]string{
+		"conftest.py": "def pytest_addoption(parser):\n    parser.addoption(\"--timeout\", default=None)\n",
+		"test_one.py": "def test_one(request):\n    assert request.config.option.timeout is None\n",
+	})
+	var output bytes.Buffer
+	results := newResults(t, "only")
+	status, err := Run(t.Context(), p.command, RunOptions{
+		Dir: p.dir, Env: testEnv(), Args: []string{"-p", "no:timeout"}, Workers: 1, Timeout: time.Minute, Results: results, Stdout: &output, Stderr: &output,
+		Selection: Selection{Pieces: []shard.Piece{{File: "test_one.py", Tests: []string{"::test_one"}}}},
+	})
+	if notes := readResults(t, results).Notes; err != nil || status != ExitOK || len(notes) != 1 || !strings.Contains(notes[0], "pytest-timeout is not there") {
+		t.Errorf("%d, %v, notes %q\n%s", status, err, notes, &output)
+	}
+}
+
 // A pytest that does not stop is killed after the grace.
 func TestRunGrace(t *testing.T) {
 	dir := t.TempDir()

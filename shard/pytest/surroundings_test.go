@@ -1,6 +1,7 @@
 package pytest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -298,9 +299,9 @@ func TestPytestInside(t *testing.T) {
 import sys
 
 
-def outer(request):
+def outer(request, *more):
     plugins = [word for name in request.config.option.plugins for word in ("-p", name)]
-    out = subprocess.run([sys.executable, "-m", "pytest", *plugins, "inner/inner.py"], stdout=subprocess.PIPE, text=True).stdout
+    out = subprocess.run([sys.executable, "-m", "pytest", *plugins, *more, "inner/inner.py"], stdout=subprocess.PIPE, text=True).stdout
     assert "1 passed" in out
 
 
@@ -309,7 +310,7 @@ def test_outer(request):
 
 
 def test_second(request):
-    outer(request)
+    outer(request, "-n", "2")
 
 
 def test_third():
@@ -342,6 +343,31 @@ func TestCommandThatGoesElsewhere(t *testing.T) {
 	}
 	p.command = Command{Argv: append([]string{script}, pytestIn(t, "new").Argv...), Source: "a script"}
 	p.run(t)
+}
+
+// A command may call pytest twice: each time it is the shard.
+func TestCommandThatRepeats(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("calls a shell script")
+	}
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+	writeAll(t, p.dir, map[string]string{
+		"test_a.py": "def test_a():\n    pass\n\n\ndef test_b():\n    pass\n",
+		"twice":     "#!/bin/sh\n\"$@\" && \"$@\"\n",
+	})
+	script := filepath.Join(p.dir, "twice")
+	if err := os.Chmod(script, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var output bytes.Buffer
+	status, err := Run(t.Context(), Command{Argv: append([]string{script}, p.command.Argv...), Source: "a script"}, RunOptions{
+		Dir: p.dir, Env: testEnv(), Workers: 1, Results: newResults(t, "twice"), Stdout: &output, Stderr: &output,
+		Selection: Selection{Pieces: []shard.Piece{{File: "test_a.py", Tests: []string{"::test_b"}, Cut: true}}, Elsewhere: []timing.NodeID{"test_a.py::test_a"}},
+	})
+	if err != nil || status != ExitOK || strings.Count(output.String(), "1 passed, 1 deselected") != 2 {
+		t.Errorf("%d, %v\n%s", status, err, output.String())
+	}
 }
 
 // Where a shard finds the values of a function's tests in another order than the plan
