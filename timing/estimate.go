@@ -38,6 +38,7 @@ type Estimator struct {
 	scratch  []int64
 	of       []int32             // by value in scratch: its source
 	alikes   int64               // values that the last in scratch is the mean of
+	ourRuns  map[string]bool     // those with jobs on the class of runner; nil: not worked out
 	newest   map[string]int32    // source in which a file's tests ran last; nil: not worked out
 	fileRuns map[string][]string // by file, the newest runs of its tests, as far as somebody asked
 	renamed  map[string]string   // file or folder that is gone, by the one that it has become, as far as Tests was asked
@@ -119,6 +120,23 @@ func (e *Estimator) preferred(samples []sample) []sample {
 		}
 	}
 	return own
+}
+
+// ours reports whether a source is of a run that had jobs on the estimator's class of
+// runner: its memory jobs may have had runners of their own.
+func (e *Estimator) ours(source int32) bool {
+	if e.alike {
+		return true
+	}
+	if e.ourRuns == nil {
+		e.ourRuns = map[string]bool{}
+		for i, from := range e.h.sources {
+			if e.runner[i] {
+				e.ourRuns[from.run] = true
+			}
+		}
+	}
+	return e.ourRuns[e.h.sources[source].run]
 }
 
 // recent returns the samples of the estimator's runner class without those of the oldest
@@ -342,8 +360,8 @@ func (e *Estimator) Skip() Estimate {
 	return skip
 }
 
-// Runs reports whether a test ran in each of the newest runs of its file on runners like
-// these, of as many as lasting says or as are known: where a marker says that it is skipped, that may hold for
+// Runs reports whether a test ran in each of the newest runs of its file, of as many as
+// lasting says or as are known: where a marker says that it is skipped, that may hold for
 // the machine that collects alone.
 func (e *Estimator) Runs(id NodeID) bool {
 	tests := e.h.series[testKind]
@@ -352,7 +370,7 @@ func (e *Estimator) Runs(id NodeID) bool {
 		return false
 	}
 	ran := map[string]bool{}
-	for _, s := range e.preferred(tests[i].samples) {
+	for _, s := range tests[i].samples {
 		if outcomes[s.outcome] != Skipped {
 			ran[e.h.sources[s.source].run] = true
 		}
@@ -365,8 +383,8 @@ func (e *Estimator) Runs(id NodeID) bool {
 	return true
 }
 
-// runsOf returns the newest runs that had tests of a file, on runners like these if any
-// had, of as many as lasting says.
+// runsOf returns the newest runs that had tests of a file, of ours if any had, of as many
+// as lasting says.
 func (e *Estimator) runsOf(file string) []string {
 	if runs, ok := e.fileRuns[file]; ok {
 		return runs
@@ -378,8 +396,11 @@ func (e *Estimator) runsOf(file string) []string {
 	if i, ok := slices.BinarySearchFunc(e.h.series[fileKind], file, compareID); ok {
 		all = append(all, e.h.series[fileKind][i].samples...) // of tests that are skipped for a marker nothing else is there
 	}
+	if mine := slices.DeleteFunc(slices.Clone(all), func(s sample) bool { return !e.ours(s.source) }); len(mine) > 0 {
+		all = mine
+	}
 	newest := map[string]int32{}
-	for _, s := range e.preferred(all) {
+	for _, s := range all {
 		run := e.h.sources[s.source].run
 		newest[run] = max(newest[run], s.source)
 	}

@@ -167,6 +167,18 @@ func TestEstimateMarked(t *testing.T) {
 			t.Errorf("after %q it runs: %v, want %v", runs, got, want)
 		}
 	}
+	// A memory test may have died on the pool's runners, and has run on larger ones since.
+	var runs []*Results
+	for k, runner := range []string{"linux", "large", "large", "large"} {
+		pool, own := run(fmt.Sprint("r", k), int64(10*k+1), passed("a.py::other", 1)), run(fmt.Sprint("r", k), int64(10*k+2), passed("a.py::t", 90))
+		if own.Header.Runner = runner; k == 0 {
+			own.Tests[0].Outcome = Crashed
+		}
+		runs = append(runs, pool, own)
+	}
+	if !FromResults(runs...).Estimator("linux").Runs("a.py::t") {
+		t.Error("it does not run, though it does on the runners of memory tests")
+	}
 	// What another class of runner skips says nothing of this one.
 	local := run("local", 9, skip)
 	local.Header.Runner, local.Tests[0].ID = "local", "a.py::t"
@@ -450,6 +462,19 @@ func TestEstimateNamesakes(t *testing.T) {
 		if got, want := FromResults(all...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Wall, 3334333*time.Microsecond; got != want {
 			t.Errorf("after %d runs each takes %v, want %v", k+1, got, want)
 		}
+	}
+	// However many they are, those of a job are kept together.
+	h := &History{}
+	for k := range 3 * DefaultKeep {
+		r := run(fmt.Sprint("r", k), int64(k+1))
+		for i := range 11 {
+			r.Tests = append(r.Tests, passed("a.py::t", 1+i+989*(i/10)))
+		}
+		h.Merge(FromResults(r))
+		h.Prune(Limits{})
+	}
+	if got, want := h.Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Wall, 1055*time.Millisecond/11; got.Round(time.Millisecond) != want.Round(time.Millisecond) {
+		t.Errorf("eleven tests of one ID take %v each, want %v", got, want)
 	}
 }
 

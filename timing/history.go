@@ -310,7 +310,7 @@ func mergeSamples(a, b []sample) []sample {
 
 // Limits says how much of a history is kept.
 type Limits struct {
-	Keep   int // newest samples of each test on each class of runner; at most 0: DefaultKeep
+	Keep   int // newest jobs on each class of runner whose samples of a test are kept; at most 0: DefaultKeep
 	MaxAge int // newest runs: samples older than all of these are dropped; at most 0: DefaultMaxAge
 }
 
@@ -319,10 +319,6 @@ const (
 	DefaultKeep   = 10
 	DefaultMaxAge = 50
 )
-
-// mostClasses is of how many classes of runner samples are kept of a test, the newest ones:
-// CI's, a developer's machine, and some more.
-const mostClasses = 4
 
 // sharedKept is how many samples are kept of a run, of what each of its jobs has one of.
 // Of those there are as many runs as there are samples of a test, or the newest run of
@@ -349,10 +345,10 @@ func perJob(k kind, id string) bool {
 const jobsKept = 1024
 
 // Prune drops what is beyond the limits: samples of results files started
-// before each of the MaxAge newest runs, and of the rest all but the Keep
-// newest of each test, and of what each job has one of some of each of the Keep newest
-// runs. Each class of runner has that many, since estimates go by those of their own, and
-// what ran elsewhere since must not push them out. Tests left without samples are forgotten.
+// before each of the MaxAge newest runs, and of the rest all but those of the Keep
+// newest jobs of each test, and of what each job has one of some of each of the Keep newest
+// runs. Each class of runner has that many, since estimates go by those of their own; but
+// runs age with those of any class. Tests left without samples are forgotten.
 //
 // All thresholds only ever rise when histories are merged, so pruning early
 // loses nothing that would have been kept: prune(a ∪ b) = prune(prune(a) ∪ b).
@@ -392,40 +388,39 @@ func (h *History) Prune(l Limits) {
 	h.dropUnused(used)
 }
 
-// newest returns of each class of runner the newest samples, so many of them or, of a
+// newest returns of each class of runner the samples of the newest jobs, so many or, of a
 // series of which each job may have one, of so many runs, sharedKept of each run at most;
-// and of the next older run, and of the class after the newest ones, one more: newer samples
-// only ever make the age and the places of a run harder to reach, whichever histories have
-// them.
+// and of the next older run one more: newer samples only ever make the age and the places
+// of a run harder to reach, whichever histories have them. Of tests that share an ID a job
+// has several.
 func (h *History) newest(samples []sample, keep int, perJob bool) []sample {
 	type quota struct {
 		runner string
-		n      int
+		jobs   int
+		last   int32          // the source of the last sample
 		runs   map[string]int // samples, by run
 	}
-	quotas := make([]quota, 0, mostClasses+1)
-	keeps := func(s *sample) bool {
+	var quotas []quota
+	return filter(samples, func(s *sample) bool {
 		from := &h.sources[s.source]
 		i := slices.IndexFunc(quotas, func(q quota) bool { return q.runner == from.runner })
 		if i < 0 {
 			i = len(quotas)
-			quotas = append(quotas, quota{runner: from.runner})
+			quotas = append(quotas, quota{runner: from.runner, last: -1, runs: map[string]int{}})
 		}
 		q := &quotas[i]
 		if !perJob {
-			q.n++
-			return q.n <= keep
-		}
-		if q.runs == nil {
-			q.runs = map[string]int{}
+			if q.last != s.source {
+				q.jobs, q.last = q.jobs+1, s.source
+			}
+			return q.jobs <= keep
 		}
 		if len(q.runs) > keep {
 			return false
 		}
 		q.runs[from.run]++
 		return q.runs[from.run] <= sharedKept
-	}
-	return filter(samples, func(s *sample) bool { return len(quotas) <= mostClasses && keeps(s) })
+	})
 }
 
 // filter returns the samples that are to be kept, and leaves the slice as it is: another

@@ -267,15 +267,19 @@ func TestPruneByClass(t *testing.T) {
 }
 
 // Prune against the definition: a sample survives iff fewer than MaxAge known
-// runs have a mark newer than its start, it is among the Keep newest of its class of
-// runner, and of these one of the newest four, or the newest of the fifth.
+// runs have a mark newer than its start, and its job is among the Keep newest of its class
+// of runner that have one.
 func TestPruneByDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limits := Limits{Keep: rapid.IntRange(1, 4).Draw(t, "keep"), MaxAge: rapid.IntRange(1, 4).Draw(t, "maxAge")}
 		h := FromResults(drawResults(t)...)
 		want := map[NodeID][]Sample{}
 		for _, id := range h.Tests() {
-			seen := map[string]int{} // by class of runner
+			type job struct {
+				started time.Time
+				run     string
+			}
+			seen := map[string]map[job]bool{} // by class of runner
 			for _, s := range h.Samples(id) {
 				newer := 0
 				for _, r := range h.runs {
@@ -283,8 +287,12 @@ func TestPruneByDefinition(t *testing.T) {
 						newer++
 					}
 				}
-				if newer < limits.MaxAge && len(seen) <= 4 {
-					if seen[s.Runner]++; seen[s.Runner] <= limits.Keep {
+				if newer < limits.MaxAge {
+					if seen[s.Runner] == nil {
+						seen[s.Runner] = map[job]bool{}
+					}
+					seen[s.Runner][job{s.Started, s.Run}] = true
+					if len(seen[s.Runner]) <= limits.Keep {
 						want[id] = append(want[id], s)
 					}
 				}

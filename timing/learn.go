@@ -554,8 +554,8 @@ func (e *Estimator) Uses() map[string][]SetupID {
 	return uses
 }
 
-// ofNewestRun reports whether the run that ran tests of a file last, on runners like these
-// if any did, has a sample of a series. A job that was stopped may have imported the file,
+// ofNewestRun reports whether the run that ran tests of a file last, one of ours if any
+// did, has a sample of a series. A job that was stopped may have imported the file,
 // and run none of them.
 func (e *Estimator) ofNewestRun(file string, s series) bool {
 	if e.newest == nil {
@@ -573,21 +573,21 @@ func (e *Estimator) ofNewestRun(file string, s series) bool {
 	return ok && e.sameRun(s, newest)
 }
 
-// lastRan returns the source in which a test ran last, on runners like these if it did.
+// lastRan returns the source in which a test ran last, in one of our runs if it did.
 func (e *Estimator) lastRan(test series) (source int32, ok bool) {
-	for _, s := range e.preferred(test.samples) { // newest first; those of a test that died, or of another tool, tell of no fixtures
-		if outcomes[s.outcome] != Crashed && !e.foreign[s.source] {
-			return s.source, true
+	for _, s := range test.samples { // newest first; those of a test that died, or of another tool, tell of no fixtures
+		if outcomes[s.outcome] != Crashed && !e.foreign[s.source] && (!ok || e.nearer(s.source, source)) {
+			source, ok = s.source, true
 		}
 	}
-	return 0, false
+	return source, ok
 }
 
-// nearer reports whether a source tells more of a run on runners like these than another:
-// it is of one, or as much of one and newer.
+// nearer reports whether a source tells more of our runs than another: it is of one, or as
+// much of one and newer.
 func (e *Estimator) nearer(a, b int32) bool {
-	if e.runner[a] != e.runner[b] {
-		return e.runner[a]
+	if e.ours(a) != e.ours(b) {
+		return e.ours(a)
 	}
 	return a > b
 }

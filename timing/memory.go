@@ -38,7 +38,7 @@ func (w *workerWatch) renew() {
 }
 
 func (w *workerWatch) sample(s WorkerMemory) {
-	w.again, w.stale = w.again || s.At < w.last.At, false
+	w.again, w.stale = !w.stale && (w.again || s.At < w.last.At), false
 	w.last = s
 	w.peak = max(w.peak, s.Resident)
 	// What an earlier test left running is not this one's.

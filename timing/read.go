@@ -205,10 +205,12 @@ func (p *resultsReader) header() {
 			if d.msg == "" && len(h.Shards) == 0 { // nobody would miss them, or count them
 				d.failf("no shards, want at least one")
 			}
-			for i, name := range h.Shards {
-				if d.msg == "" && (name == "" || slices.Contains(h.Shards[:i], name)) {
+			seen := make(map[string]bool, len(h.Shards))
+			for _, name := range h.Shards {
+				if d.msg == "" && (name == "" || seen[name]) {
 					d.failf("shard %q is twice there or has no name", name)
 				}
+				seen[name] = true
 			}
 		case "attempt":
 			h.Attempt = int(d.number())
@@ -527,6 +529,9 @@ func (p *resultsReader) process(name string, pid int) *WorkerResult {
 	if next {
 		delete(p.earlier, name)
 		p.watch(name).renew()
+	}
+	if w := p.memory[name]; w != nil && !ok {
+		w.again = false // xdist's controller was sampled under this name, in a session before
 	}
 	if !ok || next {
 		i = len(p.res.Workers)

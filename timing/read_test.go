@@ -320,7 +320,9 @@ func TestReadSecondProcessSampled(t *testing.T) {
 		{"seen while it collected", sample(1, 50), 50},
 		{"not seen before its test", "", 0},
 	} {
-		in := header + fmt.Sprintf(worker, 70) + sample(9, 100) + start + sample(10, 900) +
+		in := header + fmt.Sprintf(worker, 69) + start + sample(10, 900) +
+			string(KilledTest{ID: "a.py::big", Worker: "main"}.Line()) + // the next process collects unseen, and is seen at a time before
+			fmt.Sprintf(worker, 70) + start + sample(9, 900) +
 			string(KilledTest{ID: "a.py::big", Worker: "main"}.Line()) + c.collecting +
 			fmt.Sprintf(worker, 71) + start + sample(20, 700) + `{"t":"test","id":"a.py::big","worker":"main","outcome":"passed"}` + "\n"
 		got, err := ReadResults(strings.NewReader(in), "f")
