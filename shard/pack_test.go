@@ -205,7 +205,6 @@ func TestPack(t *testing.T) {
 	}
 }
 
-// tests are n tests of a file, of ms milliseconds each.
 // A group with a test of each file cuts none of them: their others stay whole, for one
 // worker each.
 func TestGroupOverFilesCutsNone(t *testing.T) {
@@ -237,6 +236,7 @@ func TestGroupOverFilesCutsNone(t *testing.T) {
 	}
 }
 
+// tests are n tests of a file, of ms milliseconds each.
 func tests(file string, n, ms int) []Test {
 	var out []Test
 	for k := range n {

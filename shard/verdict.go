@@ -117,8 +117,9 @@ type Unplanned struct {
 
 // EarlierFile is a results file of an earlier run.
 type EarlierFile struct {
-	File string `json:"file"`
-	Run  string `json:"run"`
+	File   string   `json:"file"`
+	Run    string   `json:"run"`
+	Shards []string `json:"shards"`
 }
 
 // RefusedFile is a results file that does not count, and why.

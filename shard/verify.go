@@ -147,13 +147,13 @@ func (c *tally) choose(results []*timing.Results) {
 		}
 		fit = append(fit, r)
 	}
-	c.verdict.Run = newestRun(fit)
+	c.verdict.Run = NewestRun(c.plan, fit)
 	// The newest attempts first: what they take the place of need not agree.
 	for _, r := range fit {
 		if r.Header.Run == c.verdict.Run {
 			c.consider(r)
 		} else {
-			c.verdict.Earlier = append(c.verdict.Earlier, EarlierFile{r.Name, r.Header.Run})
+			c.verdict.Earlier = append(c.verdict.Earlier, EarlierFile{r.Name, r.Header.Run, r.Header.Shards})
 		}
 	}
 	for _, r := range c.chosen {
@@ -163,12 +163,12 @@ func (c *tally) choose(results []*timing.Results) {
 	}
 }
 
-// newestRun returns the run of the results that were started last; "" where there
-// are none.
-func newestRun(results []*timing.Results) string {
+// NewestRun returns the run of those results of the plan that were started last, which
+// are the ones that count; "" where there are none.
+func NewestRun(plan *Plan, results []*timing.Results) string {
 	run, started := "", time.Time{}
 	for _, r := range results {
-		if cmp.Or(r.Header.Started.Compare(started), cmp.Compare(r.Header.Run, run)) >= 0 {
+		if r.Header.Plan == plan.Digest && cmp.Or(r.Header.Started.Compare(started), cmp.Compare(r.Header.Run, run)) >= 0 {
 			run, started = r.Header.Run, r.Header.Started
 		}
 	}

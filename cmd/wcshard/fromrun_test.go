@@ -339,8 +339,6 @@ func TestMergeFromRun(t *testing.T) {
 	}
 }
 
-// What a job takes outside pytest comes from what GitHub says of the job, once:
-// through merge, and through the history that a plan is made from.
 func TestSampled(t *testing.T) {
 	var all []artifact.Artifact
 	for _, kind := range []string{"mem", "pool"} { // as they are sorted
@@ -357,6 +355,8 @@ func TestSampled(t *testing.T) {
 	}
 }
 
+// What a job takes outside pytest comes from what GitHub says of the job, once:
+// through merge, and through the history that a plan is made from.
 func TestOverheadFromRun(t *testing.T) {
 	e := newEarlierRun(t)
 	plan := e.plan(a1, a2)

@@ -101,9 +101,11 @@ func (sys *system) adviseOn(v *shard.Verdict) {
 		}
 	}
 	var silent []string
+	elsewhere := false // one of them reported in an earlier run
 	for _, s := range v.Shards {
 		if !s.Reported {
 			silent = append(silent, s.Name)
+			elsewhere = elsewhere || slices.ContainsFunc(v.Earlier, func(x shard.EarlierFile) bool { return slices.Contains(x.Shards, s.Name) })
 		}
 	}
 	if n := len(silent); n > 0 {
@@ -112,7 +114,7 @@ func (sys *system) adviseOn(v *shard.Verdict) {
 		}
 		sys.say("hint: look at the log of the job of %s: it did not start, was cancelled or lost its runner; or its results are where this did not look", strings.Join(silent, ", "))
 	}
-	if len(silent) > 0 && len(v.Earlier) > 0 {
+	if elsewhere {
 		sys.say("hint: or it ran as another run: what is to count together is run with the same --run-id, here %s", printable(pytest.JoinWords(v.Run)))
 	}
 	if notFound(v)+len(v.Unplanned) > 0 {

@@ -177,8 +177,9 @@ func current(sys *system, plan *shard.Plan, results []*timing.Results) []*timing
 	for i := range plan.Shards {
 		reported[plan.Shards[i].Name] = false
 	}
+	run := shard.NewestRun(plan, results)
 	for _, r := range results {
-		if r.Header.Plan == plan.Digest {
+		if r.Header.Plan == plan.Digest && r.Header.Run == run {
 			for _, name := range r.Header.Shards {
 				reported[name] = true
 			}
