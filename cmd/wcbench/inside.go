@@ -32,7 +32,7 @@ func newInside() *cobra.Command {
 		Long: `Run a suite in one job with several workers: as wcshard run orders it, as each
 mode of pytest-xdist does, and as bistra does. The schedulers take turns; wall and
 CPU seconds are medians of the rounds. wcshard knows one run with one worker,
-bistra one run with as many workers.
+bistra all of its own before, of which it takes the mean.
 
 SUITES
 On a machine with fewer cores than workers, or with other work on it, only the
@@ -157,8 +157,8 @@ func insideFaults(rows []insideRow) error {
 	return nil
 }
 
-// inside runs the suite with each scheduler in turn, after one run that only
-// bistra learns from. With an error there are the rows of the rounds before it.
+// inside runs the suite with each scheduler in turn, after one run for bistra alone,
+// which learns from each of its own. With an error there are the rows of the rounds before it.
 func (s *benchSuite) inside(ctx context.Context, workers, rounds int) ([]insideRow, error) {
 	if err := s.planWorkers(ctx, workers); err != nil {
 		return nil, err

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/exp/stats"
+
+	"github.com/wcshard/wcshard/shard/pytest"
 )
 
 // A suiteReport is what a whole comparison found, and on what.
@@ -31,10 +33,14 @@ type suiteNote struct {
 	Packages []string `json:"packages"` // that it needs
 }
 
-func newReport(packages []string, specs []suiteSpec, rows []suiteRow) suiteReport {
+func newReport(packages []string, specs []suiteSpec, rows []suiteRow, wall bool) suiteReport {
 	r := suiteReport{Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Packages: packages, Suites: map[string]suiteNote{}, Rows: rows}
 	for _, spec := range specs {
-		r.Suites[spec.name] = suiteNote{spec.shape, spec.options(), spec.packages}
+		options := spec.options()
+		if wall {
+			options = append([]string{"--wall"}, options...)
+		}
+		r.Suites[spec.name] = suiteNote{spec.shape, pytest.JoinWords(options...), spec.packages}
 	}
 	return r
 }

@@ -34,22 +34,26 @@ def pytest_balance():
     from pytest_balance.algorithms.lpt import partition
     from pytest_balance.algorithms.partitioner import Scope, group_by_scope
 
-    groups = {group.scope_id: group.test_ids for group in group_by_scope(ids, Scope.MODULE)}
-    seconds = {scope: sum(durations[nodeid] for nodeid in chosen) for scope, chosen in groups.items()}
-    return lambda count: [[nodeid for scope in bucket for nodeid in groups[scope]] for bucket in partition(seconds, count)]
+    def split(count):
+        groups = {group.scope_id: group.test_ids for group in group_by_scope(ids, Scope.MODULE)}
+        seconds = {scope: sum(durations[nodeid] for nodeid in chosen) for scope, chosen in groups.items()}
+        return [[nodeid for scope in bucket for nodeid in groups[scope]] for bucket in partition(seconds, count)]
+
+    return split
 
 
 def pytest_fsplit():
     from pytest_fsplit.planning import assign_files_to_shards
 
-    seconds, tests = {}, {}
-    for nodeid in ids:
-        file = nodeid.partition("::")[0]
-        seconds[file] = seconds.get(file, 0) + durations[nodeid]
-        tests.setdefault(file, []).append(nodeid)
-    return lambda count: [
-        [nodeid for file in shard.files for nodeid in tests[file]] for shard in assign_files_to_shards(tests, seconds, count)
-    ]
+    def split(count):
+        seconds, tests = {}, {}
+        for nodeid in ids:
+            file = nodeid.partition("::")[0]
+            seconds[file] = seconds.get(file, 0) + durations[nodeid]
+            tests.setdefault(file, []).append(nodeid)
+        return [[nodeid for file in shard.files for nodeid in tests[file]] for shard in assign_files_to_shards(tests, seconds, count)]
+
+    return split
 
 
 split = {

@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/wcshard/wcshard/shard/pytest"
 )
 
 // A suiteChoice is which suites a verb runs: some of suiteSpecs, or one that
@@ -85,11 +83,11 @@ func (c *suiteChoice) specs(verb *cobra.Command, args []string) ([]suiteSpec, er
 }
 
 // options are the flags and arguments that choose the suite.
-func (spec suiteSpec) options() string {
-	if _, named := suiteSpecs[spec.name]; named {
-		return pytest.JoinWords("--suites", spec.name)
+func (spec suiteSpec) options() []string {
+	if spec.folder == spec.name { // not by --module
+		return []string{"--suites", spec.name}
 	}
-	return pytest.JoinWords(append([]string{"--module", spec.module, "--packages", strings.Join(spec.packages, ","), "--"}, spec.args...)...)
+	return append([]string{"--module", spec.module, "--packages", strings.Join(spec.packages, ","), "--"}, spec.args...)
 }
 
 func digest(words []string) string {

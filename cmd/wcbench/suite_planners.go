@@ -156,31 +156,41 @@ func pytestFsplitJobs(_ context.Context, s *benchSuite, n int) (row suiteRow, ca
 // is named (its should_ignore_collection_path), and takes relative paths from pytest's
 // root, which is not the working directory where a package brings a pyproject.toml.
 func inFolders(dir string, args []string) ([]string, error) {
-	named := map[string]bool{}
-	var out, ignored []string
+	takesValue := func(option string) bool {
+		return strings.HasPrefix(option, "-") && !strings.Contains(option, "=") && !slices.Contains([]string{"-x", "-v", "-q", "-s", "-l"}, option)
+	}
+	var out, named, folders []string // named are files
 	for i, arg := range args {
 		path := filepath.Join(dir, arg)
 		info, err := os.Stat(path)
 		switch {
-		case err != nil || i > 0 && strings.HasPrefix(args[i-1], "-"):
+		case err != nil || i > 0 && takesValue(args[i-1]):
 			out = append(out, arg) // an option, or what belongs to it
 		case info.IsDir():
-			out = append(out, path)
+			out, folders = append(out, path), append(folders, path)
 		default:
-			named[path] = true
+			named = append(named, path)
 			if folder := filepath.Dir(path); !slices.Contains(out, folder) {
 				out = append(out, folder)
 			}
 		}
 	}
-	for path := range named {
+	wanted := func(path string) bool { // or some of what is in it
+		holds := func(other string) bool {
+			return other == path || strings.HasPrefix(other, path+string(filepath.Separator))
+		}
+		within := func(folder string) bool { return strings.HasPrefix(path, folder+string(filepath.Separator)) }
+		return slices.ContainsFunc(slices.Concat(named, folders), holds) || slices.ContainsFunc(folders, within)
+	}
+	var ignored []string
+	for _, path := range named {
 		entries, err := os.ReadDir(filepath.Dir(path))
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
 			other := filepath.Join(filepath.Dir(path), e.Name())
-			if !named[other] && (e.IsDir() || filepath.Ext(other) == ".py") && e.Name() != "__init__.py" && e.Name() != "conftest.py" {
+			if (e.IsDir() || filepath.Ext(other) == ".py") && e.Name() != "__init__.py" && e.Name() != "conftest.py" && !wanted(other) {
 				ignored = append(ignored, "--ignore="+other)
 			}
 		}

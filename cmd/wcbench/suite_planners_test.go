@@ -23,6 +23,8 @@ func TestInFolders(t *testing.T) {
 	for _, c := range []struct{ args, want []string }{
 		{[]string{"t", "-k", "u"}, []string{in("t"), "-k", "u"}},
 		{[]string{"t/test_a.py", "t/test_b.py"}, []string{in("t"), "--ignore=" + in("t/sub"), "--ignore=" + in("t/test_c.py")}},
+		{[]string{"-x", "t/test_a.py", "t/sub"}, []string{"-x", in("t"), in("t/sub"), "--ignore=" + in("t/test_b.py"), "--ignore=" + in("t/test_c.py")}},
+		{[]string{"t", "t/test_a.py"}, []string{in("t")}},
 		{[]string{"u", "--ignore", "t/test_a.py", "--deselect", "u/test_e.py::test_x"}, []string{in("u"), "--ignore", "t/test_a.py", "--deselect", "u/test_e.py::test_x"}},
 	} {
 		if got, err := inFolders(dir, c.args); err != nil || !slices.Equal(got, c.want) {

@@ -153,7 +153,7 @@ func doSuites(ctx context.Context, w io.Writer, specs []suiteSpec, o suitesOptio
 		}
 		rows = append(rows, more...)
 	}
-	report := newReport(suitePackages, specs, rows)
+	report := newReport(suitePackages, specs, rows, o.wall)
 	switch {
 	case o.json:
 		if err := writeJSON(w, report); err != nil {
@@ -307,6 +307,8 @@ func (s *benchSuite) compare(ctx context.Context, n, rounds int) ([]suiteRow, er
 		return nil, err
 	} else if !found {
 		c = s.divide(ctx, n)
+	} else if len(c.Calls) != len(c.Rows) {
+		return nil, fmt.Errorf("%s is of an older wcbench, and does not say what it ran: pass another folder to --keep", part)
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
