@@ -108,7 +108,7 @@ own variable, and counts as the CI counts:
 	f.BoolVarP(&o.null, "null", "0", false, "with --list: end each node ID with a NUL instead of a newline")
 	f.StringVar(&o.results, "results", defaultResults, "`FOLDER` for the results")
 	f.IntVar(&o.attempt, "attempt", 0, "`NUMBER` of this attempt (default: $GITHUB_RUN_ATTEMPT, or 1 above the attempts in --results)")
-	f.StringVar(&o.run, "run-id", "", "`NAME` of the run that this shard belongs to (default: $GITHUB_RUN_ID, or the plan's digest)")
+	f.StringVar(&o.run, "run-id", "", "`NAME` of the run that this shard belongs to, the same for all of its shards (default: $GITHUB_RUN_ID, or the plan's digest)")
 	f.StringVar(&o.pytest, "pytest", "", "`COMMAND` that calls pytest, such as \"uv run pytest\"")
 	f.StringVar(&o.pytestArgs, "pytest-args", "", "more `ARGUMENTS` for pytest in one string, quoted as in a shell; those after -- follow")
 	f.StringVar(&o.workers, "workers", "auto", "with --all: workers of the pool, `auto|N`; auto is one for each core of this machine")

@@ -134,7 +134,7 @@ class Choosing(Common):
         if not self.order:
             in_definition_order(kept, items, groups)
         if not self.settings.get("again"):  # what ran before is elsewhere then
-            apart = self.cut if self.is_worker else set()
+            apart = self.cut | self.needy | {file_of(self.plain(item.nodeid)) for item, group in zip(items, groups) if group} if self.is_worker else set()
             self.reordered.check(items, self.plain, str(self.config.rootpath), self.settings, self.planned, apart)
         expected = collections.Counter(self.planned)
         expected.update(self.settings["elsewhere"])

@@ -466,3 +466,33 @@ def test_process(process):
 		}
 	}
 }
+
+// A group over files may have some of a function's tests on another worker than the rest.
+func TestReorderedInGroup(t *testing.T) {
+	oneOfFew(t)
+	p := proof{command: pytestIn(t, "new"), dir: t.TempDir(), env: []string{"REVERSED=gw1"}}
+	writeAll(t, p.dir, map[string]string{
+		"test_a.py": `import os
+from pathlib import Path
+
+import pytest
+
+LISTED = [Path(name) for name in ("a.json", "b.json", "c.json", "d.json")]
+if os.environ.get("PYTEST_XDIST_WORKER") == os.environ["REVERSED"]:
+    LISTED.reverse()
+MARKS = [pytest.mark.xdist_group("all"), (), (), ()]
+
+
+@pytest.mark.parametrize("path", [pytest.param({"of": path}, marks=marks) for path, marks in zip(LISTED, MARKS)])
+def test_path(path):
+    pass
+`,
+		"test_b.py": "import pytest\n\n\n@pytest.mark.xdist_group(\"all\")\ndef test_b():\n    pass\n",
+	})
+	collected := p.collect(t)
+	plan, s := one(collected, 2, false)
+	o := p.shard(t, collected, plan, s)
+	if want := []timing.NodeID{"test_a.py::test_path[in another order than planned]"}; o.status != ExitOK || !slices.Equal(o.results.Extra, want) {
+		t.Errorf("status %d, extra %q, want %q\n%s", o.status, o.results.Extra, want, o.output)
+	}
+}
