@@ -86,6 +86,15 @@ func newItemsBy(q *sequence, take func(p int32) bool, keys []int32) *items {
 	return it
 }
 
+// has tells the tests that were divided from the others of the sequence.
+func (it *items) has() func(p int32) bool {
+	taken := make([]bool, len(it.root))
+	for _, p := range it.tests {
+		taken[p] = true
+	}
+	return func(p int32) bool { return taken[p] }
+}
+
 // carve divides the items further, for n bins: in each file, tests that need a
 // costly set-up which others of the file don't need are an item of their own,
 // so that they can be where others are that need it. It returns nil where
@@ -116,12 +125,7 @@ func (it *items) carve(n int) *items {
 	if !some {
 		return nil
 	}
-	taken := make([]bool, len(it.root))
-	for _, p := range it.tests {
-		taken[p] = true
-	}
-	order := it.ranks(keys)
-	return newItemsBy(it.sequence, func(p int32) bool { return taken[p] }, order)
+	return newItemsBy(it.sequence, it.has(), it.ranks(keys))
 }
 
 // ranks replaces the set-ups in keys, from 1, by numbers that follow from what

@@ -37,7 +37,8 @@ func (e *TooManyRowsError) Error() string {
 // would be longer otherwise, and fewer files than there are pool shards are,
 // but where the set-ups are known and more cuts pay. What several shards set up is
 // gathered into fewer of them where all shards together gain more than the longest
-// one loses, at most pays thousandths. Jobs below the longest are made even where
+// one loses, at most pays thousandths. A file of which nothing is known, beside others of
+// which most is, is dealt over the shards as far as what it sets up allows. Jobs below the longest are made even where
 // that costs little, up to 100,000 blocks; where the set-ups are known, files are cut for
 // that, too, while fewer are than there are pool shards.
 // Tests of one group stay in one shard, over files; where one of them is
@@ -71,15 +72,15 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 		return nil, err
 	}
 	heavy := newItems(q, func(p int32) bool { return by.memory[q.root[p]] })
-	inPool := func(p int32) bool { return !by.memory[q.root[p]] }
-	light := newItems(q, inPool)
+	light := newItems(q, func(p int32) bool { return !by.memory[q.root[p]] })
 	packs := heavy.modules(fleet.MaxMemoryJobs)
 	packs = heavy.joinDoubtful(packs, &by, fleet.Shards)
 	if rows := len(packs) + min(fleet.Shards, int(light.blocks)); rows > MaxRows {
 		return nil, &TooManyRowsError{Rows: rows, Memory: len(packs)}
 	}
-	p := &packing{sequence: q, fleet: fleet, by: &by, packs: packs, heavy: heavy, light: light, bound: light.poolBound(fleet)}
-	p.divide(inPool)
+	p := &packing{sequence: q, fleet: fleet, by: &by, packs: packs, heavy: heavy, bound: light.poolBound(fleet)}
+	p.dealt, p.light = light.fresh(fleet.Shards)
+	p.divide()
 	p.finish()
 	if len(packs) > 0 && fleet.jobsOfModule() > 1 {
 		p.packs = heavy.splitModules(packs, fleet, p.anyway(Pool), p.chosen.pool)
@@ -103,13 +104,17 @@ type packing struct {
 	by     *heavies
 	packs  [][]int32 // tests of the memory shards
 	heavy  *items    // what the memory shards have
-	light  *items    // what the pool has
+	light  *items    // what the pool has, but for new files
+	dealt  *items    // those, whose tests are dealt over its jobs; nil where there are none
 	bound  int64     // of the pool
 	plan   *Plan     // the best one so far
 	chosen division  // of its pool
 }
 
 func (p *packing) assemble(d division) *Plan {
+	if p.dealt != nil {
+		d.pool = p.dealt.spread(d.pool)
+	}
 	return p.sequence.assemble(p.fleet, p.by, p.packs, d)
 }
 
@@ -131,7 +136,7 @@ func (p *packing) anyway(kind Kind) int64 {
 
 // divide looks for the division of the pool whose longest job is shortest: by load,
 // and where that is not near the bound, in other ways as well.
-func (p *packing) divide(inPool func(int32) bool) {
+func (p *packing) divide() {
 	light, n, workers := p.light, p.fleet.Shards, p.fleet.Workers
 	p.chosen = light.byLoad(n, true)
 	p.plan = p.assemble(p.chosen)
@@ -148,9 +153,10 @@ func (p *packing) divide(inPool func(int32) bool) {
 			p.try(carved.byWorker(n, workers))
 		}
 	}
-	for _, weighed := range []*sequence{p.byMemory(p.fleet, inPool), p.byImports(p.fleet)} {
+	has := light.has()
+	for _, weighed := range []*sequence{p.byMemory(p.fleet, has), p.byImports(p.fleet)} {
 		if weighed != nil && small && p.far() {
-			p.try(newItems(weighed, inPool).byLoad(n, true))
+			p.try(newItems(weighed, has).byLoad(n, true))
 		}
 	}
 }

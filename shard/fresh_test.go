@@ -1,0 +1,99 @@
+package shard
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/wcshard/wcshard/timing"
+)
+
+// The tests of a new file are dealt over the jobs, but for what is dear to set up, and for
+// what belongs together; where all is new nothing tells of what.
+func TestPackNewFile(t *testing.T) {
+	const jobs, each = 4, 16
+	base := func() Suite {
+		var s Suite
+		for f := range 12 {
+			s.Tests = append(s.Tests, tests(fmt.Sprintf("test_%02d.py", f), 20, 100)...)
+		}
+		for _, x := range tests("test_new.py", each, 100) {
+			x.Estimate.Rung = timing.Suite
+			s.Tests = append(s.Tests, x)
+		}
+		return s
+	}
+	ofFile := func(s *Suite, file string, change func(x *Test)) {
+		for i := range s.Tests {
+			if s.Tests[i].ID.File() == file {
+				change(&s.Tests[i])
+			}
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change func(s *Suite)
+		want   []int // its tests in each job, most first
+	}{
+		{"dealt", func(*Suite) {}, []int{4, 4, 4, 4}},
+		{"a dear import", func(s *Suite) {
+			s.Setups = []Setup{{ID: "test_new.py", Cost: time.Minute, Import: true}}
+			ofFile(s, "test_new.py", func(x *Test) { x.Setups = []int{0} })
+		}, []int{16, 0, 0, 0}},
+		{"an import of 0.7 s", func(s *Suite) { // the third job takes 0.8 s off the others, the fourth 0.4 s
+			s.Setups = []Setup{{ID: "test_new.py", Cost: 700 * time.Millisecond, Import: true}}
+			ofFile(s, "test_new.py", func(x *Test) { x.Setups = []int{0} })
+		}, []int{6, 5, 5, 0}},
+		{"in a group", func(s *Suite) { ofFile(s, "test_new.py", func(x *Test) { x.Group = "db" }) }, []int{16, 0, 0, 0}},
+		{"of a file that is known", func(s *Suite) { ofFile(s, "test_new.py", func(x *Test) { x.Estimate.Rung = timing.File }) }, []int{16, 0, 0, 0}},
+		{"where one test takes long", func(s *Suite) { s.Tests[0].Estimate.Wall = time.Minute }, []int{6, 5, 5, 0}},
+		{"where all is new", func(s *Suite) {
+			for i := range s.Tests {
+				s.Tests[i].Estimate.Rung = timing.Guess
+			}
+		}, []int{16, 0, 0, 0}},
+	} {
+		s := base()
+		c.change(&s)
+		plan := mustPack(t, s, Fleet{Shards: jobs, Workers: 1})
+		got := make([]int, len(plan.Shards))
+		for k := range plan.Shards {
+			for _, id := range plan.Shards[k].IDs() {
+				if id.File() == "test_new.py" {
+					got[k]++
+				}
+			}
+		}
+		slices.SortFunc(got, func(a, b int) int { return b - a })
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %d of the new tests, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// A new file goes to the job that has what it needs.
+func TestPackNewFileOfFixture(t *testing.T) {
+	var s Suite
+	for f := range 8 {
+		s.Tests = append(s.Tests, tests(fmt.Sprintf("test_%d.py", f), 100, 1000)...)
+	}
+	for _, x := range tests("test_new.py", 8, 100) {
+		x.Estimate.Rung, x.Setups = timing.Suite, []int{0}
+		s.Tests = append(s.Tests, x)
+	}
+	s.Setups = []Setup{{ID: "session ::db", Cost: time.Minute}}
+	for i := range s.Tests[:100] {
+		s.Tests[i].Setups = []int{0}
+	}
+	plan := mustPack(t, s, Fleet{Shards: 4, Workers: 1})
+	for k := range plan.Shards {
+		files := map[string]bool{}
+		for _, piece := range plan.Shards[k].Pieces {
+			files[piece.File] = true
+		}
+		if files["test_new.py"] != files["test_0.py"] {
+			t.Errorf("%s has %v: the fixture is set up more often than it has to", plan.Shards[k].Name, files)
+		}
+	}
+}
