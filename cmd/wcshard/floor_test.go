@@ -25,6 +25,10 @@ func TestFindFloor(t *testing.T) {
 	for k := range heavy {
 		heavy[k].ID, heavy[k].Memory = timing.NodeID(fmt.Sprintf("test_memory.py::test_%d", k)), true
 	}
+	mixed := tests(340, 100*time.Millisecond)
+	for k := range mixed[:40] {
+		mixed[k].Estimate.Wall = 600 * time.Millisecond
+	}
 	late := tests(1000, 100*time.Millisecond)
 	late[7].Estimate.Wall = time.Minute
 	late[0].Setups = []int{0}
@@ -37,6 +41,7 @@ func TestFindFloor(t *testing.T) {
 	}{
 		{"start-up", shard.Suite{Base: 10 * time.Second, Tests: tests(300, 100*time.Millisecond)}, shard.Fleet{CPUs: 1}, "what jobs pay beside their tests sets the floor: start-up, imports and fixtures are 10.0 of the", 0},
 		{"start-up, and one test of each job", shard.Suite{Base: 30 * time.Second, Tests: tests(12, 3*time.Second)}, shard.Fleet{CPUs: 1}, "what jobs pay beside their tests sets the floor: start-up, imports and fixtures are 30.0 of the 33.0 s", 0},
+		{"start-up, with tests that more jobs could part", shard.Suite{Base: 28 * time.Second, Tests: mixed}, shard.Fleet{CPUs: 1}, "what jobs pay beside their tests sets the floor: start-up, imports and fixtures are 28.0 of the", 0},
 		{"one test", shard.Suite{Base: 10 * time.Second, Tests: giant}, shard.Fleet{CPUs: 1}, "test_7.py::test alone sets the floor: 60.0 s", 1},
 		{"one test, where jobs import much", shard.Suite{Base: time.Second, Tests: late, Setups: []shard.Setup{{ID: "import much", Cost: 10 * time.Second}}, Late: []shard.Late{{Every: 2}}}, shard.Fleet{CPUs: 1}, "test_7.py::test alone sets the floor: 60.0 s", 1},
 		{"one test of a memory job", shard.Suite{Tests: heavy}, shard.Fleet{CPUs: 1, MemoryJobs: 4}, "test_memory.py::test_0 alone sets the floor: 60.0 s", 1},

@@ -160,6 +160,11 @@ func explainExit(command Command, exit *ExitError) error {
 			fmt.Errorf("calling %q (%s): %w: %w", command, command.Source, ErrNoPytest, exit),
 			"install pytest there, or name another one: --pytest \"uv run pytest\"",
 		}
+	case exit.Early && strings.Contains(exit.Output, "_pytest"): // in a traceback, such as of an error in its configuration
+		return &HintError{
+			fmt.Errorf("calling %q (%s): %w", command, command.Source, exit),
+			fmt.Sprintf("see what it says above; %s --collect-only, with the same arguments, ends in the same way", command),
+		}
 	case exit.Early:
 		return &HintError{
 			fmt.Errorf("calling %q (%s): %w: %w", command, command.Source, ErrNoPytest, exit),

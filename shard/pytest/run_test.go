@@ -522,6 +522,11 @@ func TestCollectErrors(t *testing.T) {
 	if !asHint(err, &hint) || !errors.Is(err, ErrNoPytest) {
 		t.Errorf("a program that is not pytest: %v", err)
 	}
+	write(t, filepath.Join(p.dir, "pytest.ini"), "[pytest]\nfilterwarnings =\n    error\n    ignore::no_such_module.SomeWarning\n")
+	_, err = Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv()})
+	if !asExit(err, &exit) || exit.Status == 0 || errors.Is(err, ErrNoPytest) || !asHint(err, &hint) || !strings.Contains(hint.Hint, "--collect-only") {
+		t.Errorf("a configuration that pytest cannot read: %v", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Collect(ctx, p.command, CollectOptions{Dir: p.dir}); err == nil {
