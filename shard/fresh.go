@@ -14,68 +14,94 @@ import (
 // one in twenty has a mean of 2.6 times the suite's, one in a hundred of eleven times.
 const fold = 3
 
-// fresh returns the pool's files that are new, and the rest of the pool; nil and the whole
-// pool where there are none, or where too much is new, as in a first plan.
-func (it *items) fresh(shards int) (dealt, rest *items) {
+// fresh returns the pool's files that are new and worth to be dealt, and the rest of the
+// pool; nil and the whole pool where there are none, or where too much is new, as in a
+// first plan.
+func (it *items) fresh(fleet Fleet) (dealt, rest *items) {
 	all, unknown := int64(0), int64(0)
-	known := make([]bool, len(it.files))
+	new := make([]int64, len(it.files)) // by how much more of a file's time is unknown than known
 	for _, p := range it.tests {
-		all += it.sequence.cost[p]
+		cost := it.sequence.cost[p]
+		all += cost
 		if it.test(p).Estimate.Rung < timing.Suite { // of its file, or of the one that this was
-			known[it.file[p]] = true
+			cost = -cost
 		} else {
-			unknown += it.sequence.cost[p]
+			unknown += cost
 		}
+		new[it.file[p]] += cost
 	}
 	if unknown == 0 || unknown > all/5 {
 		return nil, it
 	}
+	q := it.sequence
+	if weighed := q.byImports(fleet); weighed != nil {
+		q = weighed // each worker of a job pays for its imports
+	}
 	spans := it.spanning()
-	const pooled, new = 1, 2
-	kind := make([]int8, len(it.root)) // by root
-	for _, p := range it.tests {
-		if r := it.root[p]; known[it.file[r]] || spans[r] {
-			kind[r] = pooled
-		} else {
-			kind[r] = new
+	whole := newItems(q, it.has())
+	chosen := make([]bool, len(it.root)) // by root
+	for i := range whole.list {
+		x := &whole.list[i]
+		longest := int64(0)
+		for b := x.lo; b < x.hi; b++ {
+			longest = max(longest, whole.cost[b])
+		}
+		first := it.root[whole.tests[whole.start[x.lo]]]
+		if spans[first] || new[it.file[first]] <= 0 || longest > x.cost/2 || !worth(whole.total(x.lo, x.hi)-x.cost, x.cost, 1) {
+			continue
+		}
+		for _, p := range whole.tests[whole.start[x.lo]:whole.start[x.hi]] {
+			chosen[it.root[p]] = true
 		}
 	}
-	dealt = newItems(it.sequence, func(p int32) bool { return kind[it.root[p]] == new })
-	rest = newItems(it.sequence, func(p int32) bool { return kind[it.root[p]] == pooled })
-	if dealt.blocks == 0 || int(rest.blocks) < shards || int(dealt.blocks)*shards > effort {
+	has := it.has()
+	dealt = newItems(q, func(p int32) bool { return has(p) && chosen[it.root[p]] })
+	rest = newItems(it.sequence, func(p int32) bool { return has(p) && !chosen[it.root[p]] })
+	work := 0
+	for _, p := range dealt.tests {
+		work += 1 + len(it.test(p).Setups)
+	}
+	if dealt.blocks == 0 || int(rest.blocks) < fleet.Shards || work > effort/fleet.Shards {
 		return nil, it
 	}
 	return dealt, rest
 }
 
+// worth reports whether a file that so many jobs have some of is worth one more, for what
+// that sets up anew: that has to be less than what each of the others then has less of
+// it, if it takes fold times as long as estimated.
+func worth(anew, cost, jobs int64) bool { return anew <= fold*cost/(jobs*(jobs+1)) }
+
 // spread adds the tests of new files to the jobs of a pool: each block goes to the job that
-// would be done first if what it has of the file took fold times as long as estimated. One
-// more job for the file is worth what it sets up anew if that is less than what the others
-// then have less of the file, fold times.
+// would be done first if what it has of the file took fold times as long as estimated, of
+// those that have some of it and those that are worth to.
 func (it *items) spread(pool [][]int32) [][]int32 {
-	out, load, has := make([][]int32, len(pool)), make([]int64, len(pool)), make([]map[int32]bool, len(pool))
+	out, load, has := make([][]int32, len(pool)), make([]int64, len(pool)), make([][]bool, len(pool))
 	for k, tests := range pool {
-		out[k], load[k], has[k] = slices.Clone(tests), it.load(tests), map[int32]bool{}
+		out[k], load[k], has[k] = slices.Clone(tests), it.load(tests), make([]bool, len(it.setup))
 		for needs := range it.setupLists(tests) {
 			for _, s := range needs {
-				has[k][int32(s)] = true
+				has[k][s] = true
 			}
 		}
 	}
+	var needs []int32
 	for _, i := range it.heaviest() {
 		x := &it.list[i]
 		mine := make([]int64, len(pool)) // of the file, by job
 		jobs := int64(0)
 		for b := x.lo; b < x.hi; b++ {
+			needs = needs[:0]
+			it.eachSetup(b, b+1, func(s int32) { needs = append(needs, s) })
 			to, added, least := -1, int64(0), int64(0)
 			for k := range pool {
 				anew := int64(0)
-				it.eachSetup(b, b+1, func(s int32) {
+				for _, s := range needs {
 					if !has[k][s] {
 						anew += it.setup[s]
 					}
-				})
-				if jobs > 0 && mine[k] == 0 && anew > fold*x.cost/(jobs*(jobs+1)) {
+				}
+				if jobs > 0 && mine[k] == 0 && !worth(anew, x.cost, jobs) {
 					continue
 				}
 				if done := load[k] + anew + (fold-1)*mine[k]; to < 0 || done < least {
@@ -87,7 +113,9 @@ func (it *items) spread(pool [][]int32) [][]int32 {
 			}
 			load[to] += it.cost[b] + added
 			mine[to] += it.cost[b]
-			it.eachSetup(b, b+1, func(s int32) { has[to][s] = true })
+			for _, s := range needs {
+				has[to][s] = true
+			}
 			out[to] = append(out[to], it.tests[it.start[b]:it.start[b+1]]...)
 		}
 	}

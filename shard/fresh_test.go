@@ -37,6 +37,11 @@ func TestPackNewFile(t *testing.T) {
 		want   []int // its tests in each job, most first
 	}{
 		{"dealt", func(*Suite) {}, []int{4, 4, 4, 4}},
+		{"of which one is skipped", func(s *Suite) { s.Tests[len(s.Tests)-3].Estimate = timing.Estimate{Wall: 2 * time.Millisecond} }, []int{4, 4, 4, 4}},
+		{"mostly known", func(s *Suite) {
+			ofFile(s, "test_new.py", func(x *Test) { x.Estimate.Rung = timing.Moved })
+			s.Tests[len(s.Tests)-3].Estimate.Rung = timing.Suite
+		}, []int{16, 0, 0, 0}},
 		{"a dear import", func(s *Suite) {
 			s.Setups = []Setup{{ID: "test_new.py", Cost: time.Minute, Import: true}}
 			ofFile(s, "test_new.py", func(x *Test) { x.Setups = []int{0} })
@@ -69,6 +74,60 @@ func TestPackNewFile(t *testing.T) {
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %d of the new tests, want %d", c.name, got, c.want)
 		}
+		if most := plan.Bound * 112 / 100; plan.Makespan > most { // the imports of more jobs
+			t.Errorf("%s: the longest job takes %v, want at most %v", c.name, plan.Makespan, most)
+		}
+	}
+	// Each worker of a job pays for its imports, and the workers share the tests.
+	s := base()
+	s.Setups = []Setup{{ID: "test_new.py", Cost: 400 * time.Millisecond, Import: true}}
+	ofFile(&s, "test_new.py", func(x *Test) { x.Setups = []int{0} })
+	for workers, want := range map[int]int{1: 4, 4: 2} {
+		n := 0
+		plan := mustPack(t, s, Fleet{Shards: jobs, Workers: workers, CPUs: workers})
+		for k := range plan.Shards {
+			if slices.ContainsFunc(plan.Shards[k].Pieces, func(x Piece) bool { return x.File == "test_new.py" }) {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("with %d workers %d jobs have some of the new file, want %d", workers, n, want)
+		}
+	}
+}
+
+// When it is known, a file that was dealt is one piece again, though it would stay where it
+// was.
+func TestPackNewFileAfterwards(t *testing.T) {
+	const jobs = 8
+	var s Suite
+	for f := range 40 {
+		s.Tests = append(s.Tests, tests(fmt.Sprintf("test_%02d.py", f), 20, 1000)...)
+	}
+	from := len(s.Tests)
+	s.Tests = append(s.Tests, tests("test_new.py", 60, 1000)...)
+	s.Setups = []Setup{{ID: "test_new.py", Cost: 100 * time.Millisecond, Import: true}}
+	for i := range s.Tests[from:] {
+		s.Tests[from+i].Estimate.Rung, s.Tests[from+i].Setups = timing.Suite, []int{0}
+	}
+	pieces := func(plan *Plan) (n int) {
+		for k := range plan.Shards {
+			for _, x := range plan.Shards[k].Pieces {
+				if x.File == "test_new.py" {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	first := mustPack(t, s, Fleet{Shards: jobs, Workers: 1})
+	for i := range s.Tests {
+		s.Tests[i].Estimate.Rung = timing.Measured
+	}
+	s.Follow(first)
+	second := mustPack(t, s, Fleet{Shards: jobs, Workers: 1})
+	if pieces(first) != jobs || pieces(second) > 2 {
+		t.Errorf("%d pieces while it is new and %d afterwards, want %d and one or two", pieces(first), pieces(second), jobs)
 	}
 }
 

@@ -79,11 +79,11 @@ func Pack(suite Suite, fleet Fleet) (*Plan, error) {
 		return nil, &TooManyRowsError{Rows: rows, Memory: len(packs)}
 	}
 	p := &packing{sequence: q, fleet: fleet, by: &by, packs: packs, heavy: heavy, bound: light.poolBound(fleet)}
-	p.dealt, p.light = light.fresh(fleet.Shards)
+	p.dealt, p.light = light.fresh(fleet)
 	p.divide()
 	p.finish()
 	if len(packs) > 0 && fleet.jobsOfModule() > 1 {
-		p.packs = heavy.splitModules(packs, fleet, p.anyway(Pool), p.chosen.pool)
+		p.packs = heavy.splitModules(packs, fleet, p.anyway(Pool), p.whole(p.chosen).pool)
 		p.plan = p.assemble(p.chosen)
 	}
 	plan := p.plan
@@ -112,10 +112,15 @@ type packing struct {
 }
 
 func (p *packing) assemble(d division) *Plan {
+	return p.sequence.assemble(p.fleet, p.by, p.packs, p.whole(d))
+}
+
+// whole returns a division with the new files dealt over its jobs.
+func (p *packing) whole(d division) division {
 	if p.dealt != nil {
 		d.pool = p.dealt.spread(d.pool)
 	}
-	return p.sequence.assemble(p.fleet, p.by, p.packs, d)
+	return d
 }
 
 // anyway returns how long a job of the other kind may be that is done as soon as the

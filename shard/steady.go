@@ -149,8 +149,11 @@ func (b *balance) asBefore() {
 			at := b.test(b.tests[b.start[k]]).Before - 1
 			in[at] = append(in[at], k)
 		}
-		most := -1
+		most, parts := -1, 0
 		for k := range b.bins {
+			if len(in[k]) > 0 {
+				parts++
+			}
 			if len(in[k]) > 0 && (most < 0 || len(in[k]) > len(in[most])) {
 				most = k
 			}
@@ -164,7 +167,8 @@ func (b *balance) asBefore() {
 				in[most] = append(in[most], blocks...)
 			}
 		}
-		if p := b.whole(int32(i)); b.alone(&p) <= b.goal/2 {
+		// More than two parts of what fits one bin are of a file that was new, and dealt.
+		if p := b.whole(int32(i)); b.alone(&p) <= b.goal/2 || parts > 2 && b.alone(&p) <= b.goal {
 			b.put(most, p)
 			continue
 		}

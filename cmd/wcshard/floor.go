@@ -38,7 +38,7 @@ func findFloor(suite shard.Suite, c shard.Choice, most int) (f floor) {
 		f.reason = fmt.Sprintf("%s alone sets the floor: %s s with what it sets up", what, seconds(block.Whole))
 	case longest.Kind == shard.Memory && 2*paid < longest.Wall:
 		f.reason, f.limit = memoryFloor(longest, c.Plan, c.Shards == most)
-	case c.Shards < most && 2*paid >= longest.Wall:
+	case 2*paid >= longest.Wall && (c.Shards < most || longest.Kind == shard.Memory):
 		f.reason = fmt.Sprintf("what jobs pay beside their tests sets the floor: start-up, imports and fixtures are %s of the %s s of %s", seconds(paid), seconds(longest.Wall), longest.Name)
 	case longest.Kind == shard.Pool && (c.Shards == most || 2*block.Took >= longest.Wall-paid && suite.Blocks() > most):
 		// The job has no more than two such blocks, and they could part.

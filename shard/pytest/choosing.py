@@ -33,6 +33,14 @@ class Choosing(Common):
         self.missing: list[str] = []
         self.groups: dict[str, str] = {}
 
+    def shared_files(self, items: list[pytest.Item], groups: list[str]) -> set[str]:
+        """Return the files whose tests may be of several workers; see Scheduler.units."""
+        files: dict[str, set[str]] = {}  # of each group
+        for item, group in zip(items, groups):
+            if group and self.is_worker:
+                files.setdefault(group, set()).add(file_of(self.plain(item.nodeid)))
+        return {*self.cut, *self.needy, *(file for found in files.values() if len(found) > 1 for file in found)} if self.is_worker else set()
+
     def keep_together(self, pieces: list[dict[str, Any]]) -> None:
         """Note what the plan says of tests that stay on one worker."""
         self.cut = {piece["file"] for piece in pieces if piece["cut"]}
@@ -134,8 +142,7 @@ class Choosing(Common):
         if not self.order:
             in_definition_order(kept, items, groups)
         if not self.settings.get("again"):  # what ran before is elsewhere then
-            apart = self.cut | self.needy | {file_of(self.plain(item.nodeid)) for item, group in zip(items, groups) if group} if self.is_worker else set()
-            self.reordered.check(items, self.plain, str(self.config.rootpath), self.settings, self.planned, apart)
+            self.reordered.check(items, self.plain, str(self.config.rootpath), self.settings, self.planned, self.shared_files(items, groups))
         expected = collections.Counter(self.planned)
         expected.update(self.settings["elsewhere"])
         for item in items:

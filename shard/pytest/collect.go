@@ -155,12 +155,12 @@ var ErrNoPytest = errors.New("there is no pytest")
 // explainExit adds what to do about the commonest misfortunes.
 func explainExit(command Command, exit *ExitError) error {
 	switch {
-	case strings.Contains(exit.Output, "No module named pytest"):
+	case strings.Contains(exit.Output, "No module named pytest"), strings.Contains(exit.Output, "No module named 'pytest'"):
 		return &HintError{
 			fmt.Errorf("calling %q (%s): %w: %w", command, command.Source, ErrNoPytest, exit),
 			"install pytest there, or name another one: --pytest \"uv run pytest\"",
 		}
-	case exit.Early && strings.Contains(exit.Output, "_pytest"): // in a traceback, such as of an error in its configuration
+	case exit.Early && (strings.Contains(exit.Output, "/_pytest/") || strings.Contains(exit.Output, `\_pytest\`)): // in a traceback, such as of an error in its configuration
 		return &HintError{
 			fmt.Errorf("calling %q (%s): %w", command, command.Source, exit),
 			fmt.Sprintf("see what it says above; %s --collect-only, with the same arguments, ends in the same way", command),

@@ -489,10 +489,18 @@ def test_path(path):
 `,
 		"test_b.py": "import pytest\n\n\n@pytest.mark.xdist_group(\"all\")\ndef test_b():\n    pass\n",
 	})
-	collected := p.collect(t)
-	plan, s := one(collected, 2, false)
-	o := p.shard(t, collected, plan, s)
-	if want := []timing.NodeID{"test_a.py::test_path[in another order than planned]"}; o.status != ExitOK || !slices.Equal(o.results.Extra, want) {
-		t.Errorf("status %d, extra %q, want %q\n%s", o.status, o.results.Extra, want, o.output)
+	check := func(want ...timing.NodeID) {
+		t.Helper()
+		collected := p.collect(t)
+		plan, s := one(collected, 2, false)
+		o := p.shard(t, collected, plan, s)
+		if o.status != ExitOK || !slices.Equal(o.results.Extra, want) {
+			t.Errorf("status %d, extra %q, want %q\n%s", o.status, o.results.Extra, want, o.output)
+		}
 	}
+	check("test_a.py::test_path[in another order than planned]")
+	if err := os.Remove(filepath.Join(p.dir, "test_b.py")); err != nil {
+		t.Fatal(err)
+	}
+	check() // a group within a file stays with the rest of it
 }
