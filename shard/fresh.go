@@ -14,12 +14,11 @@ import (
 // one in twenty has a mean of 2.6 times the suite's, one in a hundred of eleven times.
 const fold = 3
 
-// fresh returns the pool's files that are new and worth to be dealt, and the rest of the
-// pool; nil and the whole pool where there are none, or where too much is new, as in a
-// first plan.
+// fresh returns the pool's files that are new and worth dealing, and the rest of the pool;
+// nil and the whole pool where there are none, or where too much is new, as in a first plan.
 func (it *items) fresh(fleet Fleet) (dealt, rest *items) {
 	all, unknown := int64(0), int64(0)
-	new := make([]int64, len(it.files)) // by how much more of a file's time is unknown than known
+	surplus := make([]int64, len(it.files)) // by how much more of a file's time is unknown than known
 	for _, p := range it.tests {
 		cost := it.sequence.cost[p]
 		all += cost
@@ -28,7 +27,7 @@ func (it *items) fresh(fleet Fleet) (dealt, rest *items) {
 		} else {
 			unknown += cost
 		}
-		new[it.file[p]] += cost
+		surplus[it.file[p]] += cost
 	}
 	if unknown == 0 || unknown > all/5 {
 		return nil, it
@@ -39,15 +38,24 @@ func (it *items) fresh(fleet Fleet) (dealt, rest *items) {
 	}
 	spans := it.spanning()
 	whole := newItems(q, it.has())
+	users := make([]int, len(q.setup)) // items that need a set-up
+	for i := range whole.list {
+		whole.eachSetup(whole.list[i].lo, whole.list[i].hi, func(s int32) { users[s]++ })
+	}
 	chosen := make([]bool, len(it.root)) // by root
 	for i := range whole.list {
 		x := &whole.list[i]
-		longest := int64(0)
+		longest, anew := int64(0), int64(0)
+		whole.eachSetup(x.lo, x.hi, func(s int32) {
+			if 2*users[s] < len(whole.list) { // else most jobs have it
+				anew += whole.setup[s]
+			}
+		})
 		for b := x.lo; b < x.hi; b++ {
 			longest = max(longest, whole.cost[b])
 		}
 		first := it.root[whole.tests[whole.start[x.lo]]]
-		if spans[first] || new[it.file[first]] <= 0 || longest > x.cost/2 || !worth(whole.total(x.lo, x.hi)-x.cost, x.cost, 1) {
+		if spans[first] || surplus[it.file[first]] <= 0 || longest > x.cost/2 || !worth(anew, x.cost, 1) {
 			continue
 		}
 		for _, p := range whole.tests[whole.start[x.lo]:whole.start[x.hi]] {
@@ -72,9 +80,9 @@ func (it *items) fresh(fleet Fleet) (dealt, rest *items) {
 // it, if it takes fold times as long as estimated.
 func worth(anew, cost, jobs int64) bool { return anew <= fold*cost/(jobs*(jobs+1)) }
 
-// spread adds the tests of new files to the jobs of a pool: each block goes to the job that
-// would be done first if what it has of the file took fold times as long as estimated, of
-// those that have some of it and those that are worth to.
+// spread adds the tests of new files to the jobs of a pool. Of the jobs that have some of
+// the file, and those that it is worth setting up for, each block goes to the one that would
+// be done first if what that has of the file took fold times as long as estimated.
 func (it *items) spread(pool [][]int32) [][]int32 {
 	out, load, has := make([][]int32, len(pool)), make([]int64, len(pool)), make([][]bool, len(pool))
 	for k, tests := range pool {

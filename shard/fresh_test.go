@@ -50,6 +50,12 @@ func TestPackNewFile(t *testing.T) {
 			s.Setups = []Setup{{ID: "test_new.py", Cost: 700 * time.Millisecond, Import: true}}
 			ofFile(s, "test_new.py", func(x *Test) { x.Setups = []int{0} })
 		}, []int{6, 5, 5, 0}},
+		{"a dear fixture that all need", func(s *Suite) {
+			s.Setups = []Setup{{ID: "session ::db", Cost: 10 * time.Second}}
+			for i := range s.Tests {
+				s.Tests[i].Setups = []int{0}
+			}
+		}, []int{4, 4, 4, 4}},
 		{"in a group", func(s *Suite) { ofFile(s, "test_new.py", func(x *Test) { x.Group = "db" }) }, []int{16, 0, 0, 0}},
 		{"of a file that is known", func(s *Suite) { ofFile(s, "test_new.py", func(x *Test) { x.Estimate.Rung = timing.File }) }, []int{16, 0, 0, 0}},
 		{"where one test takes long", func(s *Suite) { s.Tests[0].Estimate.Wall = time.Minute }, []int{6, 5, 5, 0}},
