@@ -3,8 +3,6 @@ package timing
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -296,20 +294,6 @@ func TestEstimateMoved(t *testing.T) {
 	}
 }
 
-// From three values on, one of them, however wild, moves what is typical no
-// further than to the nearest of the others.
-func TestTypical(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		value := rapid.Int64Range(1, 1<<50)
-		values := rapid.SliceOfN(value, 2, 20).Draw(t, "values")
-		low, high := slices.Min(values), slices.Max(values)
-		got := typical(append(slices.Clone(values), value.Draw(t, "wild")))
-		if float64(got) < float64(low)*(1-1e-9) || float64(got) > float64(high)*(1+1e-9) {
-			t.Errorf("typical() = %d, want %d to %d", got, low, high)
-		}
-	})
-}
-
 func TestEstimateRunner(t *testing.T) {
 	sample := func(runner string, started int64, result TestResult) *Results {
 		r := run(runner, started, result)
@@ -454,30 +438,6 @@ func TestEstimateShared(t *testing.T) {
 	}
 }
 
-// Tests that share an ID take together what they took, however unlike they are.
-func TestEstimateNamesakes(t *testing.T) {
-	var all []*Results
-	for k := range 5 {
-		all = append(all, run(fmt.Sprint("r", k), int64(k+1), passed("a.py::t", 2), passed("a.py::t", 10_000), passed("a.py::t", 1)))
-		if got, want := FromResults(all...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Wall, 3334333*time.Microsecond; got != want {
-			t.Errorf("after %d runs each takes %v, want %v", k+1, got, want)
-		}
-	}
-	// However many they are, those of a job are kept together.
-	h := &History{}
-	for k := range 3 * DefaultKeep {
-		r := run(fmt.Sprint("r", k), int64(k+1))
-		for i := range 11 {
-			r.Tests = append(r.Tests, passed("a.py::t", 1+i+989*(i/10)))
-		}
-		h.Merge(FromResults(r))
-		h.Prune(Limits{})
-	}
-	if got, want := h.Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Wall, 1055*time.Millisecond/11; got.Round(time.Millisecond) != want.Round(time.Millisecond) {
-		t.Errorf("eleven tests of one ID take %v each, want %v", got, want)
-	}
-}
-
 // Times as long as a file may say are not too long for what is reckoned from them.
 func TestEstimateLongest(t *testing.T) {
 	const most = 1_000_000_000_000_000 * time.Microsecond
@@ -518,27 +478,6 @@ func TestEstimateImported(t *testing.T) {
 	if got, want := h.Estimator("linux").Tests([]NodeID{"a.py::d"})[0].Wall, 14*time.Millisecond; got != want {
 		t.Errorf("with measured tests: %v, want %v", got, want)
 	}
-}
-
-// One outlier among the samples, however large or small, leaves the estimate
-// within what the others say.
-func TestEstimateOutlier(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		times := rapid.SliceOfN(rapid.IntRange(10, 1000), 2, 9).Draw(t, "times")
-		lowest, highest := times[0], times[0]
-		var samples []TestResult
-		for _, ms := range times {
-			lowest, highest = min(lowest, ms), max(highest, ms)
-			samples = append(samples, took(Passed, ms))
-		}
-		outlier := took(Passed, rapid.OneOf(rapid.IntRange(1, 9), rapid.IntRange(1001, 1e6)).Draw(t, "outlier"))
-		at := rapid.IntRange(0, len(samples)).Draw(t, "at")
-		samples = append(samples[:at], append([]TestResult{outlier}, samples[at:]...)...)
-		got := sampled("a.py::t", samples...).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Wall.Milliseconds()
-		if got < int64(lowest) || got > int64(highest) {
-			t.Fatalf("estimate %d ms of %v and an outlier of %v, want %d to %d", got, times, outlier.Call, lowest, highest)
-		}
-	})
 }
 
 // An estimate is between the shortest and the longest sample, whatever the
@@ -623,38 +562,4 @@ func TestEstimateOrder(t *testing.T) {
 			}
 		}
 	})
-}
-
-// Durations that pytest-split stored for real suites come in whole.
-func TestImportRealDurations(t *testing.T) {
-	files, err := filepath.Glob("../../shared/data/durations/*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(files) == 0 {
-		t.Skip("no durations of real suites here")
-	}
-	for _, file := range files {
-		f, err := os.Open(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		h, report, err := ImportPytestSplit(f, file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum := time.Duration(0)
-		for _, e := range h.Estimator("linux").Tests(h.Tests()) {
-			if e.Rung != Measured {
-				t.Fatalf("an estimate on rung %v", e.Rung)
-			}
-			sum += e.Wall
-		}
-		// 18 of OneGov's are there twice, with their xdist_group and from before they had one.
-		if twice := report.Mapped - h.Len(); twice < 0 || twice > 18 || h.Len() < 1000 {
-			t.Errorf("%s: %d tests of %d", file, h.Len(), report.Mapped)
-		}
-		t.Logf("%s: %d tests, %v", filepath.Base(file), h.Len(), sum.Round(time.Second))
-	}
 }

@@ -216,3 +216,37 @@ func TestImportErrors(t *testing.T) {
 		})
 	}
 }
+
+// Durations that pytest-split stored for real suites come in whole.
+func TestImportRealDurations(t *testing.T) {
+	files, err := filepath.Glob("../../shared/data/durations/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Skip("no durations of real suites here")
+	}
+	for _, file := range files {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		h, report, err := ImportPytestSplit(f, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := time.Duration(0)
+		for _, e := range h.Estimator("linux").Tests(h.Tests()) {
+			if e.Rung != Measured {
+				t.Fatalf("an estimate on rung %v", e.Rung)
+			}
+			sum += e.Wall
+		}
+		// 18 of OneGov's are there twice, with their xdist_group and from before they had one.
+		if twice := report.Mapped - h.Len(); twice < 0 || twice > 18 || h.Len() < 1000 {
+			t.Errorf("%s: %d tests of %d", file, h.Len(), report.Mapped)
+		}
+		t.Logf("%s: %d tests, %v", filepath.Base(file), h.Len(), sum.Round(time.Second))
+	}
+}

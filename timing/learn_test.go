@@ -2,10 +2,7 @@ package timing
 
 import (
 	"fmt"
-	"maps"
 	"math"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -365,93 +362,6 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// Fixtures that no test names count where the file's newest run set them up.
-func TestUncollected(t *testing.T) {
-	fixtures := func(ids ...SetupID) TestResult {
-		r := passed("a.py::t", 1)
-		for _, id := range ids {
-			r.Fixtures = append(r.Fixtures, FixtureResult{ID: id, Setup: time.Second})
-		}
-		return r
-	}
-	imports := []WorkerResult{{Worker: "main", Imports: map[string]time.Duration{"a.py": time.Second}}}
-	old := run("r1", 1000, fixtures("module a.py::gone", "module a.py::late", "module b.py::other"))
-	old.Workers = imports
-	newer := run("r2", 2000, fixtures("module a.py::late", "class a.py::TestC::late", "module a.py::known", "session ::late"))
-	newer.Workers = imports
-	stopped := run("r3", 3000, passed("b.py::t", 1)) // it came to none of the file's tests
-	stopped.Workers = imports
-	died := run("r4", 4000)
-	died.Running = []TestStart{{ID: "a.py::t", Before: 1, Peak: 2}}
-	got := FromResults(old, newer, stopped, died).Estimator("linux").Uncollected([]NodeID{"a.py::t", "a.py::u"}, func(id SetupID) bool { return id == "module a.py::known" })
-	if want := []SetupID{"class a.py::TestC::late", "module a.py::late"}; !slices.Equal(got, want) {
-		t.Errorf("Uncollected() = %q, want %q", got, want)
-	}
-	newer.Tests = append(newer.Tests, passed("a.py::deselected", 1)) // which the fixtures may be of
-	got = FromResults(newer).Estimator("linux").Uncollected([]NodeID{"a.py::t", "a.py::u"}, func(SetupID) bool { return false })
-	if len(got) > 0 {
-		t.Errorf("Uncollected() with tests deselected = %q, want none", got)
-	}
-}
-
-// What tests asked for while they ran counts for their file, while its newest run
-// says so; other than that it is no fixture: it has no time and no relatives.
-func TestUses(t *testing.T) {
-	const schema, server = "session ::schema", "package pkg::server"
-	run := func(name string, started int64, fixtures map[string][]FixtureResult) *Results {
-		r := &Results{Header: ResultsHeader{Run: name, Runner: "linux", Started: time.UnixMilli(started).UTC()}}
-		imports := map[string]time.Duration{}
-		for _, file := range slices.Sorted(maps.Keys(fixtures)) {
-			imports[file] = time.Millisecond
-			r.Tests = append(r.Tests, TestResult{ID: NodeID(file + "::x"), Outcome: Passed, Wall: time.Second, Fixtures: fixtures[file]})
-		}
-		r.Workers = []WorkerResult{{Worker: "main", Imports: imports}}
-		return r
-	}
-	use := func(id SetupID) FixtureResult { return FixtureResult{ID: id} }
-	took := FixtureResult{ID: schema, Setup: 3 * time.Second, Teardown: time.Second}
-	older := run("1", 1_700_000_000_000, map[string][]FixtureResult{"a.py": {took, use(schema)}, "b.py": {use(schema)}, "c.py": {use(schema)}})
-	newer := run("2", 1_700_000_060_000, map[string][]FixtureResult{"a.py": {took, use(schema)}, "b.py": {use(schema), use(server)}, "d.py": nil})
-	h := FromResults(older, newer)
-	again, err := ReadHistory(strings.NewReader(bytesOf(t, h)), "h")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := again.Estimator("linux")
-	want := map[string][]SetupID{"a.py": {schema}, "b.py": {server, schema}, "c.py": {schema}}
-	if got := e.Uses(); !reflect.DeepEqual(got, want) {
-		t.Errorf("Uses() = %q, want %q", got, want)
-	}
-	if got := e.Fixture(schema); got != 4*time.Second {
-		t.Errorf("the fixture takes %v, want 4s", got)
-	}
-	if got := e.Fixture(server); got != 0 {
-		t.Errorf("a fixture whose set-up was never seen takes %v", got)
-	}
-	h = FromResults(older, newer, run("3", 1_700_000_120_000, map[string][]FixtureResult{"b.py": nil, "c.py": {use(schema)}}))
-	want = map[string][]SetupID{"a.py": {schema}, "c.py": {schema}}
-	if got := h.Estimator("linux").Uses(); !reflect.DeepEqual(got, want) {
-		t.Errorf("after another run: Uses() = %q, want %q", got, want)
-	}
-}
-
-// What is set up while tests run is that of the newest run on runners like these: one
-// elsewhere, of a few tests or with other fixtures, takes nothing away.
-func TestNewestRunOfClass(t *testing.T) {
-	ci := run("ci", 1000, passed("a.py::t", 1))
-	ci.Tests[0].Fixtures = []FixtureResult{{ID: "session ::db"}, {ID: "module a.py::data", Setup: time.Second}}
-	local := run("local", 2000, passed("a.py::t", 1), passed("a.py::new", 1))
-	local.Header.Runner = "local"
-	local.Tests[1].Fixtures = []FixtureResult{{ID: "session ::other"}}
-	for runner, want := range map[string][]SetupID{"linux": {"session ::db", "module a.py::data"}, "local": {"session ::other"}, "mac": {"session ::other"}} {
-		e := FromResults(ci, local).Estimator(runner)
-		got := append(e.Uses()["a.py"], e.Uncollected([]NodeID{"a.py::t", "a.py::new"}, func(SetupID) bool { return false })...)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: tests ask for %q, want %q", runner, got, want)
-		}
-	}
-}
-
 // What a job takes outside its workers' tests is known where each worker ran from
 // the job's start to its end.
 func TestOutside(t *testing.T) {
@@ -532,62 +442,6 @@ func TestWorkersThatWereNot(t *testing.T) {
 	}
 }
 
-// A full collection of garbage is no cost of the test that it falls on, as far as that
-// is longer than others of its file for it. All tests of a job pay for it.
-func TestGarbage(t *testing.T) {
-	r := &Results{Header: ResultsHeader{Run: "r", Runner: "linux", Started: time.UnixMilli(1).UTC(), Workers: 1, CPUs: 1}, Ended: true}
-	at := time.Second
-	add := func(id NodeID, ms int, collections int) {
-		took := time.Duration(ms) * time.Millisecond
-		r.Tests = append(r.Tests, TestResult{ID: id, Worker: "main", Outcome: Passed, Start: at, Call: took, Wall: took, Garbage: collections})
-		at += took
-	}
-	for k := range 10 {
-		add(NodeID(fmt.Sprintf("a.py::t%d", k)), 10, 0)
-		add(NodeID(fmt.Sprintf("b.py::t%d", k)), 1000, 0)
-	}
-	add("a.py::long", 310, 1)
-	add("a.py::longer", 330, 1)
-	add("a.py::twice", 610, 2)
-	add("a.py::heavy", 30_010, 40) // most of which is its own
-	add("b.py::slow", 1310, 1)     // of 1310 ms 300 are garbage
-	add("b.py::slower", 990, 1)    // and here none, for all we know
-	add("c.py::asks", 400, 1)      // nothing else in its file
-	for k := range 6 {
-		add(NodeID(fmt.Sprintf("d.py::skip%d", k)), 0, 0)
-		r.Tests[len(r.Tests)-1].Outcome = Skipped
-	}
-	add("d.py::own", 1300, 1)
-	r.Workers = []WorkerResult{{Worker: "main", Startup: 400 * time.Millisecond, Collect: 500 * time.Millisecond}}
-	r.Elapsed = at
-	h := FromResults(r)
-	for id, want := range map[NodeID]int{
-		"a.py::t0": 10, "a.py::long": 10, "a.py::longer": 30, "a.py::twice": 10, "a.py::heavy": 30_010 - 40*300,
-		"b.py::slow": 1010, "b.py::slower": 990, "c.py::asks": 400, "d.py::own": 1300,
-	} {
-		if got := h.Estimator("linux").Tests([]NodeID{id})[0].Wall; got != time.Duration(want)*time.Millisecond {
-			t.Errorf("%s takes %v, want %d ms", id, got, want)
-		}
-	}
-	if got := h.EstimatorAt(Place{Runner: "linux", Workers: 1, CPUs: 1}).Tests([]NodeID{"b.py::t0"})[0].Wall; got <= 1000*time.Millisecond {
-		t.Errorf("in a job b.py::t0 takes %v, want its share of the garbage as well", got)
-	}
-	odd := *r // one of ten relatives is long
-	odd.Tests = slices.Clone(r.Tests)
-	odd.Tests[0].Call = 10 * time.Second
-	if paused := garbage(&odd); paused == nil || paused[20] != 300*time.Millisecond {
-		t.Errorf("beside a long relative a.py::long is %v longer for garbage, want 300ms", paused)
-	}
-	few := *r
-	few.Tests = r.Tests[:22]
-	if garbage(&few) != nil {
-		t.Error("two tests tell what a collection takes")
-	}
-	if garbage(jobRun("r", 1, 1, 1300, 1200, 100)) != nil {
-		t.Error("there is garbage where there was none")
-	}
-}
-
 // A test that always has a job of one worker takes there what it takes there, whatever
 // the others have.
 func TestApart(t *testing.T) {
@@ -624,54 +478,5 @@ func TestApart(t *testing.T) {
 	}
 	if got := wall(serial); got <= time.Minute {
 		t.Errorf("after runs in one process it takes %v, want more", got)
-	}
-}
-
-// A folder with a new name has the files, fixtures and late imports that it had under
-// the old one.
-func TestRenamed(t *testing.T) {
-	with := func(id NodeID, fixtures ...FixtureResult) TestResult {
-		r := passed(id, 100)
-		r.Fixtures = fixtures
-		return r
-	}
-	var all []*Results
-	for k := range 3 {
-		r := run(fmt.Sprint("r", k), int64(1000+k),
-			with("old/test_a.py::t", FixtureResult{ID: "module old/test_a.py::data", Setup: 15 * time.Second}, FixtureResult{ID: "session ::db"}, FixtureResult{ID: "import numpy", Setup: time.Second}),
-			with("old/test_b.py::TestB::t", FixtureResult{ID: "class old/test_b.py::TestB::late", Setup: 2 * time.Second}),
-			with("old/test_c.py::t", FixtureResult{ID: "module old/test_c.py::data", Setup: 100 * time.Millisecond}),
-			with("other/test_a.py::u"), with("gone/test_e.py::x"))
-		r.Workers = []WorkerResult{{Worker: "main", Imports: map[string]time.Duration{"old/": 5 * time.Second, "old/test_a.py": 3 * time.Second, "old/test_b.py": time.Millisecond, "old/test_c.py": time.Millisecond, "other/test_a.py": time.Millisecond, "gone/test_e.py": 30 * time.Second}}}
-		all = append(all, r)
-	}
-	e := FromResults(all...).Estimator("linux")
-	if got := e.File("new/test_a.py"); got != time.Millisecond {
-		t.Errorf("before it is known what was collected, an unknown file takes %v, want the median", got)
-	}
-	e.Tests([]NodeID{"new/test_a.py::t", "new/test_b.py::TestB::t", "new/test_c.py::t", "other/test_a.py::u", "new/test_d.py::v", "new/test_e.py::v", "new/test_e.py::w", "new/test_e.py::x"})
-	for what, took := range map[string][2]time.Duration{
-		"an import":                 {e.File("new/test_a.py"), 3 * time.Second},
-		"the import of a new file":  {e.File("new/test_d.py"), time.Millisecond},
-		"a folder's conftest.py":    {e.Folder("new/"), 5 * time.Second},
-		"another folder's":          {e.Folder("newer/"), 0},
-		"a file of other tests":     {e.File("new/test_e.py"), time.Millisecond},
-		"a fixture":                 {e.Fixture("module new/test_a.py::data"), 15 * time.Second},
-		"a fixture of a class":      {e.Fixture("class new/test_b.py::TestB::late"), 2 * time.Second},
-		"a fixture of another file": {e.Fixture("module new/test_d.py::data"), 100 * time.Millisecond},
-	} {
-		if took[0] != took[1] {
-			t.Errorf("%s takes %v, want %v", what, took[0], took[1])
-		}
-	}
-	if got := e.Uses()["new/test_a.py"]; !slices.Equal(got, []SetupID{"session ::db"}) {
-		t.Errorf("the file's tests ask for %q", got)
-	}
-	collected := []NodeID{"new/test_a.py::t", "new/test_b.py::TestB::t"}
-	if got := e.Uncollected(collected, func(id SetupID) bool { return id.Scope() == ModuleScope }); !slices.Equal(got, []SetupID{"class new/test_b.py::TestB::late", "class old/test_b.py::TestB::late"}) {
-		t.Errorf("Uncollected() = %q", got)
-	}
-	if got := e.LateImports(); len(got) != 1 || !slices.Equal(got[0].Files, []string{"new/test_a.py", "old/test_a.py"}) {
-		t.Errorf("LateImports() = %+v", got)
 	}
 }
