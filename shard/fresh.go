@@ -32,13 +32,11 @@ func (it *items) fresh(fleet Fleet) (dealt, rest *items) {
 	if unknown == 0 || unknown > all/5 {
 		return nil, it
 	}
-	q := it.sequence
-	if weighed := q.byImports(fleet); weighed != nil {
-		q = weighed // each worker of a job pays for its imports
+	has, whole, spans := it.has(), it, it.spanning()
+	if weighed := it.byImports(fleet); weighed != nil {
+		whole = newItems(weighed, has) // each worker of a job pays for its imports
 	}
-	spans := it.spanning()
-	whole := newItems(q, it.has())
-	users := make([]int, len(q.setup)) // items that need a set-up
+	users := make([]int, len(it.setup)) // items that need a set-up
 	for i := range whole.list {
 		whole.eachSetup(whole.list[i].lo, whole.list[i].hi, func(s int32) { users[s]++ })
 	}
@@ -62,8 +60,7 @@ func (it *items) fresh(fleet Fleet) (dealt, rest *items) {
 			chosen[it.root[p]] = true
 		}
 	}
-	has := it.has()
-	dealt = newItems(q, func(p int32) bool { return has(p) && chosen[it.root[p]] })
+	dealt = newItems(whole.sequence, func(p int32) bool { return has(p) && chosen[it.root[p]] })
 	rest = newItems(it.sequence, func(p int32) bool { return has(p) && !chosen[it.root[p]] })
 	work := 0
 	for _, p := range dealt.tests {

@@ -412,10 +412,11 @@ func deselects(arg string) bool {
 // otherTests is what to do where a shard finds other tests than were planned. In CI
 // the plan is minutes old, and a new one would be no better.
 func (sys *system) otherTests() string {
+	const ids = "an ID must not hold a time, a random value or an address, which two runs of pytest --collect-only -q would show"
 	if !sys.inCI() {
-		return "make a new plan with wcshard matrix; if that does not help, an ID holds a time, a random value or an address, which two runs of pytest --collect-only -q would show"
+		return "make a new plan with wcshard matrix; if that does not help: " + ids
 	}
-	return "the job that makes the plan and this one must install the same, on the same system; what a set or a folder gives as parameters must be sorted; and an ID must not hold a time, a random value or an address, which two runs of pytest --collect-only -q would show"
+	return "the job that makes the plan and this one must install the same, on the same system; what a set or a folder gives as parameters must be sorted; and " + ids
 }
 
 func notFound(v *shard.Verdict) int {

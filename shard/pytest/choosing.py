@@ -35,11 +35,13 @@ class Choosing(Common):
 
     def shared_files(self, items: list[pytest.Item], groups: list[str]) -> set[str]:
         """Return the files whose tests may be of several workers; see Scheduler.units."""
+        if not self.is_worker:
+            return set()
         files: dict[str, set[str]] = {}  # of each group
         for item, group in zip(items, groups):
-            if group and self.is_worker:
+            if group:
                 files.setdefault(group, set()).add(file_of(self.plain(item.nodeid)))
-        return {*self.cut, *self.needy, *(file for found in files.values() if len(found) > 1 for file in found)} if self.is_worker else set()
+        return self.cut.union(self.needy, *(found for found in files.values() if len(found) > 1))
 
     def keep_together(self, pieces: list[dict[str, Any]]) -> None:
         """Note what the plan says of tests that stay on one worker."""

@@ -321,7 +321,12 @@ def test_fourth():
     pass
 `,
 			})
-			p.run(t)
+			_, all := p.run(t)
+			for _, o := range all {
+				if o.status != ExitOK {
+					t.Errorf("status %d\n%s", o.status, o.output)
+				}
+			}
 		})
 	}
 }
