@@ -31,8 +31,8 @@ type sequence struct {
 	root []int32
 }
 
-// newSequence orders the tests of a suite that has been checked: files by their first test's Order,
-// then by name; the tests of a file by Order, then by ID.
+// newSequence orders the tests of a suite that has been checked: files by their first
+// test's Order, then by name; the tests of a file by Order, then by ID.
 //
 // Definition order matters inside a file: pytest puts tests that share a
 // parametrized module or class fixture next to each other, so any other order

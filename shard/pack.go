@@ -33,14 +33,14 @@ func (e *TooManyRowsError) Error() string {
 // together until there are no more than pool shards. All other tests go to Shards
 // pool shards, or to as many as there are tests that can be parted.
 //
-// A file's tests stay together. A file is cut only where the longest shard
-// would be longer otherwise, and fewer files than there are pool shards are,
-// but where the set-ups are known and more cuts pay. What several shards set up is
-// gathered into fewer of them where all shards together gain more than the longest
-// one loses, at most pays thousandths. A file of which nothing is known, beside others of
-// which most is, is dealt over the shards as far as what it sets up allows. Jobs below the longest are made even where
-// that costs little, up to 100,000 blocks; where the set-ups are known, files are cut for
-// that, too, while fewer are than there are pool shards.
+// A file's tests stay together. A file is cut only where the longest shard would be
+// longer otherwise, and fewer files than there are pool shards are, but where the set-ups
+// are known and more cuts pay. What several shards set up is gathered into fewer of them
+// where all shards together gain more than the longest one loses, at most pays
+// thousandths. A file of which nothing is known, beside others of which most is, is dealt
+// over the shards as far as what it sets up allows. Jobs below the longest are made even
+// where that costs little, up to 100,000 blocks; where the set-ups are known, files are
+// cut for that, too, while fewer are than there are pool shards.
 // Tests of one group stay in one shard, over files; where one of them is
 // a memory test, all of them go to its memory shard. So do tests with the same
 // node ID, which no shard could tell apart.

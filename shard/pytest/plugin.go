@@ -134,11 +134,10 @@ func (p *plugin) configure(config pluginConfig) error {
 
 func (p *plugin) config() string { return filepath.Join(p.dir, configName) }
 
-// env returns the environment with which pytest finds the plugin, in which it is no worker
-// of an xdist that wcshard was started by, and with which all
-// calls of it go through a set in the same order, unless the user's has a seed for that:
-// parameters from a set of tuples have IDs by their position, so that a test's ID would
-// be of another test in each shard.
+// env returns the environment with which pytest finds the plugin, is no worker of an xdist
+// that wcshard was started by, and goes through a set in the same order in all calls,
+// unless the user's has a seed for that: parameters from a set of tuples have IDs by their
+// position, so that a test's ID would be of another test in each shard.
 func (p *plugin) env(env []string) []string {
 	if env == nil {
 		env = os.Environ()
