@@ -62,6 +62,10 @@ type Collector struct {
 	// of other folders, sorted, as in node IDs: every shard loads them.
 	Conftests []string
 
+	// Places are the folders that collection has put on sys.path, in its order, as in
+	// node IDs: the tests of every shard may import what is in them.
+	Places []string
+
 	Parameters []Parameters // of parametrized functions whose tests' IDs do not tell all values
 }
 

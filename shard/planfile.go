@@ -91,6 +91,7 @@ type planCollector struct {
 	Order  string   `json:"order"`
 
 	Conftests []string `json:"conftests,omitempty"`
+	Places    []string `json:"places,omitempty"`
 
 	Parameters []Parameters `json:"parameters,omitempty"`
 }

@@ -190,7 +190,6 @@ func addFixtures(results *timing.Results, files, fixtures int) []byte {
 		t := &results.Tests[k]
 		if file := t.ID.File(); worker.Imports[file] == 0 {
 			worker.Imports[file] = time.Millisecond + about(100*time.Millisecond)
-			fmt.Fprintf(&b, `{"t":"file","file":%q,"import_us":1}`+"\n", file)
 		}
 		list := []string{}
 		for _, f := range fixturesOf(k, len(results.Tests), files, fixtures, t.ID) {
@@ -200,10 +199,10 @@ func addFixtures(results *timing.Results, files, fixtures int) []byte {
 				t.Fixtures = append(t.Fixtures, timing.FixtureResult{ID: f.id, Setup: about(f.mean), Teardown: time.Millisecond})
 			}
 		}
-		fmt.Fprintf(&b, `{"t":"test","id":%q,"line":1,"markers":[],"group":"","fixtures":["%s"]}`+"\n", t.ID, strings.Join(list, `","`))
+		fmt.Fprintf(&b, `{"t":"test","id":%q,"markers":[],"group":"","fixtures":["%s"]}`+"\n", t.ID, strings.Join(list, `","`))
 	}
 	results.Workers = []timing.WorkerResult{worker}
-	b.WriteString(`{"t":"end","collect_us":1,"startup_us":1}` + "\n")
+	b.WriteString(`{"t":"end"}` + "\n")
 	return bytes.ReplaceAll(b.Bytes(), []byte(`[""]`), []byte(`[]`))
 }
 

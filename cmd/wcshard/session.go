@@ -184,6 +184,7 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 		Extra:      c.extra,
 		Root:       j.plan.Collector.Root,
 		Conftests:  j.plan.Collector.Conftests,
+		Places:     j.plan.Collector.Places,
 		Parameters: j.plan.Collector.Parameters,
 		Selection:  c.selection,
 		Workers:    c.workers,
@@ -378,11 +379,14 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 		j.sys.say("%s: pytest was killed (exit status %d)", s.name, status)
 	}
 	printIncomplete(j.sys, verdict)
-	if status < 128 && !j.limited && len(results.Tests)+len(results.Running)+len(results.Missing)+len(results.Extra) == 0 {
+	switch none := len(results.Tests)+len(results.Running) == 0; {
+	case status < 128 && !j.limited && none && len(results.Missing)+len(results.Extra) == 0:
 		j.sys.say("hint: pytest came to none of the tests: see what stands above, and try %s --version", j.command)
-	} else if notFound(verdict) == verdict.Planned {
+	case status == exitInterrupted && !j.limited && none:
+		j.sys.say("hint: a file could not be imported, see above; where the whole suite can import it: a shard imports its own files alone, so what others leave behind has to be in a conftest.py")
+	case notFound(verdict) == verdict.Planned:
 		j.sys.say("hint: none of the planned tests is here; %srun this in the folder where the plan was made, with the same checkout", j.deselecting())
-	} else if len(results.Missing)+len(results.Extra) > 0 {
+	case len(results.Missing)+len(results.Extra) > 0:
 		j.sys.say("hint: the tests are not those of the plan: %s%s", j.deselecting(), j.sys.otherTests())
 	}
 	if status == exitOK || status == exitTestsFailed || status == exitNoTests {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import sys
 from typing import Any, Generator
 
 import pytest
@@ -66,6 +67,7 @@ class Choosing(Common):
     def pytest_collection(self) -> Generator[None, Any, None]:
         self.find_directories()
         self.drop_arguments()
+        self.add_places()
         yield from super().pytest_collection()
 
     def find_directories(self) -> None:
@@ -91,6 +93,17 @@ class Choosing(Common):
                 kept.append(arg)
         if kept and self.directories is not None:
             config.args[:] = kept
+
+    def add_places(self) -> None:
+        """Have modules found in the folders of other shards' files, as in the whole
+        suite: pytest puts on sys.path the folder of each file that is in no package.
+        They come before what is installed, as there, but after what is Python's own."""
+        root = str(self.config.rootpath)
+        there = {as_system(place) for place in sys.path if isinstance(place, str)}
+        places = [os.path.abspath(os.path.join(root, place)) for place in self.settings["places"]]
+        installed = [k for k, place in enumerate(sys.path) if os.path.basename(str(place)) in ("site-packages", "dist-packages")]
+        at = installed[0] if installed else len(sys.path)
+        sys.path[at:at] = [place for place in places if as_system(place) not in there and os.path.exists(place)]
 
     @pytest.hookimpl
     def pytest_ignore_collect(self, collection_path: Any) -> bool | None:

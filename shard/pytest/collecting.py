@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
+import sys
 from typing import Any, Generator
 
 import pytest
@@ -136,11 +138,13 @@ class Collecting(Common):
         self.stream = Stream(settings["out"])
         self.order: str = ""
         self.planned_seed: int | None = None
-        self.file = ""  # being collected
         self.skipped: dict[str, str] = {}  # why, by file
+        self.places: list[Any] = []  # sys.path before any file
+        self.lasting: set[str] = set()  # folders whose conftest.py changes the environment
 
     def configure(self) -> None:
         self.switch_off()
+        self.watch_conftests()
         self.order, self.planned_seed = self.seed()
         if scope := {"loadfile": "file", "loadscope": "class or module"}.get(distribution()):
             self.note(f"--dist {distribution()} is on: the tests of a {scope} stay on one worker, so no {scope} is cut over several jobs")
@@ -163,35 +167,37 @@ class Collecting(Common):
         # A million names need no printing. Not sooner: without a header to
         # print, hooks that make one would not be called as in a run.
         config.option.verbose = -3
+        self.places = list(sys.path)
         yield from super().pytest_collection()
 
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:
-        yield from super().pytest_make_collect_report(collector)
-        if has_conftest(collector):  # no file, and what collecting measured is in no plan
-            self.imports.pop(clean(collector.nodeid) + "/", None)
-        if isinstance(collector, pytest.File):
-            # A file's classes are collected after it: its time is complete
-            # when the next file's turn comes.
-            self.write_file()
-            self.file = clean(file_of(collector.nodeid))
+    def watch_conftests(self) -> None:
+        """Note the folders whose conftest.py changes the environment, of those that
+        pytest loads with the first file of their folder."""
+        manager: Any = self.config.pluginmanager
+        original = getattr(manager, "_importconftest", None)  # since pytest 2.2
+        if original is None:
+            return
+
+        @functools.wraps(original)
+        def load(path: Any, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            before = dict(os.environ)
+            try:
+                return original(path, *args, **kwargs)
+            finally:
+                if before != dict(os.environ):
+                    self.lasting.add(os.path.dirname(str(path)))
+
+        manager._importconftest = load
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.skipped:
             why = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
             self.skipped[clean(file_of(report.nodeid))] = clean(why.removeprefix("Skipped: "))
 
-    def write_file(self) -> None:
-        if self.file in self.imports:
-            seconds = self.imports.pop(self.file)
-            self.stream.write({"t": "file", "file": self.file, "import_us": microseconds(seconds)})
-
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, Any, None]:
         yield  # every other plugin has had its say
-        end = Real.clock()
-        for self.file in list(self.imports):
-            self.write_file()
         groups = groups_of(items)
         for i in range(0, len(items), 1000):
             self.stream.lines += [encode(self.describe(*each)) for each in zip(items[i : i + 1000], groups[i : i + 1000])]
@@ -204,30 +210,28 @@ class Collecting(Common):
         self.write_libraries(folders)
         if folders:
             self.stream.write({"t": "conftests", "folders": folders})
-        for function, (order, values) in sorted(parameters(items, clean, str(self.config.rootpath)).items()):
+        root = str(self.config.rootpath)
+        places = dict.fromkeys(clean(relative(place, root)) for place in sys.path if place not in self.places and isinstance(place, str))
+        if places:
+            self.stream.write({"t": "places", "folders": list(places)})
+        for function, (order, values) in sorted(parameters(items, clean, root).items()):
             self.stream.write({"t": "parameters", "id": function, "order": order, "values": values})
         for text in self.notes:
             self.stream.write({"t": "note", "text": text})
-        self.stream.write(
-            {
-                "t": "end",
-                "collect_us": microseconds(end - self.collection_start),
-                "startup_us": microseconds(self.collection_start - self.born),
-            }
-        )
+        self.stream.write({"t": "end"})
 
     def conftests(self) -> list[str]:
-        """Return the folders of the tests whose conftest.py has hooks that pytest calls
-        once for all tests, whichever folders they are in."""
+        """Return the folders whose conftest.py says something of all tests, whichever
+        folders they are in: it has hooks that pytest calls once, or changes the
+        environment."""
         root = str(self.config.rootpath)
-        found = set()
+        folders = set(self.lasting)
         for name in ("configure", "make_parametrize_id", "collection_modifyitems", "collection_finish", "deselected", "runtestloop", "sessionfinish", "terminal_summary"):
             for impl in getattr(self.config.hook, f"pytest_{name}").get_hookimpls():
                 path = str(getattr(impl.plugin, "__file__", None) or "")
-                folder = os.path.dirname(path)
-                if os.path.basename(path) == "conftest.py" and folder.startswith(root + os.sep):
-                    found.add(clean(relative(folder, root)))
-        return sorted(found)
+                if os.path.basename(path) == "conftest.py":
+                    folders.add(os.path.dirname(path))
+        return sorted(clean(relative(folder, root)) for folder in folders if folder.startswith(root + os.sep))
 
     def write_libraries(self, folders: list[str]) -> None:
         """Write which files import the same libraries."""
@@ -241,11 +245,9 @@ class Collecting(Common):
 
     @staticmethod
     def describe(item: pytest.Item, group: str) -> dict[str, Any]:
-        line = item.location[1]
         return {
             "t": "test",
             "id": clean(item.nodeid),
-            "line": 0 if line is None else line + 1,
             "markers": sorted({clean(mark.name) for mark in item.iter_markers()}),
             "group": clean(group),
             "fixtures": shared_fixtures(item),

@@ -476,6 +476,39 @@ def pytest_collection_modifyitems(items):
 	}
 }
 
+// What a whole suite finds because pytest has been in other folders, each shard finds:
+// modules beside other shards' files, and what a conftest.py has put into the environment.
+func TestOtherFolders(t *testing.T) {
+	for _, env := range []string{"old", "new", "bare"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, env), dir: t.TempDir(), workers: []int{1, 1, 1, 1}}
+			writeAll(t, p.dir, map[string]string{
+				"tests/a/helpers.py":  "two = 2\n",
+				"tests/a/test_a.py":   "import helpers\n\n\ndef test_two():\n    assert helpers.two == 2\n",
+				"tests/b/conftest.py": "import os\nimport sys\n\nos.environ[\"OF_B\"] = \"1\"\nsys.path.append(os.path.join(os.path.dirname(__file__), \"lib\"))\n",
+				"tests/b/lib/of_b.py": "one = 1\n",
+				"tests/b/test_b.py":   "def test_one():\n    import of_b\n\n    assert of_b.one == 1\n",
+				"tests/c/test_c.py":   "import os\n\nimport helpers\nimport of_b\n\n\ndef test_three():\n    assert helpers.two + of_b.one == 3 and os.environ[\"OF_B\"]\n",
+				"tests/d/conftest.py": "seen = 1\n",
+				"tests/d/test_d.py":   "def test_path():\n    pass\n",
+			})
+			c, outcomes := p.run(t)
+			if want := []string{"tests/b"}; !slices.Equal(c.Collector.Conftests, want) {
+				t.Errorf("the folders are %q, want %q", c.Collector.Conftests, want)
+			}
+			if want := []string{"tests/a", "tests/b", "tests/b/lib", "tests/c", "tests/d"}; !slices.Equal(slices.Sorted(slices.Values(c.Collector.Places)), want) {
+				t.Errorf("the places are %q, want %q", c.Collector.Places, want)
+			}
+			for _, o := range outcomes {
+				if o.status != ExitOK {
+					t.Errorf("status %d\n%s", o.status, o.output)
+				}
+			}
+		})
+	}
+}
+
 // Where coverage is not told what to measure, it measures nothing of wcshard's.
 func TestUncovered(t *testing.T) {
 	oneOfFew(t)

@@ -42,6 +42,7 @@ type pluginConfig struct {
 	Reduced    bool                    `json:"reduced"`
 	Gathered   bool                    `json:"gathered"`
 	Conftests  []string                `json:"conftests"`
+	Places     []string                `json:"places"`
 	Parameters []shard.Parameters      `json:"parameters"`
 	Memory     *Memory                 `json:"memory,omitempty"`  // absent: no admission by memory
 	Timeout    float64                 `json:"timeout,omitempty"` // seconds of each test, where nothing of the user's says another

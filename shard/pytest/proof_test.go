@@ -270,7 +270,7 @@ func (p proof) shard(t *testing.T, c *Collection, plan *shard.Plan, s shard.Shar
 	var output bytes.Buffer
 	results := newResults(t, s.Name)
 	status, err := Run(t.Context(), p.command, RunOptions{
-		Dir: p.dir, Env: testEnv(p.env...), Args: c.Collector.Args, Extra: p.extra, Root: c.Collector.Root, Conftests: c.Collector.Conftests, Parameters: c.Collector.Parameters,
+		Dir: p.dir, Env: testEnv(p.env...), Args: c.Collector.Args, Extra: p.extra, Root: c.Collector.Root, Conftests: c.Collector.Conftests, Places: c.Collector.Places, Parameters: c.Collector.Parameters,
 		Selection: sel, Workers: s.Workers, Seed: c.Collector.Seed, Memory: p.memory, Results: results,
 		Stdout: &output, Stderr: &output,
 	})
@@ -317,7 +317,12 @@ func split(c *Collection, workers []int) *shard.Plan {
 	for i, w := range workers {
 		plan.Shards = append(plan.Shards, shard.Shard{Name: fmt.Sprint("shard-", i), Workers: w})
 	}
-	files := slices.Sorted(maps.Keys(c.Files))
+	var files []string
+	for _, test := range c.Tests {
+		files = append(files, test.ID.File())
+	}
+	slices.Sort(files)
+	files = slices.Compact(files)
 	for i, test := range c.Tests {
 		at := slices.Index(files, test.ID.File())
 		cut := at%2 == 0

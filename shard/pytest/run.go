@@ -32,6 +32,7 @@ type RunOptions struct {
 	Root       string             // pytest's root directory as collected, relative to Dir; "" where unknown
 	Parameters []shard.Parameters // of all functions of the plan
 	Conftests  []string           // folders to load a conftest.py from beside those of the tests, as in node IDs
+	Places     []string           // folders to find modules in, as in node IDs
 	Selection  Selection
 	Workers    int           // planned workers; 1 runs in one process
 	Again      int           // above 0, so many calls have run other parts of this: with Workers whatever Extra says, and reports and coverage beside what those left
@@ -103,6 +104,7 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Reduced:    opts.Selection.Reduced,
 		Gathered:   opts.Selection.Gathered,
 		Conftests:  append([]string{}, opts.Conftests...),
+		Places:     append([]string{}, opts.Places...),
 		Parameters: opts.Selection.parameters(opts.Parameters),
 		Memory:     opts.Memory,
 		Timeout:    opts.Timeout.Seconds(),

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 	"unicode/utf8"
 
 	"github.com/wcshard/wcshard/shard"
@@ -25,20 +24,16 @@ const maxLine = 16 << 20
 
 // Collection is what pytest collected.
 type Collection struct {
-	Tests     []CollectedTest          // in running order
-	Files     map[string]time.Duration // time to import and collect each file, without the libraries that it imports, whole microseconds
-	Libraries map[string][]string      // what each file imports, by itself or by way of others, that start-up has not: "scipy.stats", sorted; files may share the slices
-	Collector shard.Collector          // Args is what the caller passed
-	Startup   time.Duration            // interpreter, plugins and conftest, before collection
-	Collect   time.Duration            // the whole collection, Files included
-	Notes     []string                 // what the user should know, such as an option that was switched off
+	Tests     []CollectedTest     // in running order
+	Libraries map[string][]string // what each file imports, by itself or by way of others, that start-up has not: "scipy.stats", sorted; files may share the slices
+	Collector shard.Collector     // Args is what the caller passed
+	Notes     []string            // what the user should know, such as an option that was switched off
 }
 
 // CollectedTest is one collected test. Tests with the same markers or fixtures
 // share the slices.
 type CollectedTest struct {
 	ID       timing.NodeID
-	Line     int      // in its file, from 1; 0 where unknown
 	Markers  []string // sorted
 	Group    string   // what stays together with it on one worker: its xdist_group, or tests that depend on each other
 	Fixtures []string // IDs of the shared fixtures it is known to need, sorted: "module tests/test_a.py::model"
@@ -59,10 +54,7 @@ type header struct {
 // event is any later line.
 type event struct {
 	T         string          `json:"t"`
-	File      string          `json:"file"`
-	ImportUS  int64           `json:"import_us"`
 	ID        string          `json:"id"`
-	Line      int             `json:"line"`
 	Markers   json.RawMessage `json:"markers"`
 	Group     string          `json:"group"`
 	Fixtures  json.RawMessage `json:"fixtures"`
@@ -72,8 +64,6 @@ type event struct {
 	Order     string          `json:"order"`
 	Values    string          `json:"values"`
 	Text      string          `json:"text"`
-	CollectUS int64           `json:"collect_us"`
-	StartupUS int64           `json:"startup_us"`
 }
 
 // errNoEnd tells a stream that stops before its end.
@@ -82,7 +72,7 @@ var errNoEnd = errors.New("the collection has no end")
 // readCollection reads a collection stream. Errors are [*timing.SyntaxError]
 // under the given name, or wrap errNoEnd for a stream that stops.
 func readCollection(name string, r io.Reader) (*Collection, error) {
-	p := parser{name: name, collection: &Collection{Files: map[string]time.Duration{}}, lists: map[string][]string{}}
+	p := parser{name: name, collection: &Collection{}, lists: map[string][]string{}}
 	lines := bufio.NewReaderSize(r, 1<<16)
 	for {
 		line, err := readLine(lines)
@@ -158,8 +148,6 @@ func (p *parser) read(line []byte) error {
 	}
 	c := p.collection
 	switch e.T {
-	case "file":
-		c.Files[e.File] += microseconds(e.ImportUS)
 	case "imports":
 		if c.Libraries == nil {
 			c.Libraries = map[string][]string{}
@@ -171,15 +159,16 @@ func (p *parser) read(line []byte) error {
 		return p.readTest(e)
 	case "conftests":
 		c.Collector.Conftests = e.Folders
+	case "places":
+		c.Collector.Places = e.Folders
 	case "parameters":
 		c.Collector.Parameters = append(c.Collector.Parameters, shard.Parameters{ID: e.ID, Order: e.Order, Values: e.Values})
 	case "note":
 		c.Notes = append(c.Notes, e.Text)
 	case "end":
-		c.Collect, c.Startup = microseconds(e.CollectUS), microseconds(e.StartupUS)
 		p.ended = true
 	default:
-		return fmt.Errorf("a line of type %q, want file, imports, test, conftests, parameters, note or end", e.T)
+		return fmt.Errorf("a line of type %q, want test, imports, conftests, places, parameters, note or end", e.T)
 	}
 	return nil
 }
@@ -199,8 +188,8 @@ func (p *parser) readHeader(line []byte) error {
 }
 
 func (p *parser) readTest(e event) error {
-	if e.ID == "" || e.Line < 0 {
-		return fmt.Errorf("a test with ID %q at line %d", e.ID, e.Line)
+	if e.ID == "" {
+		return errors.New("a test without an ID")
 	}
 	markers, err := p.list(e.Markers)
 	if err != nil {
@@ -211,7 +200,7 @@ func (p *parser) readTest(e event) error {
 		return err
 	}
 	p.add(CollectedTest{
-		ID: timing.NodeID(e.ID), Line: e.Line, Markers: markers, Group: e.Group, Fixtures: fixtures,
+		ID: timing.NodeID(e.ID), Markers: markers, Group: e.Group, Fixtures: fixtures,
 	})
 	return nil
 }
@@ -234,19 +223,12 @@ func (p *parser) quickTest(line []byte) (test CollectedTest, ok bool) {
 	if !ok || bytes.IndexByte(rest, '\\') >= 0 {
 		return test, false
 	}
-	id, rest, _ := bytes.Cut(rest, []byte(`","line":`))
-	number, rest, _ := bytes.Cut(rest, []byte(`,"markers":`))
+	id, rest, _ := bytes.Cut(rest, []byte(`","markers":`))
 	markers, rest, _ := bytes.Cut(rest, []byte(`,"group":"`))
 	group, rest, _ := bytes.Cut(rest, []byte(`","fixtures":`))
 	fixtures, end := bytes.CutSuffix(rest, []byte("}"))
-	if !end || !plainString(id) || len(id) == 0 || !plainString(group) || len(number) == 0 || len(number) > 9 {
+	if !end || !plainString(id) || len(id) == 0 || !plainString(group) {
 		return test, false
-	}
-	for i, digit := range number {
-		if digit < '0' || digit > '9' || i == 0 && digit == '0' && len(number) > 1 {
-			return test, false
-		}
-		test.Line = 10*test.Line + int(digit-'0')
 	}
 	if test.Markers, ok = p.lists[string(markers)]; !ok {
 		return test, false
@@ -294,11 +276,4 @@ func unmarshal(line []byte, into any) error {
 		return errors.New("more than one JSON value on a line")
 	}
 	return nil
-}
-
-// microseconds takes what the plugin wrote for a duration; nonsense, such as a
-// clock that was set back, for nothing.
-func microseconds(us int64) time.Duration {
-	const most = int64(1<<63-1) / int64(time.Microsecond)
-	return time.Duration(min(max(us, 0), most)) * time.Microsecond
 }
