@@ -311,7 +311,7 @@ func mergeSamples(a, b []sample) []sample {
 // Limits says how much of a history is kept.
 type Limits struct {
 	Keep   int // newest jobs on each class of runner whose samples of a test are kept; at most 0: DefaultKeep
-	MaxAge int // newest runs: samples older than all of these are dropped; at most 0: DefaultMaxAge
+	MaxAge int // newest runs: samples older than all of these, and than leastAge, are dropped; at most 0: DefaultMaxAge
 }
 
 // The limits where none are given.
@@ -319,6 +319,10 @@ const (
 	DefaultKeep   = 10
 	DefaultMaxAge = 50
 )
+
+// leastAge is how long a sample is kept, in milliseconds before the newest run: fifty runs
+// may be of one day, and some tests run once a week, or before a release.
+const leastAge = 90 * 24 * int64(time.Hour/time.Millisecond)
 
 // sharedKept is how many samples are kept of a run, of what each of its jobs has one of.
 // Of those there are as many runs as there are samples of a test, or the newest run of
@@ -344,11 +348,11 @@ func perJob(k kind, id string) bool {
 // still.
 const jobsKept = 1024
 
-// Prune drops what is beyond the limits: samples of results files started
-// before each of the MaxAge newest runs, and of the rest all but those of the Keep
-// newest jobs of each test, and of what each job has one of some of each of the Keep newest
-// runs. Each class of runner has that many, since estimates go by those of their own; but
-// runs age with those of any class. Tests left without samples are forgotten.
+// Prune drops what is beyond the limits: samples of results files started before each of
+// the MaxAge newest runs and 90 days before the newest, and of the rest all but those of
+// the Keep newest jobs of each test, and of what each job has one of some of each of the
+// Keep newest runs. Each class of runner has that many, since estimates go by those of their
+// own; but runs age with those of any class. Tests left without samples are forgotten.
 //
 // All thresholds only ever rise when histories are merged, so pruning early
 // loses nothing that would have been kept: prune(a ∪ b) = prune(prune(a) ∪ b).
@@ -359,7 +363,7 @@ func (h *History) Prune(l Limits) {
 		h.runs = slices.Clone(h.runs[:maxAge])
 	}
 	if len(h.runs) == maxAge {
-		mark := h.runs[maxAge-1].mark
+		mark := min(h.runs[maxAge-1].mark, h.runs[0].mark-leastAge)
 		oldest = int32(sort.Search(len(h.sources), func(i int) bool { return h.sources[i].started >= mark }))
 	}
 	used := make([]bool, len(h.sources))

@@ -151,7 +151,7 @@ func drawResults(t *rapid.T) []*Results {
 		r := &Results{Header: ResultsHeader{
 			Run:     rapid.SampledFrom([]string{"r1", "r2", "r3", "r4", "r5"}).Draw(t, "run"),
 			Runner:  rapid.SampledFrom([]string{"linux", "linux", "linux", "mac", "mac", "a", "b", "c", "d"}).Draw(t, "runner"),
-			Started: time.UnixMilli(rapid.Int64Range(0, 6).Draw(t, "started")).UTC(),
+			Started: time.UnixMilli(rapid.Int64Range(0, 6).Draw(t, "started") + leastAge/2*rapid.Int64Range(0, 4).Draw(t, "season")).UTC(),
 			Workers: rapid.IntRange(0, 2).Draw(t, "workers"),
 			CPUs:    rapid.IntRange(0, 2).Draw(t, "cpus"),
 			SetUp:   time.Duration(rapid.IntRange(0, 2).Draw(t, "set-up")) * time.Microsecond,
@@ -231,6 +231,29 @@ func TestMergeIsSemilattice(t *testing.T) {
 	})
 }
 
+// Tests that run once a week are known whatever runs meanwhile, and those that are gone are
+// forgotten in the end.
+func TestPruneWeekly(t *testing.T) {
+	h := &History{}
+	for k := range 400 { // four runs a day
+		r := run(fmt.Sprint(k), int64(k)*leastAge/360, TestResult{ID: "a.py::quick", Worker: "main", Outcome: Passed, Wall: time.Millisecond})
+		if k%28 == 0 {
+			r.Tests = append(r.Tests, TestResult{ID: "a.py::weekly", Worker: "main", Outcome: Passed, Wall: time.Minute})
+		}
+		if k < 30 {
+			r.Tests = append(r.Tests, TestResult{ID: "a.py::gone", Worker: "main", Outcome: Passed, Wall: time.Minute})
+		}
+		h.Merge(FromResults(r))
+		h.Prune(Limits{})
+		if n := len(h.Samples("a.py::weekly")); n != min(k/28+1, DefaultKeep) {
+			t.Fatalf("after run %d, %d samples of the weekly test", k, n)
+		}
+	}
+	if want := []NodeID{"a.py::quick", "a.py::weekly"}; !slices.Equal(h.Tests(), want) {
+		t.Errorf("known are %q, want %q", h.Tests(), want)
+	}
+}
+
 // What a developer's machine runs pushes nothing out of what CI goes by.
 func TestPruneByClass(t *testing.T) {
 	at := func(runner string, k int, ms time.Duration) *Results {
@@ -267,8 +290,8 @@ func TestPruneByClass(t *testing.T) {
 }
 
 // Prune against the definition: a sample survives iff fewer than MaxAge known
-// runs have a mark newer than its start, and its job is among the Keep newest of its class
-// of runner that have one.
+// runs have a mark newer than its start, or it is no older than 90 days before the newest,
+// and its job is among the Keep newest of its class of runner that have one.
 func TestPruneByDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limits := Limits{Keep: rapid.IntRange(1, 4).Draw(t, "keep"), MaxAge: rapid.IntRange(1, 4).Draw(t, "maxAge")}
@@ -287,7 +310,7 @@ func TestPruneByDefinition(t *testing.T) {
 						newer++
 					}
 				}
-				if newer < limits.MaxAge {
+				if newer < limits.MaxAge || h.runs[0].mark-s.Started.UnixMilli() <= leastAge {
 					if seen[s.Runner] == nil {
 						seen[s.Runner] = map[job]bool{}
 					}

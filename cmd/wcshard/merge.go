@@ -58,7 +58,7 @@ and of the history.`,
 	f.StringVar(&o.plan, "plan", "", "plan `FILE` whose node IDs JUnit's names are mapped to (default: wcshard-plan.json if it is there)")
 	f.StringVar(&o.ids, "ids", "", "`FILE` of node IDs, one a line, that JUnit's names are mapped to")
 	f.IntVar(&o.limits.Keep, "keep", timing.DefaultKeep, "keep the newest `K` samples of each test and class of runner")
-	f.IntVar(&o.limits.MaxAge, "max-age", timing.DefaultMaxAge, "drop what none of the last `N` runs has seen")
+	f.IntVar(&o.limits.MaxAge, "max-age", timing.DefaultMaxAge, "drop what neither the last `N` runs nor 90 days have seen")
 	o.from.flags(f, "fold in the results of")
 	return verb
 }
