@@ -348,8 +348,9 @@ func TestTimeout(t *testing.T) {
 		{20 * time.Minute, Basis{Measured: 10}, 45},
 		{20*time.Minute + 1, Basis{Measured: 10}, 46},
 		{time.Second, Basis{Guessed: 10}, 60},
-		{time.Second, Basis{Relatives: 10}, 35},
-		{time.Second, Basis{Measured: 8, Relatives: 1, Guessed: 1}, 18},
+		{time.Second, Basis{Relatives: 10}, 45},
+		{time.Second, Basis{Measured: 8, Relatives: 1, Guessed: 1}, 35},
+		{time.Second, Basis{Measured: 1000, Relatives: 1}, 31},
 		{time.Hour, Basis{Guessed: 1}, 125},
 	} {
 		if got := timeout(c.wall, 0, c.basis); got != c.want {

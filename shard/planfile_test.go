@@ -197,7 +197,7 @@ func TestReadPlanRefuses(t *testing.T) {
 		{"needs twice", edit(`"needs":[[0,2147483648,1073741824,2147483648]]`, `"needs":[[0,2147483648,1073741824,2147483648],[0,2147483648,0]]`), "out of order"},
 		{"a hostile budget", edit(`"budget_bytes":`, `"budget_bytes":-`), "has a floor of 104857600 and a budget of -"},
 		{"a reason", edit(`"budget_bytes":16106127360,"timeout`, `"budget_bytes":16106127360,"why":"so","timeout`), `is one for it was "so"`},
-		{"a reason of the pool", edit(`"budget_bytes":16106127360,"timeout_minutes":42`, `"budget_bytes":16106127360,"why":"measured","timeout_minutes":42`), `shard pool-2 of kind pool is one for it was "measured"`},
+		{"a reason of the pool", edit(`"budget_bytes":16106127360,"timeout_minutes":49`, `"budget_bytes":16106127360,"why":"measured","timeout_minutes":42`), `shard pool-2 of kind pool is one for it was "measured"`},
 		{"a hostile share", edit(`"memory_runner":"large <8>"`, `"memory_runner":"large <8>","memory_share":2`), "p:5: a fleet of"},
 		{"a wrong basis", edit(`"measured":1`, `"measured":7`), "tests, and estimates"},
 		{"an empty piece", edit(`"tests":["::test_%0A::error::"]`, `"tests":[]`), "want a file and its tests as wcshard writes them"},

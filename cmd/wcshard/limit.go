@@ -68,10 +68,16 @@ func jobStart(sys *system, now time.Time) time.Time {
 	return start
 }
 
+// hosted is after what time GitHub ends any job on its own runners.
+const hosted = 6 * time.Hour
+
 // jobTimeout is after what time the CI ends a job, by the plan or earlier: a runner
 // of GitLab's may have a maximum, and numbered jobs have the project's timeout.
 // Which one holds is what the runner says, in seconds.
 func jobTimeout(sys *system, planned time.Duration) time.Duration {
+	if sys.getenv("RUNNER_ENVIRONMENT") == "github-hosted" {
+		planned = min(planned, hosted)
+	}
 	seconds, err := strconv.ParseInt(sys.getenv("CI_JOB_TIMEOUT"), 10, 32)
 	if err != nil || seconds < 1 || !sys.inGitLab() {
 		return planned

@@ -152,8 +152,8 @@ func (o *matrixOptions) fleetFlags(f *pflag.FlagSet) {
 
 // timeoutRule says how a job's time limit follows from its estimate.
 func timeoutRule() string {
-	return fmt.Sprintf("%d times the estimate, plus %.0f minutes or twice the\njob's overhead, whichever is more; at least %.0f minutes, or up to %.0f where little\nis measured",
-		shard.TimeoutFactor, shard.TimeoutMargin.Minutes(), shard.TimeoutFloor.Minutes(), shard.TimeoutUnknown.Minutes())
+	return fmt.Sprintf("%d times the estimate, plus %.0f minutes or twice the\njob's overhead, whichever is more; at least %.0f minutes, or %.0f to %.0f where a test\nwas never measured",
+		shard.TimeoutFactor, shard.TimeoutMargin.Minutes(), shard.TimeoutFloor.Minutes(), shard.TimeoutNew.Minutes(), shard.TimeoutUnknown.Minutes())
 }
 
 func (o *matrixOptions) validate() error {

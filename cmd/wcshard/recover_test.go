@@ -142,6 +142,8 @@ func TestTimeLimit(t *testing.T) {
 		{"plan", 10, gitHub, 4 * time.Minute, ""},
 		{"plan", 10, nil, 9 * time.Minute, ""},
 		{"plan", 0, gitHub, 0, ""},
+		{"plan", 500, append(gitHub, "RUNNER_ENVIRONMENT=github-hosted"), 6*time.Hour - 6*time.Minute, ""},
+		{"plan", 500, append(gitHub, "RUNNER_ENVIRONMENT=self-hosted"), 494 * time.Minute, ""},
 		{"plan", 6, gitHub, 0, "set-up took 5 of 6 minutes, no time is left for tests"},
 		{"plan", 3, gitHub, 0, "set-up took 5 of 3 minutes"},
 
