@@ -426,7 +426,8 @@ class Running(Choosing):
         if done.message:
             more["message"] = done.message
         if done.path:
-            more["path"] = clean(relative(done.path, str(self.config.invocation_params.dir)))
+            near = relative(done.path, str(self.config.invocation_params.dir))
+            more["path"] = clean(min(near, done.path.replace(os.sep, "/"), key=len))
             more["line"] = done.line
         if measured.marked and done.outcome == "skipped":
             more["marked"] = True  # the collection knows

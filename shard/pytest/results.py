@@ -71,14 +71,13 @@ def file_of(nodeid: str) -> str:
 
 
 def relative(path: str, base: str) -> str:
-    """Return path relative to base with forward slashes, where that is shorter
-    than the path itself; a path that is relative already as it is."""
+    """Return path relative to base with forward slashes; a path that is relative
+    already as it is."""
     if os.path.isabs(path):
         try:
-            short = os.path.relpath(path, base)
+            path = os.path.relpath(path, base)
         except ValueError:  # another drive
-            short = path
-        path = short if len(short) < len(path) else path
+            pass
     return path.replace(os.sep, "/")
 
 
