@@ -150,10 +150,11 @@ class Memory:
 
 
 # Whether Python has three generations of objects, and begins a full collection by
-# itself when there is much in the last one.
+# itself when there is much in the last one. In 3.14.0 to 3.14.4 it looks at a part of the
+# old ones each time, and a third threshold is always 0.
 GENERATIONS = (
     sys.implementation.name == "cpython"
-    and sys.version_info < (3, 14)
+    and gc.get_threshold()[2] > 0
     and getattr(sys, "_is_gil_enabled", lambda: True)()
 )
 

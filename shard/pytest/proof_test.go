@@ -22,24 +22,24 @@ import (
 // environments are what users run: both ends of the versions, the middle with
 // the plugins that meddle, and one without xdist.
 var environments = map[string]*environment{
-	"old": {version: "3.9", requirements: []string{"pytest==7.0.1", "pytest-xdist==3.0.2", "pluggy==1.0.0"}},
-	"new": {version: "3.13", requirements: []string{
+	"old": {versions: []string{"3.9"}, requirements: []string{"pytest==7.0.1", "pytest-xdist==3.0.2", "pluggy==1.0.0"}},
+	"new": {versions: []string{"3.15", "3.14", "3.13"}, requirements: []string{
 		"pytest==9.2.0", "pytest-xdist==3.8.0", "pytest-timeout==2.4.0", "pytest-rerunfailures==16.7"}},
-	"between": {version: "3.11", requirements: []string{"pytest==7.4.4", "pytest-xdist==3.3.1", "pluggy==1.3.0"}},
-	"bare":    {version: "3.11", requirements: []string{"pytest==8.3.5"}},
-	"plugins": {version: "3.12", requirements: []string{
+	"between": {versions: []string{"3.11"}, requirements: []string{"pytest==7.4.4", "pytest-xdist==3.3.1", "pluggy==1.3.0"}},
+	"bare":    {versions: []string{"3.11"}, requirements: []string{"pytest==8.3.5"}},
+	"plugins": {versions: []string{"3.12"}, requirements: []string{
 		"pytest==8.4.2", "pytest-xdist==3.6.1", "pytest-randomly==3.16.0", "pytest-random-order==1.2.0",
 		"pytest-subtests==0.14.2", "pytest-cov==6.2.1", "pytest-timeout==2.3.1", "pytest-rerunfailures==15.1"}},
-	"meddling": {version: "3.12", requirements: []string{
+	"meddling": {versions: []string{"3.12"}, requirements: []string{
 		"pytest==8.4.2", "pytest-xdist==3.8.0", "freezegun==1.5.5", "pyfakefs==6.3.2", "pytest-dependency==0.6.1",
 		"pytest-forked==1.6.0", "syrupy==4.9.1", "pytest-cov==6.2.1"}},
 	// Its flaky has a marker of the name that pytest-rerunfailures has, too.
-	"boxed": {version: "3.12", requirements: []string{
+	"boxed": {versions: []string{"3.12"}, requirements: []string{
 		"pytest==8.4.2", "pytest-xdist==3.8.0", "flaky==3.8.1", "pytest-order==1.3.0", "pytest-mypy==1.0.1", "mypy==1.18.2"}},
 }
 
 type environment struct {
-	version      string
+	versions     []string // of Python: the first that there is
 	requirements []string
 	once         sync.Once
 	python       string
@@ -54,7 +54,12 @@ func pytestIn(t *testing.T, name string) Command {
 		t.Skip("-short: no real pytest")
 	}
 	env := environments[name]
-	interpreter, err := FindPython(env.version)
+	interpreter, err := "", error(nil)
+	for _, version := range env.versions {
+		if interpreter, err = FindPython(version); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		t.Skip(err)
 	}
