@@ -571,21 +571,22 @@ func warnHistory(sys *system, suite shard.Suite, source historySources) {
 			known++
 		}
 	}
+	first, newer := "merge the results of a run (wcshard merge) and it learns", "merge the results of newer runs"
+	if slices.ContainsFunc(source, func(name string) bool { return strings.HasPrefix(name, fromCache) }) {
+		first = "the next run learns from this one"
+		if sys.getenv("GITHUB_ACTIONS") == "true" {
+			first = "runs of the default branch are learned from"
+		}
+		newer = first
+	}
 	measured := measured(suite)
 	switch {
 	case known == 0:
-		next := "merge the results of a run (wcshard merge) and it learns"
-		if slices.ContainsFunc(source, func(name string) bool { return strings.HasPrefix(name, fromCache) }) {
-			next = "the next run learns from this one"
-			if sys.getenv("GITHUB_ACTIONS") == "true" {
-				next = "runs of the default branch are learned from"
-			}
-		}
-		sys.warn("no durations in %s: the split is even by test count; %s", source, next)
+		sys.warn("no durations in %s: the split is even by test count; %s", source, first)
 	case measured == 0:
 		sys.warn("%s knows none of these %s: was it made with another root directory or other arguments?", source, count(len(suite.Tests), "test"))
 	case 2*measured < len(suite.Tests):
-		sys.warn("%s knows only %d of %s: merge the results of newer runs", source, measured, count(len(suite.Tests), "test"))
+		sys.warn("%s knows only %d of %s: %s", source, measured, count(len(suite.Tests), "test"), newer)
 	}
 }
 
