@@ -55,6 +55,7 @@ type Collector struct {
 	Python string
 	Xdist  string // "" where it is not installed
 	Root   string // pytest's root directory relative to the working directory, with forward slashes
+	Folder string // the working directory, in the repository that a CI has checked out; "" for its top, and elsewhere
 	Seed   *int64 // seed for pytest-randomly or pytest-random-order, where one is installed
 	Order  string // "definition", or the plugin whose seeded order the tests are in
 

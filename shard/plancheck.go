@@ -28,7 +28,7 @@ func (p *Plan) valid() error {
 	if err := p.Error.inRange(); err != nil {
 		return err
 	}
-	texts := []string{p.Collector.Pytest, p.Collector.Python, p.Collector.Xdist, p.Collector.Root, p.Collector.Order, p.Fleet.Runner, p.Fleet.MemoryRunner}
+	texts := []string{p.Collector.Pytest, p.Collector.Python, p.Collector.Xdist, p.Collector.Root, p.Collector.Folder, p.Collector.Order, p.Fleet.Runner, p.Fleet.MemoryRunner}
 	texts = append(texts, slices.Concat(p.Collector.Args, p.Collector.Conftests, p.Collector.Places)...)
 	for _, x := range p.Collector.Parameters {
 		texts = append(texts, x.ID, x.Order, x.Values)

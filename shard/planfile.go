@@ -87,6 +87,7 @@ type planCollector struct {
 	Python string   `json:"python"`
 	Xdist  string   `json:"xdist"`
 	Root   string   `json:"root"`
+	Folder string   `json:"folder,omitempty"`
 	Seed   *int64   `json:"seed"`
 	Order  string   `json:"order"`
 

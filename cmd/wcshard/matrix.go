@@ -376,6 +376,9 @@ func (o *matrixOptions) load(ctx context.Context, sys *system) (*material, error
 	if len(tests.Tests) == 0 {
 		return nil, o.noneFound("")
 	}
+	if in := sys.inRepository("", "."); in != "." {
+		tests.Collector.Folder = in
+	}
 	history, source, err := known()
 	if err != nil {
 		return nil, err

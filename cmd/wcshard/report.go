@@ -290,7 +290,7 @@ func (sys *system) annotations(r report) []actions.Annotation {
 		if !r.brief && r.ended(f.Shard) {
 			continue
 		}
-		file, line := sys.place(r.plan.Collector.Root, f)
+		file, line := sys.place(r.plan.Collector, f)
 		message := cmp.Or(f.Message, string(f.Outcome))
 		all = append(all, actions.Annotation{File: file, Line: line, Title: string(f.ID), Message: fmt.Sprintf("%s (%s)", message, f.Shard)})
 	}
@@ -305,25 +305,30 @@ func (r report) ended(name string) bool {
 // place is where a test failed, relative to the repository. Where that is not
 // in the repository (the standard library, another machine's folder) it is the
 // test's own file, of which no line is known; node IDs are relative to pytest's root.
-func (sys *system) place(root string, f shard.Failure) (file string, line int) {
-	if file = sys.inRepository(f.Path); file != "" {
+func (sys *system) place(from shard.Collector, f shard.Failure) (file string, line int) {
+	if file = sys.inRepository(from.Folder, f.Path); f.Path != "" && file != "" {
 		return file, f.Line
 	}
-	return sys.inRepository(filepath.Join(root, filepath.FromSlash(f.ID.File()))), 0
+	return sys.inRepository(from.Folder, filepath.Join(from.Root, filepath.FromSlash(f.ID.File()))), 0
 }
 
 // inRepository makes a path relative to $GITHUB_WORKSPACE, with forward
-// slashes; "" where it lies outside.
-func (sys *system) inRepository(path string) string {
+// slashes; "" where it lies outside. What is relative is so to a folder of that, or where
+// none is given to this one: the job that judges a run was not where its tests ran.
+func (sys *system) inRepository(folder, path string) string {
 	here, err := dir()
-	if path == "" || err != nil {
+	if err != nil {
 		return ""
+	}
+	repository := cmp.Or(sys.getenv("GITHUB_WORKSPACE"), here)
+	if folder != "" {
+		here = filepath.Join(repository, filepath.FromSlash(folder))
 	}
 	path = filepath.FromSlash(path)
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(here, path)
 	}
-	rel, err := filepath.Rel(cmp.Or(sys.getenv("GITHUB_WORKSPACE"), here), path)
+	rel, err := filepath.Rel(repository, path)
 	if err != nil || !filepath.IsLocal(rel) {
 		return ""
 	}

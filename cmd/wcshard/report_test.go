@@ -61,9 +61,20 @@ func TestAnnotationOfCrash(t *testing.T) {
 	t.Chdir(sub)
 	sys := &system{environ: []string{"GITHUB_WORKSPACE=" + filepath.Dir(sub)}}
 	for root, want := range map[string]string{".": "sub/a/test_a.py", "": "sub/a/test_a.py", "..": "a/test_a.py"} {
-		file, line := sys.place(root, shard.Failure{ID: "a/test_a.py::x"})
+		file, line := sys.place(shard.Collector{Root: root}, shard.Failure{ID: "a/test_a.py::x"})
 		if file != want || line != 0 {
 			t.Errorf("with root %q it is at %s:%d, want %s", root, file, line, want)
+		}
+	}
+	if in := sys.inRepository("", "."); in != "sub" {
+		t.Errorf("this folder is %q in the repository, want sub", in)
+	}
+	// The gate is at the top.
+	t.Chdir(filepath.Dir(sub))
+	for _, f := range []shard.Failure{{ID: "a/test_a.py::x"}, {ID: "a/test_b.py::x", Path: "a/test_a.py", Line: 3}} {
+		file, line := sys.place(shard.Collector{Root: ".", Folder: "sub"}, f)
+		if file != "sub/a/test_a.py" || line != f.Line {
+			t.Errorf("%v is at %s:%d, want sub/a/test_a.py:%d", f, file, line, f.Line)
 		}
 	}
 }
