@@ -269,5 +269,5 @@ func (d *demo) table(before, after *shard.Verdict) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t\n", s.Name, seconds(b.Predicted), realSeconds(b), seconds(s.Predicted), realSeconds(s), bytesOf(max(s.Peak, b.Peak)))
 	}
 	table.Flush()
-	fmt.Fprintf(d.sys.stdout, "\n%d of %d tests ran exactly once\n", after.Ran, after.Planned)
+	fmt.Fprintf(d.sys.stdout, "\n%s ran exactly once\n", outOf(after.Ran, after.Planned))
 }

@@ -81,7 +81,7 @@ pytest.
 timeout is in whole minutes: ` + timeoutRule() + `.`,
 		Example: `  wcshard matrix --shards 4 -- tests
   wcshard matrix --shards 8 --workers 4 --pytest "uv run pytest" --output github
-  pytest --collect-only -q | grep :: | wcshard matrix --shards 3 --ids -`,
+  pytest --collect-only --verbosity=-1 | grep :: | wcshard matrix --shards 3 --ids -`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.prepare(cmd, args); err != nil {
 				return err
@@ -446,7 +446,7 @@ func (o *matrixOptions) empty(sys *system) error {
 // noneFound is the error for a suite without tests.
 func (o *matrixOptions) noneFound(or string) error {
 	if o.ids != "" {
-		return &failure{status: exitNoTests, err: noTestsError(o.ids + " holds no node IDs"), hint: "make the list with " + listIDs + or}
+		return &failure{status: exitNoTests, err: noTestsError(idsName(o.ids) + " holds no node IDs"), hint: "make the list with " + listIDs + or}
 	}
 	where := "the arguments after --"
 	if o.output == "github" {
@@ -462,7 +462,7 @@ func (e noTestsError) Error() string { return string(e) }
 func (e noTestsError) Unwrap() error { return shard.ErrNoTests }
 
 // listIDs is how pytest lists node IDs.
-const listIDs = "pytest --collect-only -q | grep :: >FILE"
+const listIDs = "pytest --collect-only --verbosity=-1 | grep :: >FILE"
 
 // collect gets the tests from pytest, or from a list.
 func collect(ctx context.Context, sys *system, o matrixOptions) (*pytest.Collection, error) {
@@ -498,6 +498,9 @@ func collect(ctx context.Context, sys *system, o matrixOptions) (*pytest.Collect
 	for _, note := range c.Notes {
 		sys.say("%s", note)
 	}
+	if pytest.UserOptions(o.args).Workers {
+		sys.say("-n is left out: a job has a worker for each core of its runner, or as many as --workers says")
+	}
 	return c, nil
 }
 
@@ -519,11 +522,16 @@ func readIDs(sys *system, name string, args []string) (*pytest.Collection, error
 		return nil, err
 	}
 	defer file.Close()
-	if name == "-" {
-		name = "standard input"
-	}
-	tests, err := nodeIDs(file, name)
+	tests, err := nodeIDs(file, idsName(name))
 	return &pytest.Collection{Tests: tests, Collector: shard.Collector{Args: args, Order: naturalOrder}}, err
+}
+
+// idsName is what messages call a list.
+func idsName(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
 }
 
 func nodeIDs(r io.Reader, name string) ([]pytest.CollectedTest, error) {
@@ -535,10 +543,10 @@ func nodeIDs(r io.Reader, name string) ([]pytest.CollectedTest, error) {
 		switch {
 		case strings.TrimSpace(text) == "":
 		case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
-			return advise(&timing.SyntaxError{File: name, Line: n, Msg: fmt.Sprintf("%.60q is not a node ID: want UTF-8 without NUL", text)}, "write the list anew, as UTF-8: pytest --collect-only -q | grep ::")
+			return advise(&timing.SyntaxError{File: name, Line: n, Msg: fmt.Sprintf("%.60q is not a node ID: want UTF-8 without NUL", text)}, "write the list anew, as UTF-8: pytest --collect-only --verbosity=-1 | grep ::")
 		case notAnID.MatchString(text), !strings.Contains(text, "::") && strings.Contains(text, " "):
 			return &failure{err: &timing.SyntaxError{File: name, Line: n, Msg: fmt.Sprintf("%.60q is not a node ID", text)},
-				hint: "keep the node IDs only: pytest --collect-only -q | grep ::"}
+				hint: "keep the node IDs only: pytest --collect-only --verbosity=-1 | grep ::"}
 		default:
 			tests = append(tests, pytest.CollectedTest{ID: timing.NodeID(text)})
 		}

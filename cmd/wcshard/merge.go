@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -139,8 +140,11 @@ func doMerge(ctx context.Context, sys *system, o mergeOptions) error {
 	for _, text := range o.imports {
 		imported, err := o.read(sys, text, history)
 		if err != nil {
-			kind, _, _ := strings.Cut(text, ":")
-			return advise(fmt.Errorf("importing %s: %w", text, err), "pass a file that was written by "+importWriters[kind])
+			err, kind := fmt.Errorf("importing %s: %w", text, err), strings.Split(text, ":")[0]
+			if inner := new(failure); errors.As(err, &inner) {
+				return err // which has a better hint
+			}
+			return advise(err, "pass a file that was written by "+importWriters[kind])
 		}
 		news.Merge(imported)
 	}
@@ -175,10 +179,10 @@ func (o *mergeOptions) read(sys *system, text string, history *timing.History) (
 	const withFiles = "record with pytest -o junit_family=xunit1 --junit-xml FILE, which writes each test's file as well"
 	switch {
 	case report.Mapped == 0 && len(report.Unmapped) > 0:
-		return nil, &failure{status: exitData, err: fmt.Errorf("%s: none of its %s is known", name, count(len(report.Unmapped)+len(report.Ambiguous), "test")),
-			hint: "pass the node IDs with --ids FILE (pytest --collect-only -q | grep ::), or a plan with --plan FILE"}
+		return nil, &failure{status: exitData, err: fmt.Errorf("none of its %s is known", count(len(report.Unmapped)+len(report.Ambiguous), "test")),
+			hint: "pass the node IDs with --ids FILE (pytest --collect-only --verbosity=-1 | grep ::), or a plan with --plan FILE"}
 	case report.Mapped == 0 && len(report.Ambiguous) > 0:
-		return nil, &failure{status: exitData, err: fmt.Errorf("%s: its %s cannot be told apart from others of the same name", name, count(len(report.Ambiguous), "test")), hint: withFiles}
+		return nil, &failure{status: exitData, err: fmt.Errorf("its %s cannot be told apart from others of the same name", count(len(report.Ambiguous), "test")), hint: withFiles}
 	case len(report.Ambiguous) > 0:
 		sys.say("hint: %s", withFiles)
 	}

@@ -154,16 +154,11 @@ func marked(good bool, title string) actions.Inline {
 
 // headline says in one line how it went.
 func headline(v *shard.Verdict) string {
-	parts := []string{fmt.Sprintf("%d of %d tests ran exactly once", v.Once, v.Planned)}
+	text := outOf(v.Once, v.Planned) + " ran exactly once"
 	if !v.Complete() {
-		parts[0] = "incomplete, " + parts[0]
+		text = "incomplete, " + text
 	}
-	for _, outcome := range timing.Outcomes() {
-		if n := v.Outcomes[outcome]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, outcome))
-		}
-	}
-	return strings.Join(parts, ", ")
+	return strings.Join(append([]string{text}, outcomes(v)...), ", ")
 }
 
 var shardColumns = []actions.Column{

@@ -240,7 +240,11 @@ func doRun(ctx context.Context, sys *system, o runOptions) error {
 	if o.from.failed { // what a part of the shard takes nobody has foreseen
 		about = ""
 	}
-	sys.say("%s: %s, %s, %swith %s (%s)", s.Name, count(s.Len(), "test"), count(s.Workers, "worker"), about, job.command, job.command.Source)
+	workers := count(s.Workers, "worker")
+	if pytest.UserOptions(o.args).Workers {
+		workers, about = "workers as -n says", ""
+	}
+	sys.say("%s: %s, %s, %swith %s (%s)", s.Name, count(s.Len(), "test"), workers, about, job.command, job.command.Source)
 	if cores := runtime.NumCPU(); crowded(plan, s, cores) && sys.inCI() {
 		sys.warn("%s on %s are in each other's way: the plan takes its runner to have %d; pass --runner-cpus %d to wcshard matrix (in the action, the input runner-cpus of the first step)",
 			count(s.Workers, "worker"), count(cores, "core"), plan.Fleet.CPUs, cores)

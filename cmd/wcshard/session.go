@@ -129,6 +129,9 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 	}
 	if status == pytest.ExitUsage && len(results.Tests)+len(results.Running) == 0 {
 		os.Remove(name) // pytest never began: this is no attempt
+		if len(j.plan.Collector.Args) > 0 {
+			j.sys.say("hint: pytest's arguments are those of the plan: %s; run this in the folder where that was made", pytest.JoinWords(j.plan.Collector.Args...))
+		}
 		return status, nil
 	}
 	if status < 128 && len(results.Warnings) > 0 {
@@ -381,7 +384,7 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 	printIncomplete(j.sys, verdict)
 	switch none := len(results.Tests)+len(results.Running) == 0; {
 	case status < 128 && !j.limited && none && len(results.Missing)+len(results.Extra) == 0:
-		j.sys.say("hint: pytest came to none of the tests: see what stands above, and try %s --version", j.command)
+		j.sys.say("hint: pytest came to none of the tests, see what stands above: run this in the folder where the plan was made, and try %s --version", j.command)
 	case status == exitInterrupted && !j.limited && none:
 		j.sys.say("hint: a file could not be imported, see above; where the whole suite can import it: a shard imports its own files alone, so what others leave behind has to be in a conftest.py")
 	case notFound(verdict) == verdict.Planned:
@@ -397,10 +400,13 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 
 // deselecting is what to do first where this run has arguments that the plan had not.
 func (j *job) deselecting() string {
-	if !slices.ContainsFunc(j.options.args, deselects) {
-		return ""
+	if slices.ContainsFunc(j.options.args, deselects) {
+		return fmt.Sprintf("if %s deselects tests, leave it out (in the action: pytest-args of this step); else ", pytest.JoinWords(strings.Join(j.options.args, " ")))
 	}
-	return fmt.Sprintf("if %s deselects tests, leave it out (in the action: pytest-args of this step); else ", pytest.JoinWords(strings.Join(j.options.args, " ")))
+	if more := j.sys.getenv("PYTEST_ADDOPTS"); slices.ContainsFunc(strings.Fields(more), deselects) {
+		return fmt.Sprintf("if PYTEST_ADDOPTS (%s) deselects tests, and did not where the plan was made, unset it; else ", printable(more))
+	}
+	return ""
 }
 
 // deselects reports whether an argument may make pytest leave out tests.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"golang.org/x/exp/stats"
 
@@ -317,23 +318,33 @@ func printVerdict(sys *system, plan *shard.Plan, v *shard.Verdict) {
 	if text := predictionError(plan, v); text != "" {
 		sys.say("%s", text)
 	}
-	var parts []string
-	for _, outcome := range timing.Outcomes() {
-		if n := v.Outcomes[outcome]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, outcome))
-		}
-	}
-	if len(parts) > 0 {
+	if parts := outcomes(v); len(parts) > 0 {
 		sys.say("%s", strings.Join(parts, ", "))
 	}
 	switch {
 	case v.Complete():
-		sys.say("%d of %d tests ran exactly once", v.Planned, v.Planned)
+		sys.say("%s ran exactly once", outOf(v.Planned, v.Planned))
 	case v.Once == v.Planned:
-		sys.say("incomplete, as said above, though %d of %d tests ran exactly once", v.Once, v.Planned)
+		sys.say("incomplete, as said above, though %s ran exactly once", outOf(v.Once, v.Planned))
 	default:
-		sys.say("incomplete: %d of %d tests ran exactly once", v.Once, v.Planned)
+		sys.say("incomplete: %s ran exactly once", outOf(v.Once, v.Planned))
 	}
+}
+
+// outcomes counts the tests of each outcome.
+func outcomes(v *shard.Verdict) []string {
+	var parts []string
+	for _, outcome := range timing.Outcomes() {
+		if n := v.Outcomes[outcome]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", humanize.Comma(int64(n)), outcome))
+		}
+	}
+	return parts
+}
+
+// outOf writes a part of the tests.
+func outOf(n, all int) string {
+	return fmt.Sprintf("%s of %s tests", humanize.Comma(int64(n)), humanize.Comma(int64(all)))
 }
 
 // realSeconds is how long a shard took; unknown where it ran in one session
@@ -346,13 +357,15 @@ func realSeconds(s shard.ShardVerdict) string {
 }
 
 // predictionError says how far the real times were from the predicted ones,
-// over the shards that ran in a session of their own and were planned from
-// measurements: how far a guess was off tells nothing.
+// over the shards that ran as planned, all of their tests in a session of their own and
+// with so many workers, and were planned from measurements: how far a guess was off tells
+// nothing.
 func predictionError(plan *shard.Plan, v *shard.Verdict) string {
 	var off []float64
 	for i, s := range v.Shards {
 		measured := 2*plan.Shards[i].Basis.Measured > s.Planned
-		if measured && s.Ended && !s.Together && s.Real > 0 && s.Predicted > 0 {
+		asPlanned := s.Ended && !s.Together && s.Ran == s.Planned && s.Workers == plan.Shards[i].Workers
+		if measured && asPlanned && s.Real > 0 && s.Predicted > 0 {
 			off = append(off, 100*math.Abs(s.Predicted.Seconds()/s.Real.Seconds()-1))
 		}
 	}

@@ -62,7 +62,11 @@ WCSHARD_MAX_AGE. All after -- belongs to pytest.`,
 	root.SetOut(sys.stdout)
 	root.SetErr(sys.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef(fmt.Sprintf(`run "wcshard help %s" for its flags`, cmd.Name()), "reading the command line: %w", err)
+		hint := fmt.Sprintf(`run "wcshard help %s" for its flags`, cmd.Name())
+		if strings.Contains(cmd.Use, "pytest arguments]") {
+			hint += fmt.Sprintf("; pytest's own stand after --: wcshard %s -- -k word", cmd.Name())
+		}
+		return usagef(hint, "reading the command line: %w", err)
 	})
 	root.AddCommand(newMatrix(sys), newAdvise(sys), newRun(sys), newVerify(sys), newMerge(sys), newDoctor(sys), newDemo(sys))
 	for _, verb := range root.Commands() {
