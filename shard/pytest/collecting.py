@@ -145,7 +145,8 @@ class Collecting(Common):
     def configure(self) -> None:
         self.switch_off()
         for flag, part, parts in (("--splits", "group", "splits"), ("--num-shards", "shard_id", "num_shards")):  # of pytest-split, pytest-shard
-            if self.option(part) is not None and (self.option(parts) or 1) > 1:
+            n = self.option(parts)
+            if self.option(part) is not None and isinstance(n, int) and n > 1:
                 raise pytest.UsageError(f"{flag} is on, and leaves out most tests: take it out of addopts, the plan is to have them all")
         self.watch_conftests()
         self.order, self.planned_seed = self.seed()
