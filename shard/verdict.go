@@ -67,6 +67,7 @@ type Reason string
 
 // The reasons, from the one that says most.
 const (
+	NotImported Reason = "its file could not be imported"
 	NotFound    Reason = "not found"    // pytest did not collect it
 	WasRunning  Reason = "was running"  // it had started when its shard ended early
 	NotReached  Reason = "not reached"  // its shard ended before its turn

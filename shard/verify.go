@@ -343,8 +343,11 @@ func (c *tally) listKilled() {
 
 // listMissing lists the tests that did not finish, and counts those that did.
 func (c *tally) listMissing() {
-	notFound, running := map[timing.NodeID]bool{}, map[timing.NodeID]bool{}
+	notFound, broken, running := map[timing.NodeID]bool{}, map[timing.NodeID]bool{}, map[timing.NodeID]bool{}
 	for _, r := range c.counted {
+		for _, file := range r.Broken {
+			broken[file] = true
+		}
 		for _, id := range r.Missing {
 			notFound[id] = true
 		}
@@ -370,6 +373,8 @@ func (c *tally) listMissing() {
 		switch r := c.chosen[t.shard]; {
 		case r == nil:
 			reason = NotReported
+		case notFound[id] && broken[timing.NodeID(id.File())]:
+			reason = NotImported
 		case notFound[id]:
 			reason = NotFound
 		case running[id]:

@@ -271,6 +271,8 @@ func (p *resultsReader) event() {
 		p.res.Missing = p.ids(p.res.Missing)
 	case "extra":
 		p.res.Extra = p.ids(p.res.Extra)
+	case "broken":
+		p.res.Broken = p.ids(p.res.Broken)
 	case "down":
 		p.down()
 	case "killed":

@@ -31,6 +31,7 @@ func TestReadResults(t *testing.T) {
 {"t":"test","id":"tests/test_a.py::test_x[1]","worker":"gw0","start_us":80,"outcome":"failed","setup_us":1,"call_us":2,"teardown_us":3,"wall_us":40,"fixtures":[["module tests/test_a.py::model",10,0],["session ::db",0,4]],"before":1,"peak":9,"after":5,"reruns":1,"message":"assert 1 == 2 \ud83d\ude00","path":"tests/test_a.py","line":12}
 {"t":"missing","ids":["tests/test_a.py::gone","tests/test_a.py::gone2"]}
 {"t":"extra","ids":["tests/test_a.py::new"]}
+{"t":"broken","ids":["tests/test_b.py"]}
 {"t":"note","text":"addopts has -x: switched off"}
 {"t":"tail","worker":"gw0","tail_us":800}
 ` + string(EndLine(1, 12345*time.Microsecond))
@@ -53,6 +54,7 @@ func TestReadResults(t *testing.T) {
 		}},
 		Missing: []NodeID{"tests/test_a.py::gone", "tests/test_a.py::gone2"},
 		Extra:   []NodeID{"tests/test_a.py::new"},
+		Broken:  []NodeID{"tests/test_b.py"},
 		Notes:   []string{"addopts has -x: switched off"},
 		Ended:   true, Exit: 1, Elapsed: 12345 * us,
 	}

@@ -117,8 +117,11 @@ func (sys *system) adviseOn(v *shard.Verdict) {
 	if elsewhere {
 		sys.say("hint: or it ran as another run: what is to count together is run with the same --run-id, here %s", printable(pytest.JoinWords(v.Run)))
 	}
+	if missing(v, shard.NotImported) > 0 {
+		sys.say("hint: the log of the job says why a file could not be imported")
+	}
 	if notFound(v)+len(v.Unplanned) > 0 {
-		sys.say("hint: some shards found other tests than were planned: if a file could not be imported, the shard's log has it; if arguments for pytest deselect them, leave those out; else %s", sys.otherTests())
+		sys.say("hint: some shards found other tests than were planned: if arguments for pytest deselect them, leave those out; else %s", sys.otherTests())
 	}
 	if len(v.Refused) > 0 {
 		sys.say("hint: remove the files that do not count, and run those shards again that have no others")

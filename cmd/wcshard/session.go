@@ -382,11 +382,11 @@ func (j *job) judge(s session, results *timing.Results, status int) int {
 		j.sys.say("%s: pytest was killed (exit status %d)", s.name, status)
 	}
 	printIncomplete(j.sys, verdict)
-	switch none := len(results.Tests)+len(results.Running) == 0; {
-	case status < 128 && !j.limited && none && len(results.Missing)+len(results.Extra) == 0:
+	switch {
+	case status < 128 && !j.limited && len(results.Tests)+len(results.Running)+len(results.Missing)+len(results.Extra) == 0:
 		j.sys.say("hint: pytest came to none of the tests, see what stands above: run this in the folder where the plan was made, and try %s --version", j.command)
-	case status == exitInterrupted && !j.limited && none:
-		j.sys.say("hint: a file could not be imported, see above; where the whole suite can import it: a shard imports its own files alone, so what others leave behind has to be in a conftest.py")
+	case len(results.Broken) > 0:
+		j.sys.say("hint: see above why a file could not be imported; where the whole suite can import it: a shard imports its own files alone, so what others leave behind has to be in a conftest.py")
 	case notFound(verdict) == verdict.Planned:
 		j.sys.say("hint: none of the planned tests is here; %srun this in the folder where the plan was made, with the same checkout", j.deselecting())
 	case len(results.Missing)+len(results.Extra) > 0:
@@ -429,10 +429,13 @@ func (sys *system) otherTests() string {
 	return "the job that makes the plan and this one must install the same, on the same system; what a set or a folder gives as parameters must be sorted; and " + ids
 }
 
-func notFound(v *shard.Verdict) int {
+func notFound(v *shard.Verdict) int { return missing(v, shard.NotFound) }
+
+// missing counts the tests that are missing for a reason.
+func missing(v *shard.Verdict, reason shard.Reason) int {
 	n := 0
 	for _, m := range v.Missing {
-		if m.Reason == shard.NotFound {
+		if m.Reason == reason {
 			n++
 		}
 	}

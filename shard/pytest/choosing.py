@@ -32,6 +32,7 @@ class Choosing(Common):
         self.extra: list[str] = []
         self.reordered = Reordered()
         self.missing: list[str] = []
+        self.broken: list[str] = []  # files that could not be imported
         self.groups: dict[str, str] = {}
 
     def shared_files(self, items: list[pytest.Item], groups: list[str]) -> set[str]:
@@ -126,6 +127,10 @@ class Choosing(Common):
                 if isinstance(collector, pytest.Package) or clean(file_of(collector.nodeid)) in self.files
             ]
         )
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.broken.append(clean(file_of(report.nodeid)))
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, Any, None]:

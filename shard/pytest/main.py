@@ -180,6 +180,7 @@ class Running(Choosing):
             "imports_us": {name: microseconds(s) for name, s in self.costs().items()},
             "missing": self.missing,
             "extra": self.extra,
+            "broken": self.broken,
             "reordered": self.reordered.functions,
             "orders": self.reordered.orders,
             "groups": self.groups,
@@ -209,6 +210,7 @@ class Running(Choosing):
             self.collected = True
             self.stream.write_ids("missing", report["missing"])
             self.stream.write_ids("extra", report["extra"])
+            self.stream.write_ids("broken", report["broken"])
         if self.stream is not None:
             self.reordered.write(self.stream, report["reordered"], report["orders"])
 
