@@ -123,6 +123,10 @@ func doDoctor(ctx context.Context, sys *system, o doctorOptions) error {
 	if o.fix {
 		return x.writePatch(sys.stdout, registration)
 	}
+	if x.found == 0 && measured(x.suite) == 0 {
+		sys.say("no test was measured yet: of %s only the names of markers were looked at, and are well", count(len(x.suite.Tests), "test"))
+		return nil
+	}
 	if x.found == 0 {
 		sys.say("nothing to mend in %s", count(len(x.suite.Tests), "test"))
 		return nil

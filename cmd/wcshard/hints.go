@@ -124,7 +124,7 @@ func (sys *system) adviseOn(v *shard.Verdict) {
 		sys.say("hint: some shards found other tests than were planned: if arguments for pytest deselect them, leave those out; else %s", sys.otherTests())
 	}
 	if len(v.Refused) > 0 {
-		sys.say("hint: remove the files that do not count, and run those shards again that have no others")
+		sys.say("hint: run those shards again that have no other results; the files that do not count may stay or go")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/wcshard/wcshard/shard/pytest"
 	"github.com/wcshard/wcshard/timing"
 )
 
@@ -139,10 +140,24 @@ func readHistory(sys *system, name string, given bool) (*timing.History, error) 
 	history, err := timing.ReadHistory(file, name)
 	hint := "take an older copy, or remove it: wcshard merge begins a new one"
 	var syntax *timing.SyntaxError
-	if errors.As(err, &syntax) && syntax.Line == 1 {
+	switch {
+	case errors.As(err, &syntax) && conflicted(sys, name):
+		hint = fmt.Sprintf("git has left a merge conflict in it: take either side (git checkout --theirs %s), and the next runs teach the rest", pytest.JoinWords(name))
+	case syntax != nil && syntax.Line == 1:
 		hint += fmt.Sprintf("; if another tool wrote it, bring it in with wcshard merge --import pytest-split:%s (or junit:, reportlog:)", name)
 	}
 	return history, advise(err, hint)
+}
+
+// conflicted reports whether git has left a merge conflict in a file.
+func conflicted(sys *system, name string) bool {
+	file, err := sys.open(name)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, 64<<20))
+	return err == nil && (bytes.HasPrefix(text, []byte("<<<<<<< ")) || bytes.Contains(text, []byte("\n<<<<<<< ")))
 }
 
 // historyFile is the file that a --timings names where it has to be one: merge writes

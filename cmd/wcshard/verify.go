@@ -108,7 +108,15 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 	}
 	printVerdict(sys, plan, verdict)
 	sys.adviseOn(verdict)
-	sys.publish(report{title: "wcshard", plan: plan, verdict: verdict, results: results, bad: bad, again: again(sys, o.plan, verdict)})
+	lines := again(sys, o.plan, verdict)
+	for i, line := range lines {
+		if i == maxNamed {
+			sys.say("… and %d more", len(lines)-i)
+			break
+		}
+		sys.say("to run it again: %s", line)
+	}
+	sys.publish(report{title: "wcshard", plan: plan, verdict: verdict, results: results, bad: bad, again: lines})
 	switch {
 	case !verdict.Complete():
 		return &failure{status: exitIncomplete}

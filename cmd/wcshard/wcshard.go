@@ -189,7 +189,11 @@ func noArguments(cmd *cobra.Command, own []string) error {
 	if len(own) == 0 {
 		return nil
 	}
-	return usagef(fmt.Sprintf("pytest's arguments stand after --: wcshard %s -- %s", cmd.Name(), strings.Join(own, " ")),
+	hint := fmt.Sprintf("pytest's arguments stand after --: wcshard %s -- %s", cmd.Name(), strings.Join(own, " "))
+	if cmd.Flags().Lookup("shard") != nil {
+		hint = fmt.Sprintf("a shard is named by --shard %s; pytest's arguments stand after --", own[0])
+	}
+	return usagef(hint,
 		"%s takes no argument %q", cmd.Name(), own[0])
 }
 
