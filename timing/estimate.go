@@ -233,7 +233,7 @@ func (e *Estimator) usual() int64 {
 const lasting = 3
 
 // lately returns how many of the values are of the newest runs, of as many as lasting
-// says; 0 where there are fewer.
+// says or as there are.
 func (e *Estimator) lately() int {
 	var seen [lasting]string
 	n := 0
@@ -247,9 +247,6 @@ func (e *Estimator) lately() int {
 		}
 		seen[n] = run
 		n++
-	}
-	if n < lasting {
-		return 0
 	}
 	return len(e.of)
 }

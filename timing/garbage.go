@@ -29,7 +29,7 @@ func garbage(r *Results) []time.Duration {
 	own := func(t *TestResult) time.Duration { return t.Setup + t.Call + t.Teardown }
 	relatives := map[string][]time.Duration{} // own times of tests without, by file
 	for i := range r.Tests {
-		if t := &r.Tests[i]; t.Garbage > 0 && t.Outcome == Passed {
+		if t := &r.Tests[i]; t.Garbage > 0 {
 			relatives[t.ID.File()] = nil
 		}
 	}

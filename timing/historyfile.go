@@ -212,7 +212,7 @@ func (d *lineDecoder) runs() []runMark {
 		d.expect(',')
 		r.mark = d.number()
 		d.expect(']')
-		if len(list) > 0 && list[len(list)-1].compare(r) >= 0 || ids[r.id] {
+		if len(list) > 0 && list[len(list)-1].compare(r) > 0 || ids[r.id] {
 			d.failf("run %q is out of order", r.id)
 		}
 		ids[r.id] = true
@@ -457,7 +457,6 @@ func (p *blockReader) sample() sample {
 	var row [rowLen]int64
 	n := d.fastRow(&row)
 	if n == 0 {
-		row = [rowLen]int64{}
 		n = d.row(&row)
 	}
 	switch {

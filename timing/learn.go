@@ -507,7 +507,7 @@ func (e *Estimator) apart(samples []sample) []sample {
 // ownClass reports whether a place is of the estimator's class of runner; where
 // the history has none of that class, all are.
 func (e *Estimator) ownClass(p Place) bool {
-	return p.Runner == e.place.Runner || e.alike && !slices.Contains(e.runner, true)
+	return p.Runner == e.place.Runner || e.alike
 }
 
 // timed returns the samples that count for times: those of the class of runner,
@@ -532,7 +532,7 @@ func (e *Estimator) timed(samples []sample) []sample {
 // scaled returns the time of a sample as it would be here, in microseconds, where
 // factors are known by source.
 func scaled(factors []float64, source int32, us int64) int64 {
-	if factors == nil || us == 0 {
+	if factors == nil {
 		return us
 	}
 	return max(1, int64(math.Round(min(float64(us)*factors[source], maxNumber))))
