@@ -23,6 +23,13 @@ func TestTypical(t *testing.T) {
 	})
 }
 
+// What is more than twice the median is noise, though half of the values are.
+func TestTypicalNoise(t *testing.T) {
+	if got := typical([]int64{10, 25, 10, 25}); got != 10 {
+		t.Errorf("typical() of two 10 and two 25 = %d, want 10", got)
+	}
+}
+
 // Tests that share an ID take together what they took, however unlike they are.
 func TestEstimateNamesakes(t *testing.T) {
 	var all []*Results

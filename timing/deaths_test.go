@@ -2,6 +2,7 @@ package timing
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,42 @@ func TestReadRepeatedCrash(t *testing.T) {
 			if len(d.Running) != 1 || d.Running[0].Worker != d.Worker {
 				t.Errorf("when %s died, %v ran, want its own test", d.Worker, d.Running)
 			}
+		}
+	}
+}
+
+// When a second worker dies, what it ran is told, and not what the first one did.
+func TestReadTwoDeaths(t *testing.T) {
+	in := header + strings.Join([]string{startLine("x", "gw0"), startLine("y", "gw1"), `{"t":"down","worker":"gw0"}`, `{"t":"down","worker":"gw1"}`}, "\n") + "\n"
+	got, err := ReadResults(strings.NewReader(in), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []TestStart{{ID: "y", Worker: "gw1"}}; len(got.Deaths) != 2 || !reflect.DeepEqual(got.Deaths[1].Running, want) {
+		t.Errorf("deaths %+v, want the second one while %+v ran", got.Deaths, want)
+	}
+}
+
+// What was killed is taken back once it has run alone, and nothing else is: neither
+// another worker's test of its ID nor what is no pass.
+func TestReadKilled(t *testing.T) {
+	killed := strings.TrimSpace(string(KilledTest{ID: "x", Worker: "gw0", Before: 1, Held: 9}.Line()))
+	for _, c := range []struct {
+		name  string
+		lines []string
+		want  []string
+	}{
+		{"with its worker: it runs no more", []string{startLine("x", "gw0"), `{"t":"down","worker":"gw0","signal":9}`, killed}, nil},
+		{"one try is taken back once", []string{killed, testLine("x", "main", Crashed, 1, 0), testLine("x", "gw1", Passed, 2, 0)},
+			[]string{"x main crashed 0 0", "x gw1 passed 0 0"}},
+		{"a namesake's pass is no crash", []string{testLine("x", "gw1", Passed, 1, 0), killed, testLine("x", "main", Passed, 2, 0)},
+			[]string{"x gw1 passed 0 0", "x main passed after running alone 0 0"}},
+		{"a skip stays one", []string{killed, testLine("x", "main", Skipped, 1, 0)}, []string{"x main skipped 0 0"}},
+		{"two tries alone", []string{killed, testLine("x", "main", Passed, 1, 0), testLine("x", "main", Passed, 1, 0)},
+			[]string{"x main passed after running alone 1 0"}},
+	} {
+		if tests, running := readLines(t, c.lines...); !slices.Equal(tests, c.want) || len(running) > 0 {
+			t.Errorf("%s: %q, running %q, want %q, none", c.name, tests, running, c.want)
 		}
 	}
 }

@@ -150,6 +150,9 @@ func TestEstimateMarked(t *testing.T) {
 		t.Errorf("a skip is estimated with %+v, want %v", got, guessOther)
 	}
 	// Where the marker depends on the machine, the newest runs tell.
+	if sampled("a.py::t", took(Passed, 90), took(Skipped, 1)).Estimator("linux").Runs("a.py::t") {
+		t.Error("a test that was skipped while it ran, in the newest run, does run")
+	}
 	for runs, want := range map[string]bool{"": false, "r": true, "m": false, "rr": true, "rm": false, "mr": false, "rrr": true, "mrrr": true, "rrrm": false, "rrmr": false} { // oldest first
 		var all []*Results
 		for k, what := range runs {
@@ -185,6 +188,11 @@ func TestEstimateMarked(t *testing.T) {
 			t.Errorf("on %s it runs: %v, want %v", runner, got, want)
 		}
 	}
+	mac := run("mac", 1, passed("b.py::t", 1)) // which had no tests of the file
+	mac.Header.Runner = "mac"
+	if !FromResults(mac, run("r", 5, passed("a.py::t", 1))).Estimator("mac").Runs("a.py::t") {
+		t.Error("on mac it does not run, though it did in each run of its file elsewhere")
+	}
 	if got := new(History).Estimator("linux").Skip(); got.Rung != Guess {
 		t.Errorf("without a history, a skip is %v, want a guess", got.Rung)
 	}
@@ -218,6 +226,39 @@ func TestEstimateZero(t *testing.T) {
 				t.Errorf("Tests() = %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// A skip takes what each test adds to its job as well.
+func TestEstimateSkip(t *testing.T) {
+	job := jobRun("j", 1, 1, 100, 100, 100)
+	job.Elapsed = job.Tests[1].Start + job.Tests[1].Wall + time.Second // a long end
+	h := FromResults(job)
+	alone, beside := h.EstimatorAt(Place{"linux", 1, 2}), h.EstimatorAt(Place{"linux", 2, 2})
+	end := alone.Tests([]NodeID{"a.py::t0"})[0].Wall - beside.Tests([]NodeID{"a.py::t0"})[0].Wall
+	if got := alone.Skip().Wall - beside.Skip().Wall; end <= 0 || got != end {
+		t.Errorf("where a test adds %v to the end of its job, a skip adds %v", end, got)
+	}
+}
+
+// One failure after a minute is not what a test takes here, while it passes elsewhere.
+func TestEstimateFailureHere(t *testing.T) {
+	there, here := run("linux", 1, passed("a.py::t", 10)), run("arm", 2, took(Failed, 60_000))
+	here.Header.Runner, here.Tests[0].ID = "arm", "a.py::t"
+	if got := FromResults(there, here).Estimator("arm").Tests([]NodeID{"a.py::t"})[0].Wall; got != 10*time.Millisecond {
+		t.Errorf("it takes %v, want the 10ms of a pass", got)
+	}
+}
+
+// A fixture of a class is the file's, and one of the session everybody's.
+func TestEstimateFixturesOf(t *testing.T) {
+	r := run("r", 1, passed("a.py::t", 1))
+	r.Tests[0].Fixtures = []FixtureResult{{ID: "class b.py::T::f", Setup: time.Second}, {ID: "session ::s", Setup: 2 * time.Second}}
+	e := FromResults(r).Estimator("linux")
+	for file, want := range map[string]time.Duration{"a.py": 2 * time.Second, "b.py": 3 * time.Second} {
+		if got := e.FixturesOf(file); got != want {
+			t.Errorf("FixturesOf(%q) = %v, want %v", file, got, want)
+		}
 	}
 }
 

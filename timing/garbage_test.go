@@ -2,6 +2,7 @@ package timing
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -60,5 +61,62 @@ func TestGarbage(t *testing.T) {
 	}
 	if garbage(jobRun("r", 1, 1, 1300, 1200, 100)) != nil {
 		t.Error("there is garbage where there was none")
+	}
+}
+
+// What a collection takes is known of enough tests with one, where most of them took
+// longer for it than enough others of their file.
+func TestGarbageKnown(t *testing.T) {
+	job := func(relatives int, ms ...int) *Results { // of tests that take 100 ms, and those with a collection
+		r := &Results{Ended: true}
+		for k := range relatives {
+			r.Tests = append(r.Tests, passed(NodeID(fmt.Sprintf("a.py::t%d", k)), 100))
+		}
+		for k, took := range ms {
+			r.Tests = append(r.Tests, passed(NodeID(fmt.Sprintf("a.py::g%d", k)), took))
+			r.Tests[len(r.Tests)-1].Garbage = 1
+		}
+		return r
+	}
+	stopped := job(5, 400, 400, 400, 400, 400)
+	stopped.Ended = false
+	twice := job(5, 700, 700, 700, 700, 700)
+	for i := range twice.Tests[5:] {
+		twice.Tests[5+i].Garbage = 2
+	}
+	quick := job(5, 100, 400, 800, 800, 800)
+	for i := range 5 {
+		quick.Tests[i].Call = 0
+	}
+	for _, c := range []struct {
+		name string
+		r    *Results
+		want []int // ms, of those with a collection
+	}{
+		{"five of each", job(5, 400, 400, 400, 400, 400), []int{300, 300, 300, 300, 300}},
+		{"four with one", job(5, 400, 400, 400, 400), nil},
+		{"four without", job(4, 400, 400, 400, 400, 400), nil},
+		{"two collections each", twice, []int{600, 600, 600, 600, 600}},
+		{"most take no longer", job(5, 90, 90, 90, 400, 400), nil},
+		{"no more than the quickest quarter took", quick, []int{100, 400, 400, 400, 400}},
+		{"stopped", stopped, nil},
+	} {
+		var got []int
+		if paused := garbage(c.r); paused != nil {
+			for _, longer := range paused[5:] {
+				got = append(got, int(longer.Milliseconds()))
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: tests are longer by %d ms, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// Garbage is taken from a test's call first, and once.
+func TestWithoutGarbage(t *testing.T) {
+	got := TestResult{Setup: 300, Call: 100, Teardown: 50, Wall: 500}.without(200)
+	if want := (TestResult{Setup: 200, Teardown: 50, Wall: 300}); !reflect.DeepEqual(got, want) {
+		t.Errorf("without(200) = %+v, want %+v", got, want)
 	}
 }

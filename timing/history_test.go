@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -80,25 +81,35 @@ func TestHistoryFile(t *testing.T) {
 }
 
 func TestReadHistoryErrors(t *testing.T) {
-	good := bytesOf(t, FromResults(run("r1", 1000, passed("a.py::a", 1), passed("b.py::b", 2)), run("r2", 2000, passed("b.py::b", 3))))
+	newer := run("r2", 2000, passed("b.py::b", 3))
+	newer.Workers = []WorkerResult{{Worker: "main", Imports: map[string]time.Duration{"a.py": 1000, "b.py": 2000}}}
+	good := bytesOf(t, FromResults(run("r1", 1000, passed("a.py::a", 1), passed("b.py::b", 2)), newer))
 	for _, c := range []struct{ name, old, new, want string }{
 		{"empty", good, "", `h: empty file, want a timings header`},
 		{"newer", `"version":1`, `"version":9`, `h:1: written by a newer wcshard (version 9, this one reads 1)`},
 		{"columns", `"floor",`, ``, `h:1: column 131: columns are`},
-		{"cut between lines", good[strings.Index(good, `{"id":"b`):], "", `h:2: 1 lines after the header, want 2: the file is cut or was edited`},
-		{"cut in a line", `000],[0,0,0,2000]]}` + "\n", "", `h:3: column 30: want ',', got the end of the line`},
+		{"cut between lines", good[strings.Index(good, `{"id":"b`):], "", `h:2: 1 lines after the header, want 5: the file is cut or was edited`},
+		{"more lines than there should be", `"lines":5`, `"lines":4`, `h:6: 5 lines after the header, want 4: the file is cut or was edited`},
+		{"cut in a line", good[strings.Index(good, `000],[0,0,0,2000]]}`):], "", `h:3: column 30: want ',', got the end of the line`},
 		{"line twice", `{"id":"a.py::a"`, `{"id":"b.py::b"`, `h:3: line is out of order`},
 		{"source", `[[1,0,0,3000]`, `[[2,0,0,3000]`, `h:3: column 34: source 2 of 2`},
 		{"outcome", `[[1,0,0,3000]`, `[[1,7,0,3000]`, `h:3: column 34: outcome 7 of 7`},
+		{"huge", `[[0,0,0,1000]]}`, `[[0,0,0,9999999999999999]]}`, `h:2: column 45: number beyond 1000000000000000`},
 		{"sample order", `[[1,0,0,3000]`, `[[0,0,0,3000]`, `h:3: column 47: sample 2 is out of order`},
+		{"a sample twice", `[[1,0,0,3000]`, `[[1,0,0,3000],[1,0,0,3000]`, `h:3: column 47: sample 2 is out of order`},
 		{"no samples", `[[0,0,0,1000]]`, `[]`, `h:2: column 23: no samples`},
 		{"short", `[[0,0,0,1000]]`, `[[0]]`, `h:2: column 25: a sample of 1 numbers, want at least 2`},
 		{"long", `[[0,0,0,1000]]`, `[[0,0,1,1,1,1,1,1,1,1,1]]`, `h:2: column 43: a sample of more than 10 numbers`},
 		{"zero at the end", `[[0,0,0,1000]]`, `[[0,0,0]]`, `h:2: column 29: a zero at the end of a sample`},
+		{"two values", `[[0,0,0,1000]]}`, `[[0,0,0,1000]]}{}`, `h:2: column 36: unexpected '{' after the value`},
+		{"a line without an end", `[[0,0,0,1000]]}`, strings.Repeat(" ", 4*maxHistoryLine), `h:2: line longer than 8388608 bytes`},
 		{"kind", `{"id":"a.py`, `{"kind":"moon","id":"a.py`, `h:2: column 15: unknown kind "moon"`},
 		{"kind order", `{"id":"a.py`, `{"kind":"file","id":"a.py`, `h:3: column 49: line is out of order`},
+		{"order of files", `"kind":"file","id":"b.py"`, `"kind":"file","id":"a.py"`, `h:5: line is out of order`},
 		{"runs order", `["r2",2000],["r1",1000]`, `["r1",1000],["r2",2000]`, `h:1: column 250: run "r2" is out of order`},
+		{"a run twice", `["r2",2000],["r1",1000]`, `["r2",2000],["r2",1000]`, `h:1: column 250: run "r2" is out of order`},
 		{"sources order", `[1000,"r1","linux"],`, `[3000,"r1","linux"],`, `h:1: column 302: source 1 is out of order`},
+		{"a source twice", `[2000,"r2","linux"]]`, `[2000,"r2","linux"],[2000,"r2","linux"]]`, `h:1: column 322: source 2 is out of order`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := strings.Replace(good, c.old, c.new, 1)
@@ -120,7 +131,8 @@ func TestHistoryBlocks(t *testing.T) {
 	for i := range 30000 {
 		tests = append(tests, passed(NodeID(fmt.Sprintf("tests/test_%03d.py::test[%s%d]", i%200, strings.Repeat("ä", i%90), i)), i))
 	}
-	tests = append(tests, passed(NodeID("tests/long.py::t["+strings.Repeat("x", 3*blockSize)+"]"), 5))
+	// The last one, since the buffer that grows for it takes all that comes after.
+	tests = append(tests, passed(NodeID("zz/long.py::t["+strings.Repeat("x", 3*blockSize)+"]"), 5))
 	file := bytesOf(t, FromResults(run("r", 1, tests...)))
 	if len(file) < 5*blockSize {
 		t.Fatalf("a file of %d bytes is not several blocks", len(file))
@@ -140,6 +152,21 @@ func TestHistoryBlocks(t *testing.T) {
 	_, err = ReadHistory(strings.NewReader(strings.Join(lines, "")), "h")
 	if want := "h:20002: line is out of order"; err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("ReadHistory() = %v, want %q", err, want)
+	}
+}
+
+// Blocks that are in order each need not be so together.
+func TestHistoryBlocksOrder(t *testing.T) {
+	blocks := make(chan *block, 2)
+	for _, id := range []string{"b.py::t", "a.py::t"} {
+		b := &block{done: make(chan struct{})}
+		b.kinds[testKind] = []series{{id: id, samples: []sample{{}}}}
+		close(b.done)
+		blocks <- b
+	}
+	close(blocks)
+	if err := new(History).join(blocks, "h", 2); err == nil || err.Error() != "h:3: line is out of order" {
+		t.Errorf("join() = %v, want a line out of order", err)
 	}
 }
 
@@ -166,6 +193,7 @@ func drawResults(t *rapid.T) []*Results {
 				Outcome: rapid.SampledFrom(Outcomes()).Draw(t, "outcome"),
 				Call:    time.Duration(rapid.IntRange(0, 3).Draw(t, "call")) * time.Microsecond,
 				Peak:    rapid.Int64Range(0, 2).Draw(t, "peak"),
+				After:   rapid.Int64Range(0, 2).Draw(t, "after"),
 			}
 			if rapid.Bool().Draw(t, "starts") {
 				test.Fixtures = append(test.Fixtures, FixtureResult{ID: SetupID("processes " + test.ID), Setup: 2 * time.Microsecond})
@@ -231,6 +259,32 @@ func TestMergeIsSemilattice(t *testing.T) {
 	})
 }
 
+// Tests of one ID that differ in no more than what they left in memory are two, in a fixed
+// order.
+func TestHistoryNamesakes(t *testing.T) {
+	test := func(after int64) TestResult {
+		return TestResult{ID: "a.py::t", Outcome: Passed, Before: 1, Peak: 9, After: after}
+	}
+	h := FromResults(run("r", 1, test(3), test(5)))
+	file := bytesOf(t, h)
+	if other := bytesOf(t, FromResults(run("r", 1, test(5), test(3)))); len(h.Samples("a.py::t")) != 2 || other != file {
+		t.Errorf("samples %+v, want two; the file is\n%s, in the other order\n%s", h.Samples("a.py::t"), file, other)
+	}
+	if again := bytesOf(t, reread(t, file)); again != file {
+		t.Errorf("read again it is\n%s, was\n%s", again, file)
+	}
+}
+
+// The start of a file's name is no file.
+func TestKnowsFile(t *testing.T) {
+	h := FromResults(run("r", 1, passed("a.py::t", 1)))
+	for file, want := range map[string]bool{"a.py": true, "a": false, "b.py": false} {
+		if got := h.KnowsFile(file); got != want {
+			t.Errorf("KnowsFile(%q) = %v, want %v", file, got, want)
+		}
+	}
+}
+
 // Tests that run once a week are known whatever runs meanwhile, and those that are gone are
 // forgotten in the end.
 func TestPruneWeekly(t *testing.T) {
@@ -286,6 +340,56 @@ func TestPruneByClass(t *testing.T) {
 				t.Errorf("%s: %s takes %v, want %v", runner, what, got, ms*time.Millisecond)
 			}
 		}
+	}
+}
+
+// Of what each job has one of, as many runs are kept as of a test, whole, and one sample
+// more.
+func TestPruneByRun(t *testing.T) {
+	var all []*Results
+	for k := range 4 {
+		for job := range 3 {
+			r := run(fmt.Sprint("r", k), int64(10*k+job+1), passed("a.py::t", 1))
+			r.Tests[0].Fixtures = []FixtureResult{{ID: "session ::db", Setup: time.Second}}
+			all = append(all, r)
+		}
+	}
+	h := FromResults(all...)
+	h.Prune(Limits{Keep: 2})
+	if n := len(h.series[fixtureKind][0].samples); n != 2*3+1 {
+		t.Errorf("%d samples are kept of a fixture, want those of two runs and one more", n)
+	}
+}
+
+// Who keeps all keeps jobs, too.
+func TestPruneNothing(t *testing.T) {
+	h := FromResults(jobRun("j", 1, 1, 1000, 1000, 100))
+	want := bytesOf(t, h)
+	h.Prune(Limits{Keep: math.MaxInt, MaxAge: math.MaxInt})
+	if got := bytesOf(t, h); got != want {
+		t.Errorf("after a Prune() without limits the history is\n%s, was\n%s", got, want)
+	}
+}
+
+// The start of a pool of processes goes with the samples of its test, though in a newer
+// run another test started them.
+func TestPrunePools(t *testing.T) {
+	first, second := run("r1", 1, passed("a.py::t", 1)), run("r2", 2, passed("a.py::t", 1))
+	first.Tests[0].Fixtures = []FixtureResult{{ID: "processes a.py::t", Setup: time.Second}}
+	h := FromResults(first, second)
+	h.Prune(Limits{})
+	if len(h.series[fixtureKind]) == 0 {
+		t.Error("the start of a pool is gone, though its run is kept of the test")
+	}
+}
+
+// Histories may share their samples: what one drops, the other has as before.
+func TestFilter(t *testing.T) {
+	shared := []sample{{setup: 1}, {setup: 2}, {setup: 3}, {setup: 4}}
+	want := slices.Clone(shared)
+	kept := filter(shared, func(s *sample) bool { return s.setup%2 == 1 })
+	if !slices.Equal(shared, want) || len(kept) != 2 {
+		t.Errorf("filter() keeps %v and leaves %v, want two of %v", kept, shared, want)
 	}
 }
 

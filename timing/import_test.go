@@ -2,6 +2,7 @@ package timing
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -152,9 +153,12 @@ func TestImportTimes(t *testing.T) {
 		t.Errorf("outcome %q, want %q", got, Crashed)
 	}
 
-	h, _, err = ImportPytestSplit(strings.NewReader(`[["a.py::t", 1.5], ["b.py::t", 0.0000004]]`), "split")
+	h, _, err = ImportPytestSplit(strings.NewReader(`[["a.py::t", 1.5], ["b.py::t", 0.0000004], ["b.py::t[1]@group", 1]]`), "split")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if want := []NodeID{"a.py::t", "b.py::t", "b.py::t[1]"}; !slices.Equal(h.Tests(), want) {
+		t.Errorf("Tests() = %q, want %q, without xdist's group", h.Tests(), want)
 	}
 	if got := h.Samples("a.py::t")[0].Call; got != 1500*time.Millisecond {
 		t.Errorf("call of %v, want 1.5s", got)
@@ -174,6 +178,44 @@ func TestImportTimes(t *testing.T) {
 	}
 	if report.Mapped != 2 || !slices.Equal(report.Unmapped, []string{"other::t"}) || !slices.Equal(report.Ambiguous, []string{"a.b::t"}) {
 		t.Errorf("report %+v", report)
+	}
+}
+
+// callsIn returns what the calls of a test took, in seconds.
+func callsIn(h *History, id NodeID) (all []int) {
+	for _, s := range h.Samples(id) {
+		all = append(all, int(s.Call/time.Second))
+	}
+	return all
+}
+
+// A try that pytest-rerunfailures repeats is none of the test's times, whichever phase
+// failed; two workers that run one test do not mix.
+func TestImportReruns(t *testing.T) {
+	var log strings.Builder
+	report := func(id, when, outcome string, seconds int, worker string) {
+		fmt.Fprintf(&log, `{"$report_type":"TestReport","nodeid":%q,"when":%q,"outcome":%q,"duration":%d,"worker_id":%q}`+"\n", id, when, outcome, seconds, worker)
+	}
+	report("a.py::again", "setup", "passed", 0, "")
+	report("a.py::again", "call", "passed", 9, "")
+	report("a.py::again", "teardown", "rerun", 0, "")
+	report("a.py::again", "setup", "passed", 0, "")
+	report("a.py::again", "call", "passed", 1, "")
+	report("a.py::again", "teardown", "passed", 0, "")
+	report("a.py::two", "setup", "passed", 0, "gw0")
+	report("a.py::two", "call", "passed", 5, "gw0")
+	report("a.py::two", "setup", "passed", 0, "gw1")
+	report("a.py::two", "call", "passed", 6, "gw1")
+	report("a.py::two", "teardown", "passed", 0, "gw0")
+	report("a.py::two", "teardown", "passed", 0, "gw1")
+	h, _, err := ImportReportLog(strings.NewReader(log.String()), "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[NodeID][]int{"a.py::again": {1}, "a.py::two": {5, 6}} {
+		if got := callsIn(h, id); !slices.Equal(got, want) {
+			t.Errorf("%s took %d s, want %d", id, got, want)
+		}
 	}
 }
 

@@ -139,6 +139,12 @@ func TestAccuracy(t *testing.T) {
 	if got := (Accuracy{Runs: 3, Over: 300}).Margin(12); got != 30 { // above the usual margin: not drawn down to it
 		t.Errorf("Margin(12) of runs that took 30 %% longer = %d", got)
 	}
+	if got := (Accuracy{Runs: 3, Over: 1_000_000}).Margin(12); got != 1000 { // a thousand times as long: a clock
+		t.Errorf("Margin(12) of runs that took 1000 times as long = %d", got)
+	}
+	if got := (Accuracy{Runs: 3}).Margin(0); got != 1 { // 0 stands for the usual one
+		t.Errorf("Margin(0) of runs that kept it = %d", got)
+	}
 	if got := (Accuracy{}).Margin(12); got != 12 {
 		t.Errorf("Margin(12) of nothing = %d", got)
 	}
@@ -203,6 +209,17 @@ func TestOverhead(t *testing.T) {
 	h.Merge(FromJobs(JobOverhead{seen, 25 * time.Second, 0}))
 	if got := h.Estimator("linux").Overhead(usual); got.Took != 25*time.Second || got.Jobs != 5 {
 		t.Errorf("with one job seen from outside: Overhead() = %+v, want 25 s of 5 jobs", got)
+	}
+}
+
+// What comes after pytest is not known of a job that does not tell what came before.
+func TestOverheadOutside(t *testing.T) {
+	inside, outside := jobRun("i", 2, 1, 1000, 0, 100), jobRun("o", 1, 1, 1000, 0, 100)
+	inside.Header.SetUp = 10 * time.Second
+	h := FromResults(inside)
+	h.Merge(FromJobs(JobOverhead{outside, 30 * time.Second, 0}))
+	if got, want := h.Estimator("linux").Overhead(0).Took.Round(time.Millisecond), 6667*time.Millisecond; got != want { // two thirds of the smaller
+		t.Errorf("Overhead() = %v, want %v", got, want)
 	}
 }
 
@@ -285,6 +302,27 @@ func TestOutside(t *testing.T) {
 		c.change(r)
 		if got := outside(r); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// What a job's tests took has their tails but the last one's, and no garbage.
+func TestBody(t *testing.T) {
+	ms := time.Millisecond
+	for _, c := range []struct {
+		name    string
+		tail    time.Duration
+		garbage []time.Duration
+		want    int64 // µs
+	}{
+		{"two tests of 100 ms", 0, nil, 200_000},
+		{"a tail", 5 * ms, nil, 205_000},
+		{"garbage in the first", 0, []time.Duration{60 * ms, 0}, 140_000},
+	} {
+		r := jobRun("r", 1, 1, 1300, 1200, 100)
+		r.Workers[0].Tail = c.tail
+		if took, tests := body(r, c.garbage); took != 200_000 || tests != c.want {
+			t.Errorf("%s: body() = %d, %d, want 200000, %d", c.name, took, tests, c.want)
 		}
 	}
 }

@@ -87,6 +87,15 @@ func TestNeedBelowFloor(t *testing.T) {
 	}
 }
 
+// Less memory in a pool lowers what a test may need, but not below what it died of, and
+// what it keeps with it.
+func TestNeedLower(t *testing.T) {
+	got := Need{Low: 1, High: 2000, Kept: 1800, Died: 1500}.Lower(10)
+	if want := (Need{Low: 1, High: 1500, Kept: 1500, Died: 1500}); got != want {
+		t.Errorf("Lower(10) = %+v, want %+v", got, want)
+	}
+}
+
 // Child processes are the test's as well. A test that died may need twice what it took
 // by then.
 func TestNeedFromResults(t *testing.T) {
@@ -116,6 +125,25 @@ func TestNeedFromResults(t *testing.T) {
 	}
 }
 
+// A test that died early needs as much as its class, as far as is known.
+func TestNeedDiedEarly(t *testing.T) {
+	r := run("r", 1, heavy("a.py::T::big", 900), TestResult{ID: "a.py::T::died", Worker: "main", Outcome: Crashed, Before: 100 * mib, Peak: 200 * mib})
+	r.Workers = []WorkerResult{{Worker: "main", Floor: 100 * mib}}
+	got := FromResults(r).Estimator("linux").Tests([]NodeID{"a.py::T::died"})[0].Need
+	if want := (Need{High: 900 * mib, Died: 100 * mib}); got != want {
+		t.Errorf("it needs %+v, want %+v", got, want)
+	}
+}
+
+// A worker that says no floor has the others'.
+func TestNeedWithoutFloor(t *testing.T) {
+	r := run("r", 1, TestResult{ID: "a.py::t", Worker: "gw9", Outcome: Passed, Wall: 1, Peak: 1000 * mib})
+	r.Workers = []WorkerResult{{Worker: "gw0", Floor: 100 * mib}}
+	if got := FromResults(r).Estimator("linux").Tests([]NodeID{"a.py::t"})[0].Need.High; got != 900*mib {
+		t.Errorf("it needs %d MiB, want 900", got/mib)
+	}
+}
+
 // Where no worker says its floor, it is what its first test found.
 func TestNeedWithoutWorkers(t *testing.T) {
 	r := run("r", 1, heavy("a.py::one", 300), heavy("a.py::two", 10))
@@ -142,6 +170,11 @@ func TestFloor(t *testing.T) {
 	e = FromResults(r).Estimator("linux")
 	if e.Floor() != 120 || e.Controller() != 70 {
 		t.Errorf("floor %d, controller %d, want 120 and 70", e.Floor(), e.Controller())
+	}
+	r.Killed = []KilledTest{{ID: "a.py::t", Worker: "gw0"}} // its main process may have run that again
+	r.Memory[0].Resident = 9000
+	if e := FromResults(r).Estimator("linux"); e.Controller() != 120 {
+		t.Errorf("controller %d after a killed test, want 120", e.Controller())
 	}
 	if e := new(History).Estimator("linux"); e.Floor() != 0 || e.Controller() != 0 {
 		t.Errorf("floor %d, controller %d of nothing", e.Floor(), e.Controller())

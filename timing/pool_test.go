@@ -75,3 +75,26 @@ func TestPools(t *testing.T) {
 		t.Errorf("written and read: Pools() = %+v, want %+v", got, want)
 	}
 }
+
+// A pool costs what its starts were seen to take, and is none where none was seen.
+func TestPoolsCost(t *testing.T) {
+	test := func(id NodeID, used ...FixtureResult) TestResult {
+		r := passed(id, 1000)
+		r.Fixtures = used
+		return r
+	}
+	const a, b = SetupID("processes a.py::x"), SetupID("processes b.py::y")
+	for _, c := range []struct {
+		name  string
+		tests []TestResult
+		want  []Pool
+	}{
+		{"no start", []TestResult{test("a.py::x"), test("b.py::y", FixtureResult{ID: a})}, nil},
+		{"one of two starts", []TestResult{test("a.py::x", FixtureResult{ID: a, Setup: time.Second}, FixtureResult{ID: b}), test("b.py::y", FixtureResult{ID: b})},
+			[]Pool{{ID: a, Cost: time.Second, Tests: []NodeID{"a.py::x", "b.py::y"}}}},
+	} {
+		if got := FromResults(run("r", 1, c.tests...)).Estimator("linux").Pools(); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: Pools() = %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}

@@ -3,10 +3,12 @@ package timing
 import (
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -63,6 +65,29 @@ func TestReadResults(t *testing.T) {
 	}
 }
 
+// Other writers may tell more than milliseconds, which no history keeps.
+func TestReadResultsStarted(t *testing.T) {
+	got, err := ReadResults(strings.NewReader(strings.Replace(header, ".123Z", ".1239Z", 1)), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := testHeader().Started; got.Header.Started != want {
+		t.Errorf("started %v, want %v", got.Header.Started, want)
+	}
+}
+
+// Whatever a clock or a message says, the line can be read.
+func TestLines(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{string(EndLine(0, -time.Second)), `{"t":"end","exit":0,"elapsed_us":0}` + "\n"},
+		{string(NoteLine("a\xffb")), `{"t":"note","text":"a` + "\uFFFD" + `b"}` + "\n"},
+	} {
+		if c.got != c.want {
+			t.Errorf("line %q, want %q", c.got, c.want)
+		}
+	}
+}
+
 // Samples stand between the starts and ends of the tests that they are of.
 func TestReadResultsMemory(t *testing.T) {
 	in := header + `{"t":"mem","at_us":1,"workers":{"main":[50,0],"gw0":[100,0],"gw1":[100,0]}}
@@ -101,6 +126,25 @@ func TestReadResultsMemory(t *testing.T) {
 	}
 }
 
+// What is seen of a worker is of the test that began last there; where the one before did
+// not tell what it left, its floor is what this one finds.
+func TestReadResultsMemoryOfOne(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		lines []string
+		want  []string
+	}{
+		{"two that have not ended", []string{startLine("x", "gw0"), startLine("y", "gw0"), `{"t":"mem","at_us":1,"workers":{"gw0":[900,0]}}`},
+			[]string{"x 0 0", "y 0 900"}},
+		{"after one that told nothing", []string{`{"t":"worker","worker":"gw0","floor":123}`, testLine("x", "gw0", Passed, 5, 0), startLine("y", "gw0")},
+			[]string{"y 123 0"}},
+	} {
+		if _, running := readLines(t, c.lines...); !slices.Equal(running, c.want) {
+			t.Errorf("%s: running %q, want %q", c.name, running, c.want)
+		}
+	}
+}
+
 func TestReadResultsErrors(t *testing.T) {
 	test := `{"t":"test","id":"a.py::t","worker":"main","outcome":"passed"}` + "\n"
 	for _, c := range []struct{ name, in, want string }{
@@ -115,6 +159,7 @@ func TestReadResultsErrors(t *testing.T) {
 		{"missing key", strings.Replace(header, `"attempt":1,`, ``, 1), `r:1: column 153: key "attempt" is missing`},
 		{"unknown header key", strings.Replace(header, `"attempt"`, `"Attempt"`, 1), `r:1: column 97: unknown key "Attempt"`},
 		{"bad time", strings.Replace(header, `2026-11`, `2026-13`, 1), `r:1: column 164: bad time "2026-13-23T11:00:00.123Z", want one like "2006-01-02T15:04:05.000Z"`},
+		{"before 1970", strings.Replace(header, `2026-11`, `1969-11`, 1), `r:1: column 164: bad time "1969-11-23T11:00:00.123Z", want one like "2006-01-02T15:04:05.000Z"`},
 		{"no shards", strings.Replace(header, `["pool-1"]`, `[]`, 1), `r:1: column 78: no shards, want at least one`},
 		{"a shard twice", strings.Replace(header, `["pool-1"]`, `["a","b","a"]`, 1), `r:1: column 89: shard "a" is twice there or has no name`},
 		{"a shard without a name", strings.Replace(header, `["pool-1"]`, `[""]`, 1), `r:1: column 80: shard "" is twice there or has no name`},
@@ -127,6 +172,8 @@ func TestReadResultsErrors(t *testing.T) {
 		{"fraction", header + `{"t":"tail","worker":"w","tail_us":1.5}` + "\n", `r:2: column 37: want a whole number, got a fraction or exponent`},
 		{"negative", header + `{"t":"tail","worker":"w","tail_us":-1}` + "\n", `r:2: column 38: negative number -1`},
 		{"huge", header + `{"t":"tail","worker":"w","tail_us":99999999999999999999999}` + "\n", `r:2: column 53: number beyond 1000000000000000`},
+		{"leading zero", header + `{"t":"tail","worker":"w","tail_us":07}` + "\n", `r:2: column 38: a number with a leading zero`},
+		{"an import twice", header + `{"t":"worker","worker":"w","imports_us":{"a":1,"a":2}}` + "\n", `r:2: column 52: key "a" twice`},
 		{"memory of nobody", header + `{"t":"mem","at_us":1}` + "\n", `r:2: column 22: key "workers" is missing`},
 		{"memory that is none", header + `{"t":"mem","at_us":1,"workers":{"gw0":[1]}}` + "\n", `r:2: column 41: want ',', got ']'`},
 		{"torn middle", header + test[:30] + "\n" + test, `r:2: column 31: unfinished string`},
@@ -162,6 +209,52 @@ func TestReadResultsTornEnd(t *testing.T) {
 			t.Errorf("cut after %d bytes: tests %v", end, res.Tests)
 		}
 	}
+	// A list that is cut has nothing in it: the tests after the cut would not be missing.
+	res, err := ReadResults(strings.NewReader(header+`{"t":"missing","ids":["a.py::x","a.py::y"`), "r")
+	if err != nil || len(res.Missing) > 0 || len(res.Warnings) != 1 {
+		t.Errorf("of a torn line %q are missing, %v, %v, want none and a warning", res.Missing, res.Warnings, err)
+	}
+}
+
+// A disk that fails is no end of the file: half of it would be taken for all.
+func TestReadFails(t *testing.T) {
+	disk := errors.New("disk")
+	if _, err := ReadResults(io.MultiReader(strings.NewReader(header), iotest.ErrReader(disk)), "r"); !errors.Is(err, disk) {
+		t.Errorf("ReadResults() = %v, want %v", err, disk)
+	}
+	head, _, _ := strings.Cut(bytesOf(t, FromResults(run("r", 1, passed("a.py::t", 1)))), "\n")
+	if _, err := ReadHistory(io.MultiReader(strings.NewReader(head+"\n"), iotest.ErrReader(disk)), "h"); !errors.Is(err, disk) {
+		t.Errorf("ReadHistory() = %v, want %v", err, disk)
+	}
+}
+
+// readLines reads a results file with these lines. It returns its tests with their worker,
+// outcome, reruns and children, and what runs still with its memory before and at its peak.
+func readLines(t *testing.T, lines ...string) (tests, running []string) {
+	t.Helper()
+	got, err := ReadResults(strings.NewReader(header+strings.Join(lines, "\n")+"\n"), "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range got.Tests {
+		tests = append(tests, fmt.Sprintf("%s %s %s %d %d", x.ID, x.Worker, x.Outcome, x.Reruns, x.Children))
+	}
+	for _, x := range got.Running {
+		running = append(running, fmt.Sprintf("%s %d %d", x.ID, x.Before, x.Peak))
+	}
+	return tests, running
+}
+
+func startLine(id, worker string) string {
+	return fmt.Sprintf(`{"t":"start","id":%q,"worker":%q}`, id, worker)
+}
+
+func againLine(id, worker string) string {
+	return fmt.Sprintf(`{"t":"start","id":%q,"worker":%q,"again":true}`, id, worker)
+}
+
+func testLine(id, worker string, outcome Outcome, start, children int) string {
+	return fmt.Sprintf(`{"t":"test","id":%q,"worker":%q,"outcome":%q,"start_us":%d,"children":%d}`, id, worker, outcome, start, children)
 }
 
 // What was killed runs again in another process of the same name, which holds what it
@@ -262,6 +355,30 @@ func TestReadTries(t *testing.T) {
 	}
 	if !slices.Equal(all, want) {
 		t.Errorf("read\n%s\nwant\n%s", strings.Join(all, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Two results are tries of one test where one worker process had both, the one after the
+// other, from the same start.
+func TestReadOtherTries(t *testing.T) {
+	worker := func(pid int) string { return fmt.Sprintf(`{"t":"worker","worker":"gw0","pid":%d}`, pid) }
+	for _, c := range []struct {
+		name          string
+		lines         []string
+		want, running []string
+	}{
+		{"no start is known", []string{testLine("x", "gw0", Passed, 0, 0), testLine("x", "gw0", Passed, 0, 0)},
+			[]string{"x gw0 passed 0 0", "x gw0 passed 0 0"}, nil},
+		{"two workers that both try again, children in the first try", []string{testLine("x", "gw0", Failed, 5, 70), testLine("y", "gw1", Failed, 5, 0),
+			testLine("x", "gw0", Passed, 5, 7), testLine("y", "gw1", Passed, 5, 0)}, []string{"x gw0 passed 1 70", "y gw1 passed 1 0"}, nil},
+		{"another test than the one that began again", []string{testLine("x", "gw0", Failed, 5, 0), againLine("x", "gw0"), testLine("y", "gw0", Passed, 7, 0)},
+			[]string{"y gw0 passed 0 0"}, []string{"x 0 0"}},
+		{"a new process", []string{worker(7), testLine("x", "gw0", Failed, 5, 0), againLine("x", "gw0"), worker(8), testLine("x", "gw0", Passed, 7, 0)},
+			[]string{"x gw0 passed 0 0"}, nil},
+	} {
+		if tests, running := readLines(t, c.lines...); !slices.Equal(tests, c.want) || !slices.Equal(running, c.running) {
+			t.Errorf("%s: %q, running %q, want %q, %q", c.name, tests, running, c.want, c.running)
+		}
 	}
 }
 

@@ -31,6 +31,11 @@ func TestUncollected(t *testing.T) {
 	if want := []SetupID{"class a.py::TestC::late", "module a.py::late"}; !slices.Equal(got, want) {
 		t.Errorf("Uncollected() = %q, want %q", got, want)
 	}
+	removed := run("r0", 500, passed("a.py::removed", 1)) // since then, and not deselected
+	got = FromResults(removed, newer).Estimator("linux").Uncollected([]NodeID{"a.py::t"}, func(id SetupID) bool { return id == "module a.py::known" })
+	if want := []SetupID{"class a.py::TestC::late", "module a.py::late"}; !slices.Equal(got, want) {
+		t.Errorf("Uncollected() after a test was removed = %q, want %q", got, want)
+	}
 	newer.Tests = append(newer.Tests, passed("a.py::deselected", 1)) // which the fixtures may be of
 	got = FromResults(newer).Estimator("linux").Uncollected([]NodeID{"a.py::t", "a.py::u"}, func(SetupID) bool { return false })
 	if len(got) > 0 {
@@ -93,5 +98,21 @@ func TestNewestRunOfClass(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: tests ask for %q, want %q", runner, got, want)
 		}
+	}
+}
+
+// An import is no newer run that did without fixtures.
+func TestUsesImported(t *testing.T) {
+	ci := run("ci", 1000, passed("a.py::t", 1))
+	ci.Tests[0].Fixtures = []FixtureResult{{ID: "session ::db"}}
+	h := FromResults(ci)
+	const suite = `<testsuite timestamp="2024-01-02T00:00:00"><testcase classname="a" name="t" time="1"/></testsuite>`
+	imported, _, err := ImportJUnit(strings.NewReader(suite), "f", []NodeID{"a.py::t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Merge(imported)
+	if got := h.Estimator("mac").Uses()["a.py"]; !slices.Equal(got, []SetupID{"session ::db"}) {
+		t.Errorf("tests ask for %q, want what they did", got)
 	}
 }
