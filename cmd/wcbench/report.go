@@ -130,7 +130,7 @@ func (r suiteReport) markdown(w io.Writer) {
 // each test once, without the plan before them and with it.
 func (r suiteReport) gain() string {
 	suites, jobs := map[string]bool{}, map[int]bool{}
-	var ratios, planned []float64
+	var ratios, planned, plans, longest []float64
 	ahead := 0
 	for _, rows := range r.comparisons() {
 		best := math.Inf(1)
@@ -145,6 +145,7 @@ func (r suiteReport) gain() string {
 		ours := rows[0]
 		suites[ours.Suite], jobs[ours.Shards] = true, true
 		ratios, planned = append(ratios, ours.Longest/best), append(planned, (ours.Longest+ours.Plan)/best)
+		plans, longest = append(plans, ours.Plan), append(longest, ours.Longest)
 		if ours.Longest < best {
 			ahead++
 		}
@@ -152,9 +153,9 @@ func (r suiteReport) gain() string {
 	if len(ratios) == 0 {
 		return "Nothing is measured yet."
 	}
-	return fmt.Sprintf("In %d comparisons (%d suites, over %s jobs) wcshard's longest job took %.2f of the time of the best rival's (geometric mean; from %.2f to %.2f). It was the shortest in %d of them. With the plan, which is made before the jobs start, it took %.2f: these suites are small, and rivals plan in each job.",
+	return fmt.Sprintf("In %d comparisons (%d suites, over %s jobs) wcshard's longest job took %.2f of the time of the best rival's (geometric mean; from %.2f to %.2f). It was the shortest in %d of them. With the plan, which takes %.0f to %.0f s before the jobs start, it took %.2f: rivals plan in each job, and these jobs are short, %.0f to %.0f s.",
 		len(ratios), len(suites), strings.ReplaceAll(strings.Trim(fmt.Sprint(slices.Sorted(maps.Keys(jobs))), "[]"), " ", " and "),
-		geoMean(ratios), slices.Min(ratios), slices.Max(ratios), ahead, geoMean(planned))
+		geoMean(ratios), slices.Min(ratios), slices.Max(ratios), ahead, slices.Min(plans), slices.Max(plans), geoMean(planned), slices.Min(longest), slices.Max(longest))
 }
 
 // geoMean returns the geometric mean of some ratios.

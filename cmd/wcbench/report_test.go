@@ -88,7 +88,7 @@ func TestGain(t *testing.T) {
 		row("b", "wcshard", 8, 8, 0), row("b", "peer", 4, 0, 0), row("b", "other", 5, 0, 0),
 		row("c", "wcshard", 1, 1, 0), row("c", "peer", 9, 0, 1),
 	}}
-	const want = "In 2 comparisons (2 suites, over 4 jobs) wcshard's longest job took 1.00 of the time of the best rival's (geometric mean; from 0.50 to 2.00). It was the shortest in 1 of them. With the plan, which is made before the jobs start, it took 2.00: "
+	const want = "In 2 comparisons (2 suites, over 4 jobs) wcshard's longest job took 1.00 of the time of the best rival's (geometric mean; from 0.50 to 2.00). It was the shortest in 1 of them. With the plan, which takes 2 to 8 s before the jobs start, it took 2.00: "
 	if got := report.gain(); !strings.HasPrefix(got, want) {
 		t.Errorf("gain() = %q, want %q", got, want)
 	}
