@@ -178,7 +178,8 @@ func (q *sequence) sortTests() {
 }
 
 // compare orders two tests of one file. It reads everything that a plan can
-// depend on, so that tests it calls equal can change places unseen.
+// depend on, so that tests it calls equal can change places unseen: not their groups, as
+// tests with one node ID stay together with the groups of both.
 func (q *sequence) compare(i, j int32) int {
 	a, b := &q.suite.Tests[i], &q.suite.Tests[j]
 	if c := cmp.Compare(a.Order, b.Order); c != 0 {
@@ -194,7 +195,6 @@ func (q *sequence) compare(i, j int32) int {
 		cmp.Compare(a.Estimate.Need.High, b.Estimate.Need.High),
 		cmp.Compare(a.Estimate.Need.Low, b.Estimate.Need.Low),
 		cmp.Compare(a.Estimate.Need.Kept, b.Estimate.Need.Kept),
-		strings.Compare(a.Group, b.Group),
 		cmp.Compare(a.Before, b.Before),
 	); c != 0 {
 		return c

@@ -180,7 +180,7 @@ func NewestRun(plan *Plan, results []*timing.Results) string {
 func (c *tally) consider(r *timing.Results) {
 	for _, name := range r.Header.Shards {
 		at := c.chosen[c.shards[name]]
-		if at != nil && r.Header.Attempt == at.Header.Attempt && at != r && !same(r, at) {
+		if at != nil && r.Header.Attempt == at.Header.Attempt && !same(r, at) {
 			c.refuse(r, "attempt %d of shard %s is also in %s, with other results", r.Header.Attempt, name, at.Name)
 			return
 		}
