@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"reflect"
 	"strings"
@@ -98,6 +99,10 @@ func TestPlanGolden(t *testing.T) {
 	if !reflect.DeepEqual(back, p) {
 		t.Errorf("read %+v, want %+v", back, p)
 	}
+	p.Collector.Args = nil // a list for others as well
+	if text := planBytes(t, p); !bytes.Contains(text, []byte(`"args":[]`)) {
+		t.Errorf("a plan of no arguments has no empty list of them:\n%s", text)
+	}
 }
 
 func TestPlanStrings(t *testing.T) {
@@ -133,19 +138,24 @@ func TestPlanError(t *testing.T) {
 	if text := planBytes(t, p); bytes.Contains(text, []byte(`"error"`)) {
 		t.Errorf("a plan that knows of no errors has a key for them:\n%s", text)
 	}
-	p.Error = Error{Jobs: 6, Median: 41, Ninth: 88}
-	text := planBytes(t, p)
-	if want := `,"error":{"jobs":6,"median_permille":41,"ninth_permille":88},` + "\n"; !bytes.Contains(text, []byte(want)) {
-		t.Errorf("the plan has no %s:\n%s", want, text)
+	for want, e := range map[string]Error{
+		`,"error":{"jobs":6,"median_permille":41,"ninth_permille":88},` + "\n": {Jobs: 6, Median: 41, Ninth: 88},
+		`,"error":{"jobs":5,"median_permille":0,"ninth_permille":0},` + "\n":   {Jobs: 5}, // all were right
+	} {
+		p.Error = e
+		text := planBytes(t, p)
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("the plan has no %s:\n%s", want, text)
+		}
+		back, err := ReadPlan(bytes.NewReader(text), "plan.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(back, p) {
+			t.Errorf("read %+v, want %+v", back, p)
+		}
 	}
-	back, err := ReadPlan(bytes.NewReader(text), "plan.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(back, p) {
-		t.Errorf("read %+v, want %+v", back, p)
-	}
-	p.Error.Ninth = 40
+	p.Error = Error{Jobs: 6, Median: 41, Ninth: 40}
 	if err := p.Write(&bytes.Buffer{}); err == nil {
 		t.Error("nine of ten were nearer than half of them, and it is written")
 	}
@@ -186,12 +196,19 @@ func TestReadPlanRefuses(t *testing.T) {
 		{"a number out of range", edit(`"timeout_minutes":10`, `"timeout_minutes":99999999999999999999`), "cannot unmarshal number"},
 		{"a hostile fleet", edit(`"cpus":2`, `"cpus":2000000000`), "p:5: a fleet of"},
 		{"a basis that overflows", edit(`"measured":1,"relatives":1,"guessed":2`, `"measured":9223372036854775807,"relatives":9223372036854775807,"guessed":6`), "tests, and estimates"},
+		{"no workers", edit(`"workers":1,"wall_us"`, `"workers":0,"wall_us"`), "has 0 workers, want 1 to 4096"},
+		{"a bound below nothing", edit(`"bound_us":`, `"bound_us":-`), "p:5: makespan or bound is not between 0 and"},
+		{"a shard that takes for ever", edit(`"wall_us":`, `"wall_us":400000000`), `p:8: shard "mem-test_b" takes 400000000`},
+		{"a shard spelt otherwise", edit(`"workers":1,"wall_us"`, `"workers": 1,"wall_us"`), "p:8: a shard is not as wcshard writes it"},
+		{"a long name", edit(`"name":"pool-2"`, `"name":"`+strings.Repeat("x", maxName+1)+`"`), "want 1 to 60"},
+		{"a basis of fewer tests", edit(`"relatives":1,"guessed":2`, `"relatives":1,"guessed":1`), "tests, and estimates"},
 		{"no timeout", edit(`"timeout_minutes":10`, `"timeout_minutes":0`), "has a timeout of 0 minutes, want 1 to"},
 		{"a need of a test that is not there", edit(`"needs":[[0,2147483648`, `"needs":[[1,2147483648`), "the need of test 1 of \"tests/test_b.py\" is out of order or one too many"},
 		{"a need that is none", edit(`"needs":[[0,2147483648,1073741824,2147483648]]`, `"needs":[[0,5,5]]`), "needs 5 and keeps 5 bytes: want 33554432 to"},
 		{"more surely than at most", edit(`"needs":[[0,2147483648,1073741824,2147483648]]`, `"needs":[[0,2147483648,1073741824,2147483649]]`), "needs 2147483649 to 2147483648 bytes"},
 		{"no needs", edit(`"needs":[[0,2147483648,1073741824,2147483648]]`, `"needs":[]`), "as wcshard writes them"},
 		{"needs spelt otherwise", edit(`"needs":[[0,2147483648`, `"needs":[[00,2147483648`), "as wcshard writes them"},
+		{"a lower bound that is none", edit(`1073741824,2147483648]]`, `1073741824,0]]`), "as wcshard writes them"},
 		{"a need below nothing", edit(`"needs":[[0,2147483648`, `"needs":[[0,-1`), "as wcshard writes them"},
 		{"a need that overflows", edit(`"needs":[[0,2147483648`, `"needs":[[0,9223372036854775808`), "as wcshard writes them"},
 		{"needs twice", edit(`"needs":[[0,2147483648,1073741824,2147483648]]`, `"needs":[[0,2147483648,1073741824,2147483648],[0,2147483648,0]]`), "out of order"},
@@ -211,9 +228,12 @@ func TestReadPlanRefuses(t *testing.T) {
 		{"a hostile error", edit(`"bound_us":`, `"error":{"jobs":3,"median_permille":9,"ninth_permille":8},"bound_us":`), "p:5: predictions that were off by"},
 		{"an error in the wrong place", edit(`"bound_us":`, `"error":{"jobs":3,"median_permille":8,"ninth_permille":9},"bound_us":`), "p:7: the header is not as wcshard writes it"},
 		{"a hostile set-up", edit(`"cost_us":300000`, `"cost_us":-1`), `p:6: set-up "import numpy" takes -1 µs`},
+		{"a set-up that takes for ever", edit(`"cost_us":300000`, `"cost_us":9007199254740993`), `p:6: set-up "import numpy" takes 9007199254740993 µs`},
+		{"a set-up twice", edit(`"setups":[[1,0]`, `"setups":[[1,0,0]`), "need set-up 0: want 0 to 1, ascending"},
 		{"a set-up too many", edit(`"setups":[[1,0]`, `"setups":[[1,7]`), "need set-up 7: want 0 to 1"},
 		{"a set-up spelt otherwise", edit(`"setups":[[1,0]`, `"setups":[[1,00]`), "as wcshard writes them"},
 		{"set-ups of nothing", edit(`"setups":[[1,0],[1,0,1]]`, `"setups":[]`), "as wcshard writes them"},
+		{"more after a piece", edit("]]}\n", "]]} \n"), "as wcshard writes them"},
 		{"no shards", sealed(strings.Join(lines[:7], "") + "],\n"), `p:8: got "],", want a shard`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -242,6 +262,10 @@ func TestReadPlanLimits(t *testing.T) {
 	_, err = ReadPlan(strings.NewReader(b.String()), "p")
 	if err == nil || !strings.Contains(err.Error(), "more than 256 shards") {
 		t.Errorf("ReadPlan of 257 shards = %v", err)
+	}
+	_, err = ReadPlan(strings.NewReader("{\n"+strings.Repeat("x", 900)+"\n"), "p")
+	if err == nil || len(err.Error()) > 150 {
+		t.Errorf("of a long line the message is %v, want no more than its beginning", err)
 	}
 }
 
@@ -296,7 +320,10 @@ func TestWriteRefuses(t *testing.T) {
 		{"nanoseconds", func(p *Plan) { p.Shards[0].Wall++ }, "want whole microseconds"},
 		{"bytes in an argument", func(p *Plan) { p.Collector.Args = []string{"\xff"} }, `"\xff" is not UTF-8`},
 		{"bytes in parameters that a neighbour completes", func(p *Plan) { p.Collector.Parameters = []Parameters{{ID: "f\xc3", Order: "\xa9"}} }, `"f\xc3" is not UTF-8`},
+		{"bytes in a folder", func(p *Plan) { p.Collector.Conftests = []string{"\xff"} }, `"\xff" is not UTF-8`},
+		{"bytes in values", func(p *Plan) { p.Collector.Parameters[0].Values = "\xff" }, `"\xff" is not UTF-8`},
 		{"an empty shard", func(p *Plan) { p.Shards[1].Pieces = nil }, "has no tests"},
+		{"an empty piece", func(p *Plan) { p.Shards[0].Pieces = append(p.Shards[0].Pieces, Piece{File: "z.py"}) }, `has no tests of "z.py"`},
 		{"a file twice", func(p *Plan) { p.Shards[1].Pieces = append(p.Shards[1].Pieces, p.Shards[1].Pieces[0]) }, "has two pieces of"},
 		{"units of more tests than there are", func(p *Plan) { p.Shards[1].Pieces[0].Units = []UnitRun{{1, 2}} }, "as many tests as there are"},
 		{"units of fewer", func(p *Plan) { last(p).Units = []UnitRun{{1, 1}} }, "leave out 1 tests"},
@@ -316,6 +343,29 @@ func TestWriteRefuses(t *testing.T) {
 		if err := p.Write(&b); err == nil || !strings.Contains(err.Error(), c.want) || b.Len() > 0 {
 			t.Errorf("%s: Write() = %v after %d bytes, want %s and nothing written", c.name, err, b.Len(), c.want)
 		}
+	}
+}
+
+// Whoever writes a plan learns that it is not there.
+func TestWriteToFullDisk(t *testing.T) {
+	p := samplePlan(t)
+	if err := p.Write(fullDisk{}); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("Write() = %v, want %v", err, io.ErrShortWrite)
+	}
+	if err := p.Write(io.Discard); err != nil {
+		t.Errorf("Write() elsewhere = %v", err)
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+func TestMatrix(t *testing.T) {
+	p := &Plan{Shards: []Shard{{Name: "pool-1", Kind: Pool, Runner: "x", Workers: 2, Timeout: 10, Wall: 1250 * time.Millisecond}}}
+	want := `{"include":[{"name":"pool-1","kind":"pool","runner":"x","workers":2,"timeout":10,"tests":0,"seconds":1.3,"a":"1","b":"2"}]}`
+	if got := string(p.Matrix(Key{"a", "1"}, Key{"b", "2"})); got != want {
+		t.Errorf("Matrix() = %s, want %s", got, want)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +112,8 @@ func TestVerify(t *testing.T) {
 		{"one file for all", []*timing.Results{session(p, 1, "pool-1,pool-2,mem-m", "m.py::1", "a.py::1", "b.py::1", "a.py::2", "c.py::1", "c.py::1")}, "6 of 6 complete green"},
 		{"a failure", []*timing.Results{one(), session(p, 1, "pool-2", "b.py::1 failed", "c.py::1", "c.py::1 error"), mem()},
 			"6 of 6 complete; b.py::1 failed in pool-2; c.py::1 error in pool-2"},
+		{"failures in the plan's order", []*timing.Results{one(), session(p, 1, "pool-2", "c.py::1 failed", "c.py::1", "b.py::1 failed"), mem()},
+			"6 of 6 complete; b.py::1 failed in pool-2; c.py::1 failed in pool-2"},
 		{"skips and expected failures are green", []*timing.Results{one(), session(p, 1, "pool-2", "b.py::1 skipped", "c.py::1 xfailed", "c.py::1 xpassed"), mem()}, "6 of 6 complete green"},
 		{"no test failed, but the session did", []*timing.Results{one(), two(), with(mem(), func(r *timing.Results) { r.Exit = 1 })}, "6 of 6 complete"},
 		{"nothing reported", nil, "0 of 6 green; missing a.py::1 of pool-1: not reported; missing a.py::2 of pool-1: not reported; missing b.py::1 of pool-2: not reported; missing c.py::1 of pool-2: not reported; missing c.py::1 of pool-2: not reported; missing m.py::1 of mem-m: not reported"},
@@ -121,8 +124,12 @@ func TestVerify(t *testing.T) {
 			r.Running = []timing.TestStart{{ID: "c.py::1", Worker: "main"}}
 		}), with(session(p, 1, "mem-m"), func(r *timing.Results) { r.Ended = false })},
 			"3 of 6 green; missing c.py::1 of pool-2: was running; missing c.py::1 of pool-2: was running; missing m.py::1 of mem-m: not reached; pool-2 ended early running [c.py::1]; mem-m ended early running []"},
+		{"ended early after an error", []*timing.Results{one(), with(session(p, 1, "pool-2", "b.py::1", "c.py::1 error", "c.py::1"), func(r *timing.Results) { r.Ended = false }), mem()},
+			"6 of 6; c.py::1 error in pool-2; pool-2 ended early running []"},
 		{"ended early after its last test", []*timing.Results{one(), two(), with(mem(), func(r *timing.Results) { r.Ended = false })}, "6 of 6 green; mem-m ended early running []"},
 		{"interrupted", []*timing.Results{one(), two(), with(session(p, 1, "mem-m"), func(r *timing.Results) { r.Exit = 2 })}, "5 of 6; missing m.py::1 of mem-m: not reached"},
+		{"killed, and not run again", []*timing.Results{one(), two(), with(session(p, 1, "mem-m"), func(r *timing.Results) { r.Killed = []timing.KilledTest{{ID: "m.py::1"}} })},
+			"5 of 6 green; missing m.py::1 of mem-m: was running"},
 		{"not found", []*timing.Results{one(), two(), with(session(p, 1, "mem-m"), func(r *timing.Results) { r.Missing = []timing.NodeID{"m.py::1"} })}, "5 of 6 green; missing m.py::1 of mem-m: not found"},
 		{"ran twice in its shard", []*timing.Results{one(), two(), session(p, 1, "mem-m", "m.py::1", "m.py::1")}, "5 of 6 green; m.py::1 ran 2 times in [mem-m]"},
 		{"ran in another shard too", []*timing.Results{one(), two(), session(p, 1, "mem-m", "m.py::1", "a.py::2")}, "5 of 6 green; a.py::2 ran 2 times in [pool-1 mem-m]"},
@@ -132,12 +139,22 @@ func TestVerify(t *testing.T) {
 			with(two(), func(r *timing.Results) { r.Extra = []timing.NodeID{"a.py::9"} }),
 			session(p, 1, "mem-m", "m.py::1", "a.py::8"),
 		}, "6 of 6 green; unplanned a.py::8 of mem-m, ran true; unplanned a.py::9 of pool-1, ran false"},
+		{"a planned test of another shard is not unplanned", []*timing.Results{with(one(), func(r *timing.Results) { r.Extra = []timing.NodeID{"a.py::2", "b.py::1"} }), two(), mem()}, "6 of 6 complete green"},
+		{"a shard without results whose test another one ran", []*timing.Results{session(p, 1, "pool-1", "a.py::1", "a.py::2", "m.py::1"), two()}, "6 of 6 green"},
 		{"the newest attempt counts", []*timing.Results{session(p, 2, "pool-1", "a.py::1", "a.py::2"), with(session(p, 1, "pool-1", "a.py::1 failed", "a.py::2"), func(r *timing.Results) {}), two(), mem()}, "6 of 6 complete green"},
 		{"also when it is worse", []*timing.Results{one(), session(p, 2, "pool-1", "a.py::1"), two(), mem()}, "5 of 6 green; missing a.py::2 of pool-1: not run"},
 		{"a shard of a common file run again", []*timing.Results{
 			session(p, 1, "pool-1,pool-2,mem-m", "a.py::1 failed", "a.py::2", "b.py::1", "c.py::1", "c.py::1", "m.py::1"),
 			session(p, 2, "pool-1", "a.py::1", "a.py::2"),
 		}, "6 of 6 complete green"},
+		{"of which no test had failed, but the session", []*timing.Results{
+			with(session(p, 1, "pool-1,pool-2,mem-m", "a.py::1", "a.py::2", "b.py::1", "c.py::1", "c.py::1", "m.py::1"), func(r *timing.Results) { r.Exit = 1 }),
+			session(p, 2, "pool-1", "a.py::1", "a.py::2"),
+		}, "6 of 6 complete"},
+		{"of which one had, in a session with an internal error", []*timing.Results{
+			with(session(p, 1, "pool-1,pool-2,mem-m", "a.py::1 failed", "a.py::2", "b.py::1", "c.py::1", "c.py::1", "m.py::1"), func(r *timing.Results) { r.Exit = 3 }),
+			session(p, 2, "pool-1", "a.py::1", "a.py::2"),
+		}, "6 of 6 complete"},
 		{"what is unplanned belongs to the shards with its file", []*timing.Results{
 			with(session(p, 1, "pool-2,pool-1,mem-m", "a.py::1", "a.py::2", "a.py::8 failed", "b.py::1", "c.py::1", "c.py::1", "m.py::1"), func(r *timing.Results) {
 				r.Extra = []timing.NodeID{"a.py::t[in another order than planned]", "m.py::9", "z.py::1"}
@@ -174,6 +191,28 @@ func TestVerify(t *testing.T) {
 				t.Errorf("with results in another order the verdict is\n%s\nwant\n%s", tell(w), tell(v))
 			}
 		})
+	}
+}
+
+// Of two files that differ, though nothing says which came first, the same one counts
+// whichever is read first.
+func TestVerifySameClaim(t *testing.T) {
+	p := verdictPlan(t)
+	one := session(p, 1, "pool-1", "a.py::1", "a.py::2")
+	fewer := session(p, 1, "pool-1", "a.py::1")
+	if a, b := tell(Verify(p, []*timing.Results{one, fewer})), tell(Verify(p, []*timing.Results{fewer, one})); a != b {
+		t.Errorf("the verdict is\n%s\nand with the other one first\n%s", a, b)
+	}
+}
+
+// Results of another plan do not make their run the newest.
+func TestNewestRun(t *testing.T) {
+	p := verdictPlan(t)
+	other := with(session(p, 1, "pool-1", "a.py::1"), func(r *timing.Results) {
+		r.Header.Plan, r.Header.Run, r.Header.Started = "x", "9", time.Unix(99, 0)
+	})
+	if got := NewestRun(p, []*timing.Results{session(p, 1, "pool-1", "a.py::1"), other}); got != "7" {
+		t.Errorf("NewestRun() = %s, want 7", got)
 	}
 }
 
@@ -274,5 +313,26 @@ func TestVerifyPeak(t *testing.T) {
 	}
 	if got := Verify(p, []*timing.Results{r}).Shards[1].Peak; got != 500 {
 		t.Errorf("the peak is %d, want the 200 and 300 of the two highest", got)
+	} // Nobody says how many workers there were.
+	r.Header.Workers = 0
+	if got := Verify(p, []*timing.Results{r}).Shards[1].Peak; got != 600 {
+		t.Errorf("of an unknown number of workers the peak is %d, want the 600 of all", got)
+	}
+	r.Header.Workers = 1
+	for i, peak := range []int64{300, 100, 200} {
+		r.Tests[i].Worker, r.Tests[i].Peak = "main", peak
+	}
+	if got := Verify(p, []*timing.Results{r}).Shards[1].Peak; got != 300 {
+		t.Errorf("the peak of one worker is %d, want its highest, 300", got)
+	}
+}
+
+// A test that was running when its shard ended early held what its child processes did.
+func TestVerifyHeld(t *testing.T) {
+	p := verdictPlan(t)
+	r := session(p, 1, "pool-1", "a.py::1")
+	r.Ended, r.Running = false, []timing.TestStart{{ID: "a.py::2", Peak: 5, Children: 2}}
+	if got := Verify(p, []*timing.Results{r}).Shards[0].Held; !slices.Equal(got, []int64{7}) {
+		t.Errorf("%d bytes were held, want 7", got)
 	}
 }
