@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -39,5 +40,28 @@ func TestHeaviest(t *testing.T) {
 	}
 	if _, b, paid := (&Suite{}).Heaviest(plan, &plan.Shards[0]); b.Whole != 0 || paid != 0 {
 		t.Errorf("of no test: %+v, %v", b, paid)
+	}
+}
+
+// Each worker of a job pays for all of its imports and its share of the fixtures, and no
+// job of the other kind is looked at.
+func TestHeaviestOfSeveralWorkers(t *testing.T) {
+	s := timed(10, 20, 90)
+	s.Setups = []Setup{{ID: "session ::db", Cost: 4 * time.Second}, {ID: "import lib", Cost: time.Second, Import: true}}
+	s.Tests[0].Setups, s.Tests[2].Memory = []int{0, 1}, true
+	plan := mustPack(t, s, Fleet{Shards: 1, Workers: 2})
+	pool := &plan.Shards[slices.IndexFunc(plan.Shards, func(x Shard) bool { return x.Kind == Pool })]
+	if shard, block, paid := s.Heaviest(plan, pool); shard != pool || block.Whole != 20*time.Second || paid != 4*time.Second { // 1 s + 1 s + 4 s / 2
+		t.Errorf("the heaviest is %+v of %s, and each worker pays %v, want 20s of the pool, and 4s", block, shard.Name, paid)
+	}
+}
+
+// Of jobs that are as long but for a hundredth, the one with the longest test tells why.
+func TestHeaviestOfNear(t *testing.T) {
+	s := timed(20, 10, 9, 1)
+	s.Tests[0].Estimate.Wall = 19900 * time.Millisecond
+	plan := mustPack(t, s, Fleet{Shards: 2, Workers: 1})
+	if _, block, _ := s.Heaviest(plan, &plan.Shards[0]); block.Whole != 19900*time.Millisecond {
+		t.Errorf("the heaviest is %+v, want the test of 19.9s\n%s", block, show(plan))
 	}
 }

@@ -51,6 +51,9 @@ func TestChoices(t *testing.T) {
 	if f := all[Floor(all)].Shards; f != 3 {
 		t.Errorf("the floor is at %d jobs, want 3", f)
 	}
+	if f := Floor([]Choice{{Longest: 1005}, {Longest: 1000}}); f != 0 {
+		t.Errorf("the floor is choice %d, want the first that is within a hundredth", f)
+	}
 	if _, err := Choices(Suite{}, Fleet{}, 1, 4, Overhead{}); err != ErrNoTests {
 		t.Errorf("an empty suite: %v, want ErrNoTests", err)
 	}
@@ -155,6 +158,11 @@ func TestFewestWithin(t *testing.T) {
 	if c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 64, everywhere(20*time.Second), 15*time.Second); ok || err != nil || c.Shards != 3 {
 		t.Errorf("below the overhead: %d jobs, %v, %v; want the best there is", c.Shards, ok, err)
 	}
+	suite = timed(10, 10, 10, 10)
+	suite.Margin = 100
+	if c, ok, err := FewestWithin(suite, Fleet{Workers: 1}, 1, 4, Overhead{}, 50*time.Second); !ok || err != nil || c.Shards != 2 {
+		t.Errorf("with a margin of 100 %%: %d jobs, %v, %v; want 2", c.Shards, ok, err)
+	}
 }
 
 // What a memory job takes outside pytest is its own runner's, in its time limit, too.
@@ -195,6 +203,28 @@ func TestChoiceOfOverheads(t *testing.T) {
 				t.Errorf("%s: %s may take %d minutes, want %d", c.name, x.Name, x.Timeout, want)
 			}
 		}
+	}
+}
+
+// Each kind of job is told by what it takes outside pytest, and there is a longest job
+// though none takes any time.
+func TestExtremes(t *testing.T) {
+	c := Choice{Plan: &Plan{Shards: []Shard{{Kind: Pool}, {Kind: Memory}}}, overhead: Overhead{Pool: Outside{Took: 2}, Memory: Outside{Took: 9}}}
+	if most, least := c.Extremes(); most != Memory || least != Pool {
+		t.Errorf("Extremes() = %s, %s, want memory and pool", most, least)
+	}
+	c.overhead = Overhead{}
+	if last, took := c.Worst(0); last != &c.Plan.Shards[0] || took != 0 {
+		t.Errorf("Worst() = %v, %v, want the first job, which takes no time", last, took)
+	}
+}
+
+// What fewer jobs have to do is the pool's: memory tests have jobs of their own.
+func TestPoolWork(t *testing.T) {
+	s := timed(10, 10, 30)
+	s.Tests[2].Memory = true
+	if got := poolWork(s, mustPack(t, s, Fleet{Shards: 1})); got != 20*time.Second {
+		t.Errorf("the pool has %v of work, want 20s", got)
 	}
 }
 

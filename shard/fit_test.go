@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +46,32 @@ func reasons(p *Plan) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+func TestBudget(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		got, want int64
+	}{
+		{"the reserve of a tiny runner", Reserve(100 << 20), 50 << 20},
+		{"what a runner smaller than its reserve has", Fleet{Reserve: 8 << 30}.Budget(4 << 30), 0},
+		{"the runner of which pytest may use 10 GiB", Fleet{}.enough(10 << 30), 11 << 30},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %d bytes, want %d", c.name, c.got, c.want)
+		}
+	}
+}
+
+// Where there is one kind of runner, memory jobs are on that too; as long as its memory
+// is unknown, their tests run one at a time.
+func TestRunnerOfUnknownMemory(t *testing.T) {
+	s := Suite{Tests: []Test{needing("m.py::1", 10, 100, 100, 0), needing("m.py::2", 10, 100, 100, 0)}}
+	s.Tests[0].Memory, s.Tests[1].Memory = true, true
+	x := &mustPack(t, s, Fleet{Shards: 1, CPUs: 4, Runner: "ubuntu"}).Shards[0]
+	if x.Kind != Memory || x.Runner != "ubuntu" || x.Workers != 1 {
+		t.Errorf("the %s job has %d workers on %q, want a memory job of one worker on \"ubuntu\"", x.Kind, x.Workers, x.Runner)
+	}
 }
 
 func TestPackByMemory(t *testing.T) {
@@ -343,6 +370,18 @@ func TestBases(t *testing.T) {
 	}
 }
 
+// More workers start later, and share what tests take, but each imports all.
+func TestBasesAndImports(t *testing.T) {
+	s := Suite{
+		Base: time.Second, Bases: 2 * time.Second,
+		Setups: []Setup{{ID: "import lib", Cost: 3 * time.Second, Import: true}},
+		Tests:  needingAll([]Test{test("a.py::x", 2000), test("b.py::x", 2000)}, 0),
+	}
+	if x := mustPack(t, s, Fleet{Shards: 1, CPUs: 2}).Shards[0]; x.Workers != 2 || x.Wall != 7*time.Second {
+		t.Errorf("the job takes %v with %d workers, want 7s with 2", x.Wall, x.Workers)
+	}
+}
+
 // In a job that is short of memory each test starts once, on a worker that is
 // free, and all that is in use at any time keeps within the limit; no schedule
 // is refused that has a way.
@@ -414,4 +453,65 @@ func TestPeakOfWhatIsKept(t *testing.T) {
 	if cut || x.Peak != 3074*mebibyte { // with the floors of two workers
 		t.Errorf("%d MiB are expected, want 3074: %s", x.Peak/mebibyte, show(p))
 	}
+}
+
+// Where no floor of a worker is known, a job comes to the highest peaks that its workers
+// can have at once.
+func TestPeakWithoutFloor(t *testing.T) {
+	s := Suite{Tests: tests("a.py", 3, 10)}
+	for k := range s.Tests {
+		s.Tests[k].Estimate.Peak = int64(100 * (k + 1))
+	}
+	for workers, want := range map[int]int64{1: 300, 2: 500} {
+		if x := &mustPack(t, s, Fleet{Shards: 1, Workers: workers}).Shards[0]; x.Workers != workers || x.Peak != want {
+			t.Errorf("%d workers come to %d bytes, want %d of %d", x.Workers, x.Peak, want, workers)
+		}
+	}
+}
+
+// A test that waits for memory starts when that is there, on whichever worker.
+func TestWithinWaits(t *testing.T) {
+	s := Suite{Tests: []Test{needing("a.py::big", 50, 80, 80, 0), test("b.py::1", 5), needing("b.py::2", 10, 80, 80, 0)}}
+	r := newSimulator(newSequence(&s))
+	got := r.within(r.draftPieces([]int32{0, 1, 2}, make([]bool, 2)), crew{workers: 2, limit: 100 * mebibyte})
+	if got.wall != 60_000 || got.peak != 80*mebibyte {
+		t.Errorf("%v with %d MiB, want 60ms with 80: the second large test after the first", duration(got.wall), got.peak/mebibyte)
+	}
+}
+
+// A worker that starts afresh, for what its tests left, sets up anew.
+func TestWithinStartsAfresh(t *testing.T) {
+	s := Suite{Setups: []Setup{{ID: "session ::db", Cost: 100 * time.Millisecond}}}
+	for k := range 3 {
+		s.Tests = append(s.Tests, needing(fmt.Sprintf("f%d.py::x", k), 50, 80, 80, 80))
+	}
+	s.Tests = needingAll(s.Tests, 0)
+	r := newSimulator(newSequence(&s))
+	got := r.within(r.draftPieces([]int32{0, 1, 2}, make([]bool, 3)), crew{workers: 2, paid: 1000, limit: 100 * mebibyte})
+	if want := 452 * time.Millisecond; duration(got.wall) != want { // three tests, three set-ups and two starts
+		t.Errorf("three tests of two workers take %v, want %v", duration(got.wall), want)
+	}
+}
+
+// What a job runs is as its own number of workers has it, not another one that was tried.
+func TestStaffKeepsPieces(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := Suite{Base: time.Millisecond, Floor: mebibyte}
+		for k := range rapid.IntRange(8, 40).Draw(t, "tests") {
+			need := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(100, 900)).Draw(t, "need")
+			s.Tests = append(s.Tests, needing(fmt.Sprintf("f%d.py::t%d", k%3, k), rapid.IntRange(1, 50).Draw(t, "ms"), need, need, 0))
+		}
+		q := newSequence(&s)
+		j := job{room: room{budget: 1000 * mebibyte, floor: s.Floor}}
+		for p := range s.Tests {
+			j.tests = append(j.tests, int32(p))
+		}
+		pieces := func(r *simulator) []draftPiece { return r.draftPieces(j.tests, make([]bool, len(q.files))) }
+		r := newSimulator(q)
+		got := r.staffWithin(pieces(r), 4, j)
+		r = newSimulator(q)
+		if want := r.employ(pieces(r), got.workers, j); !reflect.DeepEqual(got.pieces, want.pieces) {
+			t.Errorf("%d workers have %+v, want %+v", got.workers, got.pieces, want.pieces)
+		}
+	})
 }

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -59,6 +60,11 @@ func TestPackNewFile(t *testing.T) {
 		{"in a group", func(s *Suite) { ofFile(s, "test_new.py", func(x *Test) { x.Group = "db" }) }, []int{16, 0, 0, 0}},
 		{"of a file that is known", func(s *Suite) { ofFile(s, "test_new.py", func(x *Test) { x.Estimate.Rung = timing.File }) }, []int{16, 0, 0, 0}},
 		{"where one test takes long", func(s *Suite) { s.Tests[0].Estimate.Wall = time.Minute }, []int{6, 5, 5, 0}},
+		{"where much is new", func(s *Suite) { // more than a fifth
+			for _, file := range []string{"test_00.py", "test_01.py", "test_02.py"} {
+				ofFile(s, file, func(x *Test) { x.Estimate.Rung = timing.Suite })
+			}
+		}, []int{16, 0, 0, 0}},
 		{"where all is new", func(s *Suite) {
 			for i := range s.Tests {
 				s.Tests[i].Estimate.Rung = timing.Guess
@@ -160,5 +166,23 @@ func TestPackNewFileOfFixture(t *testing.T) {
 		if files["test_new.py"] != files["test_0.py"] {
 			t.Errorf("%s has %v: the fixture is set up more often than it has to", plan.Shards[k].Name, files)
 		}
+	}
+}
+
+// Jobs to which new files are dealt have their tests in order, and what they were dealt to
+// is as it was: it is dealt to again when memory jobs have changed.
+func TestSpread(t *testing.T) {
+	s := Suite{Tests: append(tests("a_new.py", 4, 10), tests("b.py", 4, 10)...)}
+	q := newSequence(&s)
+	dealt := newItems(q, func(p int32) bool { return q.file[p] == 0 })
+	// With room behind them, where nothing may be written.
+	pool := [][]int32{append(make([]int32, 0, 9), 4, 5), append(make([]int32, 0, 9), 6, 7)}
+	for _, tests := range dealt.spread(pool) {
+		if !slices.IsSorted(tests) {
+			t.Errorf("a job has %v, want them in order", tests)
+		}
+	}
+	if want := [][]int32{{4, 5}, {6, 7}}; !reflect.DeepEqual(pool, want) {
+		t.Errorf("the pool is %v, was %v", pool, want)
 	}
 }

@@ -92,6 +92,22 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+// Jobs that are levelled, or gathered, keep their numbers, and so their names.
+func TestLevelsKeepNumbers(t *testing.T) {
+	s := Suite{Tests: slices.Concat(tests("a.py", 1, 9000), tests("b.py", 1, 1000), tests("c.py", 1, 1000))}
+	for k := range 6 {
+		s.Tests = append(s.Tests, tests(fmt.Sprintf("d%d.py", k), 1, 500)...)
+	}
+	it := newItems(newSequence(&s), func(int32) bool { return true })
+	d, ok := it.levelled(division{[][]int32{{0}, {1, 2, 3, 4, 5, 6, 7}, {8}}, []int{3, 1, 2}})
+	if !ok || !slices.Equal(d.numbers, []int{3, 1, 2}) {
+		t.Errorf("levelled: %v with numbers %v, want 3 1 2", ok, d.numbers)
+	}
+	if d, _ := it.gathered(division{[][]int32{{0}, {1, 2, 3, 4, 5, 6, 7, 8}}, []int{2, 1}}, 0); !slices.Equal(d.numbers, []int{2, 1}) {
+		t.Errorf("gathered: numbers %v, want 2 1", d.numbers)
+	}
+}
+
 // A plan of several workers is told by its walls: each worker pays for what a job
 // imports, so that a second job of it costs more than the loads say.
 func TestCostsLittle(t *testing.T) {

@@ -119,6 +119,20 @@ func TestMemoryJobsBesideThePool(t *testing.T) {
 	}
 }
 
+// The pool's jobs may take as long as memory jobs do that start later; where a module may
+// have several jobs, no longer than the least that these may come to.
+func TestAnyway(t *testing.T) {
+	s := Suite{Tests: module("m.py", nil, 30, 30), Overhead: Overhead{Pool: Outside{Took: 10 * time.Second}, Memory: Outside{Took: 30 * time.Second}}}
+	q := newSequence(&s)
+	heavy := newItems(q, func(int32) bool { return true })
+	for jobs, want := range map[int]time.Duration{1: 80 * time.Second, 2: 50 * time.Second} {
+		p := packing{sequence: q, heavy: heavy, fleet: Fleet{CPUs: 1, MemoryJobs: jobs}, plan: &Plan{Shards: []Shard{{Kind: Memory, Wall: time.Minute}}}}
+		if got := duration(p.anyway(Memory)); got != want {
+			t.Errorf("beside a module of up to %d jobs the pool's may take %v, want %v", jobs, got, want)
+		}
+	}
+}
+
 // Cutting never makes the longest job longer, and what it adds to all jobs is
 // less than what it takes off the longest.
 func TestMemoryJobsPay(t *testing.T) {
@@ -174,5 +188,18 @@ func TestMemoryJobsLeftRows(t *testing.T) {
 		if walls := memoryWalls(p); len(walls) != 4 {
 			t.Errorf("--shards %d: %v, want four jobs of 250 s", shards, walls)
 		}
+	}
+}
+
+// The matrix has room for so many jobs, however many a module may have.
+func TestMemoryJobsKeepToTheMatrix(t *testing.T) {
+	s := Suite{Tests: module("m.py", nil, slices.Repeat([]int{100}, 60)...)}
+	const pool = MaxRows - 16
+	for k := range pool {
+		s.Tests = append(s.Tests, test(fmt.Sprintf("f%d.py::x", k), 10))
+	}
+	p := mustPack(t, s, Fleet{Shards: pool, MemoryJobs: AutoMemoryJobs, MaxMemoryJobs: 50})
+	if n := len(p.Shards); n <= pool || n > MaxRows {
+		t.Errorf("%d jobs, want more than %d and at most %d", n, pool, MaxRows)
 	}
 }

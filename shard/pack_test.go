@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"go/parser"
 	"go/token"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/wcshard/wcshard/timing"
 )
@@ -88,6 +87,12 @@ func TestPack(t *testing.T) {
 			Suite{Tests: []Test{test("a.py::x[10]", 1), test("a.py::x[2]", 1), test("a.py::x[02]", 1)}},
 			Fleet{Shards: 1},
 			"pool-1 w1 3ms: a.py[x[02] x[2] x[10]]\n",
+		},
+		{
+			"also of files",
+			Suite{Tests: []Test{test("test_10.py::x", 1), test("test_9.py::x", 1)}},
+			Fleet{Shards: 1, Workers: 1},
+			"pool-1 w1 2ms: test_9.py[x] test_10.py[x]\n",
 		},
 		{
 			"memory tests of a file get a job, the rest of it stays in the pool and is not cut",
@@ -248,6 +253,7 @@ func tests(file string, n, ms int) []Test {
 func TestPackRefuses(t *testing.T) {
 	one := []Test{test("a.py::x", 1)}
 	long := Test{ID: "a.py::x", Estimate: timing.Estimate{Wall: maxTotal}}
+	keeps := Test{ID: "a.py::x", Estimate: timing.Estimate{Need: timing.Need{Kept: -1}}}
 	for _, c := range []struct {
 		name  string
 		suite Suite
@@ -260,9 +266,13 @@ func TestPackRefuses(t *testing.T) {
 		{"workers", Suite{Tests: one}, Fleet{Shards: 1, Workers: -1}, "workers is -1, want 0 to 4096"},
 		{"a negative time", Suite{Tests: []Test{test("a.py::x", -1)}}, Fleet{Shards: 1}, `"a.py::x" takes -1ms, want 0 to 876000h0m0s`},
 		{"times that would overflow", Suite{Tests: []Test{long, long}}, Fleet{Shards: 1}, "the suite takes more than 876000h0m0s"},
+		{"a negative base of several workers", Suite{Tests: one, Base: 1, Bases: -1}, Fleet{Shards: 1}, "a job's base is -1ns, want at least 0"},
+		{"less than nothing that is kept", Suite{Tests: []Test{keeps}}, Fleet{Shards: 1}, `"a.py::x" needs 0 to 0 and keeps -1 bytes, want 0 to 1125899906842624`},
 		{"a set-up out of range", Suite{Tests: []Test{{ID: "a.py::x", Setups: []int{3}}}}, Fleet{Shards: 1}, `"a.py::x" needs set-up 3 of 0`},
+		{"the set-up behind the last", Suite{Tests: []Test{{ID: "a.py::x", Setups: []int{1}}}, Setups: make([]Setup, 1)}, Fleet{Shards: 1}, `"a.py::x" needs set-up 1 of 1`},
 		{"a late set-up out of range", Suite{Tests: one, Setups: make([]Setup, 2), Late: []Late{{Setup: 9, Every: 5}}}, Fleet{Shards: 1}, `set-up 9 of 2 is late for one of 5 tests, want more than 0`},
 		{"a set-up that is late for all", Suite{Tests: one, Setups: make([]Setup, 2), Late: []Late{{Setup: 1}}}, Fleet{Shards: 1}, `set-up 1 of 2 is late for one of 0 tests, want more than 0`},
+		{"no ID", Suite{Tests: []Test{{}}}, Fleet{Shards: 1}, `node ID "" is empty or not UTF-8`},
 		{"an ID that is not UTF-8", Suite{Tests: []Test{{ID: "a.py::\xff"}}}, Fleet{Shards: 1}, `node ID "a.py::\xff" is empty or not UTF-8`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -273,6 +283,9 @@ func TestPackRefuses(t *testing.T) {
 	}
 	if _, err := Pack(Suite{}, Fleet{Shards: 1}); !errors.Is(err, ErrNoTests) {
 		t.Errorf("Pack of no tests = %v, want %v", err, ErrNoTests)
+	}
+	if _, err := Pack(Suite{Tests: one}, Fleet{Shards: 1, MemoryShare: math.NaN()}); err == nil {
+		t.Error("Pack takes a share of the memory that is no number")
 	}
 }
 
@@ -302,39 +315,16 @@ func TestFewerRows(t *testing.T) {
 	if len(p.Shards) != 3 || !slices.Equal(p.Warnings, want) {
 		t.Errorf("%d shards and warnings %q, want 3 and %q", len(p.Shards), p.Warnings, want)
 	}
+	if p := mustPack(t, Suite{Tests: module("m.py", nil, 1)}, Fleet{Shards: 8}); len(p.Warnings) > 0 {
+		t.Errorf("warnings %q of a suite that has nothing for a pool", p.Warnings)
+	}
 }
 
-func TestMemoryNames(t *testing.T) {
-	long := strings.Repeat("long_", 20)
-	for _, c := range []struct {
-		name  string
-		files []string
-		want  []string // in order of the files
-	}{
-		{"stems", []string{"tests/test_a.py", "tests/test_b.py"}, []string{"mem-test_a", "mem-test_b"}},
-		{"equal stems take folders", []string{"x/u/test_a.py", "y/u/test_a.py", "test_b.py"}, []string{"mem-x-u-test_a", "mem-y-u-test_a", "mem-test_b"}},
-		{"case alone is no difference", []string{"a/Test.py", "b/test.py"}, []string{"mem-a-Test", "mem-b-test"}},
-		{"strange characters", []string{"täst é.py"}, []string{"mem-t_st__"}},
-		{"no way to tell but a hash", []string{"t?.py", "t*.py"}, []string{"mem-t_-169fdac2", "mem-t_-1ebb2515"}},
-		{"a folder's name in the stem", []string{"a/b.py", "c/b.py", "a-b.py"}, []string{"mem-a-b-d9584a80", "mem-c-b", "mem-a-b-cd94630e"}},
-		{"too long", []string{long + "1.py", long + "2.py"}, []string{"mem-long_long_long_long_long_long_long_long_long_lo-8516742a", "mem-long_long_long_long_long_long_long_long_long_lo-c0da8473"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var s Suite
-			for k, f := range c.files {
-				x := test(f+"::x", len(c.files)-k)
-				x.Memory = true
-				s.Tests = append(s.Tests, x)
-			}
-			var got []string
-			p := mustPack(t, s, Fleet{Shards: 1})
-			for i := range p.Shards {
-				got = append(got, p.Shards[i].Name)
-			}
-			if !slices.Equal(got, c.want) {
-				t.Errorf("names are %q, want %q", got, c.want)
-			}
-		})
+func TestListed(t *testing.T) {
+	for names, want := range map[string]string{"a": "a", "a b c d e": "a, b, c, d, e", "a b c d e f": "a, b, c, d, e, and 1 more"} {
+		if got := listed(strings.Fields(names)); got != want {
+			t.Errorf("listed(%s) = %s, want %s", names, got, want)
+		}
 	}
 }
 
@@ -360,39 +350,6 @@ func TestTimeout(t *testing.T) {
 	if got := timeout(10*time.Minute, 9*time.Minute, Basis{Measured: 1}); got != 38 {
 		t.Errorf("with 9 minutes of overhead: %d minutes, want 38", got)
 	}
-}
-
-func TestBound(t *testing.T) {
-	memory := test("m.py::x", 500)
-	memory.Memory = true
-	for _, c := range []struct {
-		name  string
-		suite Suite
-		fleet Fleet
-		want  time.Duration
-	}{
-		{"a fair share", Suite{Base: time.Second, Tests: tests("a.py", 12, 10)}, Fleet{Shards: 2, CPUs: 2}, 1030 * time.Millisecond},
-		{"the longest test with its set-ups", Suite{Setups: []Setup{{ID: "a.py", Cost: 7 * time.Millisecond}}, Tests: []Test{{ID: "a.py::x", Setups: []int{0}, Estimate: timing.Estimate{Wall: 30 * time.Millisecond}}, test("b.py::x", 1)}}, Fleet{Shards: 2}, 37 * time.Millisecond},
-		{"three equal tests on two machines", Suite{Tests: tests("a.py", 3, 10)}, Fleet{Shards: 2}, 20 * time.Millisecond},
-		{"a memory module is one piece", Suite{Tests: append(tests("a.py", 3, 10), memory)}, Fleet{Shards: 2}, 500 * time.Millisecond},
-	} {
-		if p := mustPack(t, c.suite, c.fleet); p.Bound != c.want {
-			t.Errorf("%s: the bound is %v, want %v", c.name, p.Bound, c.want)
-		}
-	}
-}
-
-func TestCompareNatural(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		draw := rapid.StringMatching(`[ab0-2]{0,5}`)
-		a, b, c := draw.Draw(t, "a"), draw.Draw(t, "b"), draw.Draw(t, "c")
-		if compareNatural(a, b) != -compareNatural(b, a) || (compareNatural(a, b) == 0) != (a == b) {
-			t.Errorf("%q and %q are not ordered strictly", a, b)
-		}
-		if compareNatural(a, b) < 0 && compareNatural(b, c) < 0 && compareNatural(a, c) >= 0 {
-			t.Errorf("%q < %q < %q is not transitive", a, b, c)
-		}
-	})
 }
 
 // Each worker of a job pays for its imports, so a job that has dear ones gets fewer
@@ -564,33 +521,5 @@ func TestPackFollowsWhereSetupsRepeat(t *testing.T) {
 	s.Tests[7].Estimate.Wall += 300 * time.Millisecond
 	if now := mustPack(t, s, fleet); moved(before, now) > 0.1 {
 		t.Errorf("%.0f %% of the tests moved", 100*moved(before, now))
-	}
-}
-
-// The bound knows that each worker of a job imports all that its job needs.
-func TestBoundOfImports(t *testing.T) {
-	var s Suite
-	for k := range 20 {
-		s.Setups = append(s.Setups, Setup{ID: timing.SetupID(fmt.Sprintf("f%02d.py", k)), Cost: 3 * time.Second, Import: true})
-		x := test(fmt.Sprintf("f%02d.py::t", k), 2000)
-		x.Setups, x.Estimate.Rung = []int{k}, timing.Measured
-		s.Tests = append(s.Tests, x)
-	}
-	if p := mustPack(t, s, Fleet{Shards: 1, CPUs: 4}); p.Bound != 70*time.Second || p.Makespan != p.Bound {
-		t.Errorf("the job takes %v, the bound is %v, want 1m10s of both", p.Makespan, p.Bound)
-	}
-	// One job of one worker for what is imported, and one of four for the rest, take 20 s.
-	s = Suite{Base: time.Second, Bases: 3 * time.Second, Setups: []Setup{{ID: "a.py", Cost: 19 * time.Second, Import: true}}}
-	for k := range 5 {
-		x := test(fmt.Sprintf("b.py::t%d", k), 17_000)
-		if k == 0 {
-			x = test("a.py::t", 0)
-			x.Setups = []int{0}
-		}
-		x.Estimate.Rung = timing.Measured
-		s.Tests = append(s.Tests, x)
-	}
-	if p := mustPack(t, s, Fleet{Shards: 2, CPUs: 4}); p.Bound > 20*time.Second+time.Microsecond { // a test without time counts for that much
-		t.Errorf("the bound is %v, want no more than the 20s that it can take", p.Bound)
 	}
 }

@@ -132,6 +132,7 @@ func TestPackProperties(t *testing.T) {
 		}
 		checkPlaced(t, s, f, p)
 		checkTogether(t, s, f, p)
+		checkOrder(t, s, p)
 		if p.Bound > p.Makespan {
 			t.Errorf("the bound %v is above the makespan %v", p.Bound, p.Makespan)
 		}
@@ -228,6 +229,29 @@ func checkTogether(t *rapid.T, s Suite, f Fleet, p *Plan) {
 			again := slices.ContainsFunc(s.Tests, func(y Test) bool { return y.ID == x.ID && (heavy(y) || y.Group != "") })
 			if !again {
 				t.Errorf("%s is in %s without reason", x.ID, at.Name)
+			}
+		}
+	}
+}
+
+// checkOrder checks that what one worker runs as a whole of a file is in the order of its
+// definition: in another one pytest may set fixtures up more often.
+func checkOrder(t *rapid.T, s Suite, p *Plan) {
+	q, place := newSequence(&s), map[timing.NodeID]int{}
+	for at := range q.at {
+		place[q.test(int32(at)).ID] = at
+	}
+	for i := range p.Shards {
+		for _, piece := range p.Shards[i].Pieces {
+			if piece.Cut || piece.Units != nil {
+				continue
+			}
+			var places []int
+			for _, rest := range piece.Tests {
+				places = append(places, place[timing.NodeID(piece.File+rest)])
+			}
+			if !slices.IsSorted(places) {
+				t.Errorf("%s in %s is not in the order of its definition: %q", piece.File, p.Shards[i].Name, piece.Tests)
 			}
 		}
 	}
