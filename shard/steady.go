@@ -25,7 +25,7 @@ func (s *Suite) Follow(last *Plan) int {
 	for i := range last.Shards {
 		x := &last.Shards[i]
 		number, err := strconv.Atoi(strings.TrimPrefix(x.Name, "pool-"))
-		if x.Kind != Pool || err != nil || number > MaxRows {
+		if x.Kind != Pool || err != nil || number < 1 || number > MaxRows {
 			continue
 		}
 		for _, id := range x.IDs() {

@@ -73,7 +73,7 @@ type Test struct {
 	Memory   bool   // has a memory marker
 	Setups   []int  // the set-ups that it needs, by index into Suite.Setups, ascending; tests may share the slice
 	Estimate timing.Estimate
-	Before   int // the number of the pool shard that had it in the plan before, from 1; below that: not known
+	Before   int // the number of the pool shard that had it in the plan before, from 1; 0: not known
 }
 
 // fill is more memory than a test can fill in a second, in bytes: some four
