@@ -292,11 +292,11 @@ func workers(fleet Fleet) int { return max(1, cmp.Or(fleet.Workers, fleet.CPUs))
 // Knee returns the index of the choice after which further jobs bring the least
 // for what they cost: the point of the curve farthest from the line between its
 // ends, both axes scaled to 1 (Satopää et al., Finding a "Kneedle" in a
-// Haystack, 2011).
+// Haystack, 2011). Where all of them together bring less than a tenth, it is the first.
 func Knee(all []Choice) int {
 	knee, farthest := 0, 0.0
 	first, last := all[0], all[len(all)-1]
-	if last.Shards == first.Shards || last.Longest >= first.Longest {
+	if last.Shards == first.Shards || last.Longest > first.Longest-first.Longest/10 {
 		return 0
 	}
 	for i, c := range all {

@@ -48,6 +48,12 @@ func TestChoices(t *testing.T) {
 	if k := all[Knee(all)].Shards; k != 2 {
 		t.Errorf("the knee is at %d jobs, want 2", k)
 	}
+	for longest, want := range map[time.Duration]int{91: 0, 90: 2} { // from 100, most of it by the second of three steps
+		few := []Choice{{Shards: 1, Longest: 100}, {Shards: 2, Longest: (100 + longest) / 2}, {Shards: 3, Longest: longest + 1}, {Shards: 4, Longest: longest}}
+		if got := Knee(few); got != want {
+			t.Errorf("where all jobs bring it from 100 to %d, the knee is choice %d, want %d", longest, got, want)
+		}
+	}
 	if f := all[Floor(all)].Shards; f != 3 {
 		t.Errorf("the floor is at %d jobs, want 3", f)
 	}

@@ -49,7 +49,8 @@ func newAdvise(sys *system) *cobra.Command {
 is, what all of them take, the minutes that are billed (each job rounded up, with
 one for the job that makes the matrix and one for the gate) and what a run costs.
 
-Marked are the knee, after which a further job brings less than the ones before;
+Marked are the knee, after which a further job brings less than the ones before
+(the first line, where all of them bring less than a tenth);
 the floor, from which on no job more makes a run faster by 1 %, and what
 sets it; and with --target the fewest, which wcshard matrix takes, and the
 cheapest that keep the longest job within it, even if pytest takes as much longer
