@@ -180,7 +180,7 @@ func (o *mergeOptions) read(sys *system, text string, history *timing.History) (
 	switch {
 	case report.Mapped == 0 && len(report.Unmapped) > 0:
 		return nil, &failure{status: exitData, err: fmt.Errorf("none of its %s is known", count(len(report.Unmapped)+len(report.Ambiguous), "test")),
-			hint: "pass the node IDs with --ids FILE (pytest --collect-only --verbosity=-1 | grep ::), or a plan with --plan FILE"}
+			hint: "pass the node IDs with --ids FILE (" + listIDs + "), or a plan with --plan FILE"}
 	case report.Mapped == 0 && len(report.Ambiguous) > 0:
 		return nil, &failure{status: exitData, err: fmt.Errorf("its %s cannot be told apart from others of the same name", count(len(report.Ambiguous), "test")), hint: withFiles}
 	case len(report.Ambiguous) > 0:
