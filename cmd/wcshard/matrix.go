@@ -484,7 +484,7 @@ func collect(ctx context.Context, sys *system, o matrixOptions) (*pytest.Collect
 		if errors.As(err, &hinted) {
 			return nil, err
 		}
-		return nil, &failure{err: err, hint: "run pytest --collect-only with the same arguments and mend what it shows"}
+		return nil, &failure{err: err, hint: fmt.Sprintf("run %s --collect-only with the same arguments and mend what it shows", command)}
 	}
 	if err != nil {
 		return nil, err

@@ -340,12 +340,20 @@ func (j *job) publish(s session, part *shard.Plan, verdict *shard.Verdict, resul
 }
 
 // again returns the lines that run the shards again in which something went
-// wrong.
-func again(sys *system, plan string, v *shard.Verdict) []string {
+// wrong, so that the same call of verify finds what they write.
+func again(sys *system, o verifyOptions, v *shard.Verdict) []string {
+	options := runOptions{plan: o.plan}
+	if info, err := os.Stat(strings.Join(o.results, "")); len(o.results) == 1 && err == nil && info.IsDir() {
+		options.results = o.results[0]
+	}
+	if !strings.HasPrefix(v.Run, localRun) {
+		options.run = v.Run
+	}
 	var lines []string
 	for _, s := range v.Shards {
 		if state(s) != "ok" {
-			lines = append(lines, reproduce(fromHere(sys, runOptions{plan: plan, shard: s.Name})))
+			options.shard = s.Name
+			lines = append(lines, reproduce(fromHere(sys, options)))
 		}
 	}
 	return lines

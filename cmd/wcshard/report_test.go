@@ -29,7 +29,7 @@ func bigReport(n int) report {
 		v.Doubled = append(v.Doubled, shard.Doubled{ID: id, Times: 2, Shards: []string{"a", "b"}})
 		v.Unplanned = append(v.Unplanned, shard.Unplanned{ID: id, Shard: "a"})
 	}
-	return report{title: "wcshard", plan: plan, verdict: v, again: again(new(system), defaultPlan, v)}
+	return report{title: "wcshard", plan: plan, verdict: v, again: again(new(system), verifyOptions{plan: defaultPlan}, v)}
 }
 
 // TestSummarySize holds the worst summary to its limit, with what matters most

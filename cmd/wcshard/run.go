@@ -321,6 +321,9 @@ func reproduce(o runOptions) string {
 	if o.results != "" && o.results != defaultResults {
 		words = append(words, "--results", o.results)
 	}
+	if o.run != "" && o.from.run == "" { // else a run of its own, and verify would leave out the others
+		words = append(words, "--run-id", o.run)
+	}
 	if o.pytest != "" {
 		words = append(words, "--pytest", o.pytest)
 	}

@@ -130,7 +130,7 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 	if status == pytest.ExitUsage && len(results.Tests)+len(results.Running) == 0 {
 		os.Remove(name) // pytest never began: this is no attempt
 		if len(j.plan.Collector.Args) > 0 {
-			j.sys.say("hint: pytest's arguments are those of the plan: %s; run this in the folder where that was made", pytest.JoinWords(j.plan.Collector.Args...))
+			j.sys.say("hint: pytest's arguments are those of the plan: %s; run this in the folder where that was made, and with the same --pytest", pytest.JoinWords(j.plan.Collector.Args...))
 		}
 		return status, nil
 	}
@@ -335,8 +335,11 @@ func (j *job) runID() string {
 		return id
 	}
 	digest := strings.TrimPrefix(j.plan.Digest, "sha256:")
-	return "local-" + digest[:min(12, len(digest))]
+	return localRun + digest[:min(12, len(digest))]
 }
+
+// localRun is what the names of runs outside of CI begin with.
+const localRun = "local-"
 
 // runner is the class of the machine: durations of a laptop say little about a
 // runner's, and a runner's little about those of one with more memory.

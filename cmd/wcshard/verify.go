@@ -108,7 +108,7 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 	}
 	printVerdict(sys, plan, verdict)
 	sys.adviseOn(verdict)
-	lines := again(sys, o.plan, verdict)
+	lines := again(sys, o, verdict)
 	for i, line := range lines {
 		if i == maxNamed {
 			sys.say("… and %d more", len(lines)-i)

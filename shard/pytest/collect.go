@@ -171,7 +171,7 @@ func explainExit(command Command, exit *ExitError) error {
 			fmt.Sprintf("see what it says above, and try %s --version", command),
 		}
 	case exit.Status == ExitInterrupted:
-		return &HintError{exit, "the suite must be collected without errors: try pytest --collect-only"}
+		return &HintError{exit, fmt.Sprintf("the suite must be collected without errors: try %s --collect-only", command)}
 	}
 	return exit
 }
