@@ -435,7 +435,11 @@ func (o *matrixOptions) empty(sys *system) error {
 	if err := o.writePipeline(sys, nil); err != nil {
 		return err
 	}
-	sys.warn("there are no tests; the matrix is empty and no plan was written")
+	older := ""
+	if _, err := os.Stat(o.plan); err == nil {
+		older = "; " + o.plan + " is an older one"
+	}
+	sys.warn("there are no tests; the matrix is empty and no plan was written%s", older)
 	_, err := fmt.Fprintln(sys.stdout, matrix)
 	return err
 }
