@@ -47,7 +47,7 @@ func (all historySources) read(ctx context.Context, sys *system, remote *remoteO
 			return nil, nil, err
 		}
 		if err != nil {
-			sys.warn("the history %s is left out: %v", historySources{name}, err)
+			sys.warn("the history in %s is left out: %v", historySources{name}, err)
 			for _, hint := range hints(err) {
 				sys.say("hint: %s", hint)
 			}

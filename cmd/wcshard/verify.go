@@ -456,7 +456,7 @@ func printIncomplete(sys *system, v *shard.Verdict) {
 		return fmt.Sprintf("ran %d times, in %s: %s", d.Times, strings.Join(d.Shards, ", "), d.ID)
 	})
 	listed(sys, v.Unplanned, func(u shard.Unplanned) string {
-		what := "is there and in no shard, so it did not run"
+		what := "is not in the plan, so it did not run"
 		if u.Ran {
 			what = "ran without being planned"
 		}
