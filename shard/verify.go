@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"time"
 
@@ -341,12 +342,23 @@ func (c *tally) listKilled() {
 	}
 }
 
+// fileOf reports whether a test's file, or a folder of it, is among some.
+func fileOf(some map[string]bool, id timing.NodeID) bool {
+	for at := id.File(); at != "." && at != "/"; at = path.Dir(at) {
+		if some[at] {
+			return true
+		}
+	}
+	return false
+}
+
 // listMissing lists the tests that did not finish, and counts those that did.
 func (c *tally) listMissing() {
-	notFound, broken, running := map[timing.NodeID]bool{}, map[timing.NodeID]bool{}, map[timing.NodeID]bool{}
+	notFound, running := map[timing.NodeID]bool{}, map[timing.NodeID]bool{}
+	broken := map[string]bool{}
 	for _, r := range c.counted {
 		for _, file := range r.Broken {
-			broken[file] = true
+			broken[string(file)] = true
 		}
 		for _, id := range r.Missing {
 			notFound[id] = true
@@ -373,7 +385,7 @@ func (c *tally) listMissing() {
 		switch r := c.chosen[t.shard]; {
 		case r == nil:
 			reason = NotReported
-		case notFound[id] && broken[timing.NodeID(id.File())]:
+		case notFound[id] && fileOf(broken, id):
 			reason = NotImported
 		case notFound[id]:
 			reason = NotFound

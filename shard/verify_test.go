@@ -336,3 +336,16 @@ func TestVerifyHeld(t *testing.T) {
 		t.Errorf("%d bytes were held, want 7", got)
 	}
 }
+
+// What could not be imported is a file, or the conftest.py of a folder of it.
+func TestFileOf(t *testing.T) {
+	broken := map[string]bool{"a/test_x.py": true, "b": true, "/c": true}
+	for id, want := range map[timing.NodeID]bool{
+		"a/test_x.py::t": true, "a/test_y.py::t": false, "b/deep/test_x.py::t": true, "bb/test_x.py::t": false,
+		"test_x.py::t": false, "/c/test_x.py::t": true, "/d/test_x.py::t": false, "": false,
+	} {
+		if got := fileOf(broken, id); got != want {
+			t.Errorf("fileOf(%q) = %v, want %v", id, got, want)
+		}
+	}
+}

@@ -34,7 +34,7 @@ type Results struct {
 	Workers []WorkerResult // one for each process that collected: one that ran killed tests again may have the name of one that died
 	Missing []NodeID       // planned tests that the session could not find
 	Extra   []NodeID       // tests in the shard's files that no shard of the plan has
-	Broken  []NodeID       // files that could not be collected, as for an import that failed
+	Broken  []NodeID       // files, and folders by their conftest.py, that could not be imported
 	Deaths  []Death        // workers that died while pytest lived, as it saw them
 	Killed  []KilledTest   // tries that were killed for lack of memory; what came of them then is in Tests
 	Notes   []string       // what the plugin wants said, such as an option it switched off

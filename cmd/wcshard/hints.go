@@ -118,13 +118,13 @@ func (sys *system) adviseOn(v *shard.Verdict) {
 		sys.say("hint: or it ran as another run: what is to count together is run with the same --run-id, here %s", printable(pytest.JoinWords(v.Run)))
 	}
 	if missing(v, shard.NotImported) > 0 {
-		sys.say("hint: the log of the job says why a file could not be imported")
+		sys.say("hint: the log of such a shard says why its file could not be imported")
 	}
 	if notFound(v)+len(v.Unplanned) > 0 {
 		sys.say("hint: some shards found other tests than were planned: if arguments for pytest deselect them, leave those out; else %s", sys.otherTests())
 	}
 	if len(v.Refused) > 0 {
-		sys.say("hint: run those shards again that have no other results; the files that do not count may stay or go")
+		sys.say("hint: remove a file that does not count where its shard has other results, else run the shard again")
 	}
 }
 

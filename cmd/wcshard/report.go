@@ -301,8 +301,10 @@ func (r report) ended(name string) bool {
 // in the repository (the standard library, another machine's folder) it is the
 // test's own file, of which no line is known; node IDs are relative to pytest's root.
 func (sys *system) place(from shard.Collector, f shard.Failure) (file string, line int) {
-	if file = sys.inRepository(from.Folder, f.Path); f.Path != "" && file != "" {
-		return file, f.Line
+	if f.Path != "" {
+		if file = sys.inRepository(from.Folder, f.Path); file != "" {
+			return file, f.Line
+		}
 	}
 	return sys.inRepository(from.Folder, filepath.Join(from.Root, filepath.FromSlash(f.ID.File()))), 0
 }
@@ -343,8 +345,10 @@ func (j *job) publish(s session, part *shard.Plan, verdict *shard.Verdict, resul
 // wrong, so that the same call of verify finds what they write.
 func again(sys *system, o verifyOptions, v *shard.Verdict) []string {
 	options := runOptions{plan: o.plan}
-	if info, err := os.Stat(strings.Join(o.results, "")); len(o.results) == 1 && err == nil && info.IsDir() {
-		options.results = o.results[0]
+	if len(o.results) == 1 {
+		if info, err := os.Stat(o.results[0]); err == nil && info.IsDir() {
+			options.results = o.results[0]
+		}
 	}
 	if !strings.HasPrefix(v.Run, localRun) {
 		options.run = v.Run

@@ -129,8 +129,8 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 	}
 	if status == pytest.ExitUsage && len(results.Tests)+len(results.Running) == 0 {
 		os.Remove(name) // pytest never began: this is no attempt
-		if len(j.plan.Collector.Args) > 0 {
-			j.sys.say("hint: pytest's arguments are those of the plan: %s; run this in the folder where that was made, and with the same --pytest", pytest.JoinWords(j.plan.Collector.Args...))
+		if args := j.plan.Collector.Args; len(args) > 0 || len(j.options.args) == 0 {
+			j.sys.say("hint: run this in the folder where the plan was made, and with the same --pytest%s", after("; the plan's arguments are ", pytest.JoinWords(args...)))
 		}
 		return status, nil
 	}

@@ -170,6 +170,8 @@ func explainExit(command Command, exit *ExitError) error {
 			fmt.Errorf("calling %q (%s): %w: %w", command, command.Source, ErrNoPytest, exit),
 			fmt.Sprintf("see what it says above, and try %s --version", command),
 		}
+	case exit.Status == ExitUsage:
+		return &HintError{exit, "mend what it says above: in the arguments, or in addopts of pytest's configuration"}
 	case exit.Status == ExitInterrupted:
 		return &HintError{exit, fmt.Sprintf("the suite must be collected without errors: try %s --collect-only", command)}
 	}

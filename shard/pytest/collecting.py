@@ -14,7 +14,7 @@ from wcshard_importing import WORTH, Importing
 from wcshard_instances import instance
 from wcshard_measuring import process_start
 from wcshard_parameters import parameters
-from wcshard_results import IDS_A_LINE, Real, Stream, clean, encode, file_of, microseconds, relative
+from wcshard_results import IDS_A_LINE, Real, Stream, clean, encode, file_of, relative
 from wcshard_xdist import distribution, xdist_version
 
 VERSION = 1
