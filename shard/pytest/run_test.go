@@ -168,12 +168,17 @@ func testRunInterrupted(t *testing.T, workers int) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	results := newResults(t, "only")
 	go func() {
 		waitFor(filepath.Join(p.dir, "sleeping"))
+		// A worker's test may sleep before the controller has heard of it.
+		wait(func() bool {
+			data, _ := os.ReadFile(results)
+			return bytes.Contains(data, []byte(`"t":"start","id":"test_sleepy.py::test_sleeps"`))
+		})
 		cancel()
 	}()
 	var output bytes.Buffer
-	results := newResults(t, "only")
 	status, err := Run(ctx, p.command, RunOptions{
 		Dir: p.dir, Env: testEnv(), Selection: sel, Workers: workers, Results: results, Stdout: &output, Stderr: &output,
 		Grace: time.Minute})
@@ -375,13 +380,15 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// waitFor returns when the file is there, or after a minute, when whoever
-// waits for more has failed anyway.
+// waitFor returns when the file is there, as wait does.
 func waitFor(path string) {
-	for range 6000 {
-		if _, err := os.Stat(path); err == nil {
-			return
-		}
+	wait(func() bool { _, err := os.Stat(path); return err == nil })
+}
+
+// wait returns when it is done, or after a minute, when whoever waits for more has
+// failed anyway.
+func wait(done func() bool) {
+	for n := 0; n < 6000 && !done(); n++ {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
