@@ -61,9 +61,16 @@ func machine() string {
 	return system
 }
 
-// markdown writes a table with a line for each suite and number of jobs, and a
-// chart of all of them.
+// markdown writes what was measured, and on what.
 func (r suiteReport) markdown(w io.Writer) {
+	r.figures(w)
+	fmt.Fprintln(w)
+	r.list(w)
+}
+
+// figures writes a table with a line for each suite and number of jobs, and a
+// chart of all of them.
+func (r suiteReport) figures(w io.Writer) {
 	var planners []string
 	for _, x := range r.Rows {
 		if x.Reason == "" && !slices.Contains(planners, x.Planner) {
@@ -115,6 +122,11 @@ func (r suiteReport) markdown(w io.Writer) {
 	for _, line := range r.reasons() {
 		fmt.Fprintf(w, "* %s\n", line)
 	}
+	fmt.Fprintf(w, "\n%s, %s, %s\n", r.Date, r.Machine, strings.Join(r.Packages, ", "))
+}
+
+// list writes what each suite is, and the options that choose it.
+func (r suiteReport) list(w io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(r.Suites)) {
 		note := r.Suites[name]
 		line := fmt.Sprintf("* %s: %s: `%s`", name, note.Shape, note.Options)
@@ -123,7 +135,6 @@ func (r suiteReport) markdown(w io.Writer) {
 		}
 		fmt.Fprintln(w, line)
 	}
-	fmt.Fprintf(w, "\n%s, %s, %s\n", r.Date, r.Machine, strings.Join(r.Packages, ", "))
 }
 
 // gain says how wcshard's longest jobs compare with the best rival's, of those that ran

@@ -6,11 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
-// What README shows of wcbench suites is what was measured.
-// UPDATE_README=1 writes it anew from testdata/suites.json, which has the rows
-// that wcbench suites --json printed.
+// What README shows of wcbench suites is what was measured, and the README here lists
+// these suites. UPDATE_README=1 writes both anew from testdata/suites.json, which has
+// the rows that wcbench suites --json printed.
 func TestReadmeSuites(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "suites.json"))
 	if err != nil {
@@ -23,33 +24,53 @@ func TestReadmeSuites(t *testing.T) {
 	if err := faults(report.Rows); err != nil || len(report.Rows) == 0 {
 		t.Errorf("%d rows, %v", len(report.Rows), err)
 	}
-	var b strings.Builder
-	report.markdown(&b)
-	name := filepath.Join("..", "..", "README.md")
-	readme, err := os.ReadFile(name)
+	var figures, list strings.Builder
+	report.figures(&figures)
+	report.list(&list)
+	readme := filepath.Join("..", "..", "README.md")
+	keepPart(t, readme, "suites", figures.String())
+	keepPart(t, readme, "gain", wrap(report.gain(), "  ", 128)+"  ")
+	keepPart(t, "README.md", "list of suites", list.String())
+}
+
+// keepPart fails where the marked part of a file says something else, or writes it anew.
+func keepPart(t *testing.T, name, part, want string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, found := strings.Cut(string(readme), "<!-- suites -->\n")
-	have, after, ended := strings.Cut(rest, "<!-- end suites -->")
-	if !found || !ended {
-		t.Fatal("README has no <!-- suites --> … <!-- end suites -->")
+	begin, end := "<!-- "+part+" -->\n", "<!-- end "+part+" -->"
+	before, rest, found := strings.Cut(string(text), begin)
+	have, after, ended := strings.Cut(rest, end)
+	switch {
+	case !found || !ended:
+		t.Errorf("%s has no %q … %q", name, begin, end)
+	case have == want:
+	case os.Getenv("UPDATE_README") == "":
+		t.Errorf("%s has other figures of wcbench suites; write them anew with UPDATE_README=1 go test ./cmd/wcbench -run TestReadme. Want\n%s", name, want)
+	default:
+		if err := os.WriteFile(name, []byte(before+begin+want+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
-	top, more, _ := strings.Cut(before, "<!-- gain -->\n")
-	gain, beyond, said := strings.Cut(more, "\n  <!-- end gain -->")
-	if !said {
-		t.Fatal("README has no <!-- gain --> … <!-- end gain -->")
+}
+
+// wrap breaks a text into indented lines of at most so many letters.
+func wrap(text, indent string, width int) string {
+	var b strings.Builder
+	line := indent
+	for _, word := range strings.Fields(text) {
+		if line != indent && utf8.RuneCountInString(line+word) >= width {
+			b.WriteString(line + "\n")
+			line = indent
+		}
+		if line != indent {
+			line += " "
+		}
+		line += word
 	}
-	if have == b.String() && strings.Join(strings.Fields(gain), " ") == report.gain() {
-		return
-	}
-	before = top + "<!-- gain -->\n  " + report.gain() + "\n  <!-- end gain -->" + beyond
-	if os.Getenv("UPDATE_README") == "" {
-		t.Fatalf("README has other figures of wcbench suites; write them anew with UPDATE_README=1 go test ./cmd/wcbench -run TestReadme. Want\n%s", b.String())
-	}
-	if err := os.WriteFile(name, []byte(before+"<!-- suites -->\n"+b.String()+"<!-- end suites -->"+after), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	return b.String() + line + "\n"
 }
 
 func TestMarkdown(t *testing.T) {
@@ -70,7 +91,7 @@ func TestMarkdown(t *testing.T) {
 		"| quick, 9 tests | 2 | 0.5 | 1.6 | 2.0 / 3 | 4.0 / 6, 1 lost, 1 wrong exit | 20 %, at most 30 % |\n",
 		"| quick, 9 tests, from 3 recorded runs, median of 2 runs | 4 | 0.0 | 1.0 | 1.0 / 3 |  |  |\n",
 		"mean of the 2 lines above\n                                     over wcshard's  over the bound\n  wcshard                                  1.00            1.12  ########################################\n  peer                                        -               -\n",
-		"`\n\n* other: no figures: it knows no files\n* a: named by --module: `--module a --packages b -- c`\n* quick: a small one: `--suites quick` (a==1)\n\n2026-11-23, a core, pytest==9.2.0\n",
+		"`\n\n* other: no figures: it knows no files\n\n2026-11-23, a core, pytest==9.2.0\n\n* a: named by --module: `--module a --packages b -- c`\n* quick: a small one: `--suites quick` (a==1)\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())
