@@ -173,7 +173,7 @@ func TestPredicted(t *testing.T) {
 	// medians that are predicted nearer to the times themselves. What is priced
 	// wrongly is so in each round.
 	var faults []string
-	for round := range 4 {
+	for round := range 6 {
 		faults = predictedRound(t, dir, round, call)
 		if len(faults) == 0 {
 			return
@@ -333,7 +333,7 @@ func TestPredictedLateImports(t *testing.T) {
 		return testPlan(t, filepath.Join(dir, defaultPlan))
 	}
 	var faults []string
-	for round := range 4 { // a busy machine adds to a sleep and never takes away
+	for round := range 6 { // a busy machine adds to a sleep and never takes away
 		faults = nil
 		all := fmt.Sprintf("results-%d", round)
 		for _, s := range matrix(3).Shards {
@@ -437,9 +437,27 @@ def shared():
 		call(append([]string{"matrix", "--shards", fmt.Sprint(shards), "--workers", "1", "--runner", "local", "--", "-p", "no:cacheprovider"}, files...)...)
 		return testPlan(t, filepath.Join(dir, defaultPlan))
 	}
+	// A round more brings what is known nearer to what it takes on a quiet machine.
+	var faults []string
+	for round := range 4 {
+		if faults = poolsRound(t, dir, fmt.Sprintf("results-%d", round), matrix, call); len(faults) == 0 {
+			return
+		}
+		t.Logf("round %d: %q", round, faults)
+	}
+	for _, fault := range faults {
+		t.Error(fault)
+	}
+}
+
+// poolsRound records the suite into a folder, plans and runs it from all that was
+// recorded, and says what of the pool was planned or predicted wrongly.
+func poolsRound(t *testing.T, dir, results string, matrix func(shards int, files ...string) *shard.Plan, call func(args ...string) string) (faults []string) {
+	t.Helper()
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	matrix(1)
-	call("run", "--shard", "pool-1", "--results", "results")
-	call("merge", "results")
+	call("run", "--shard", "pool-1", "--results", results)
+	call("merge", results)
 	known := historyIn(t, dir).EstimatorAt(timing.Place{Runner: "local"})
 	pools := known.Pools()
 	if len(pools) != 1 || pools[0].Cost < 600*time.Millisecond || len(pools[0].Tests) != 4 {
@@ -454,7 +472,7 @@ def shared():
 		for i := range plan.Shards {
 			s := &plan.Shards[i]
 			uses := slices.ContainsFunc(s.Pieces, func(p shard.Piece) bool { return slices.Contains(p.Tests, "::test_pool") })
-			folder := fmt.Sprintf("results-%d-%d", k, i)
+			folder := fmt.Sprintf("%s-%d-%d", results, k, i)
 			call("run", "--shard", s.Name, "--results", folder)
 			// A busy machine takes longer for all of it: what each part took is the measure.
 			rest, starts, want := s.Wall-known.Session(1), 0, time.Duration(0)
@@ -473,11 +491,12 @@ def shared():
 			}
 			// Libraries, such as lib/pools.py, are in the rest as well.
 			if (starts == 1) != uses || (rest-want).Abs() > pools[0].Cost/2 {
-				t.Errorf("%s: %d starts, and %v predicted for that, want %v", strings.Join(filesOf(s), ", "), starts, rest, want)
+				fault("%s: %d starts, and %v predicted for that, want %v", strings.Join(filesOf(s), ", "), starts, rest, want)
 			}
 		}
 		if jobs != 1 {
-			t.Errorf("tests that use the pool are in %d jobs of %d, want 1", jobs, c.shards)
+			fault("tests that use the pool are in %d jobs of %d, want 1", jobs, c.shards)
 		}
 	}
+	return faults
 }
