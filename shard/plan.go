@@ -64,8 +64,10 @@ type Collector struct {
 	Conftests []string
 
 	// Places are the folders that collection has put on sys.path, in its order, as in
-	// node IDs: the tests of every shard may import what is in them.
-	Places []string
+	// node IDs: the tests of every shard may import what is in them. LastPlaces are
+	// those that it has put behind all that was there, what is installed included.
+	Places     []string
+	LastPlaces []string
 
 	Parameters []Parameters // of parametrized functions whose tests' IDs do not tell all values
 }

@@ -29,7 +29,7 @@ func (p *Plan) valid() error {
 		return err
 	}
 	texts := []string{p.Collector.Pytest, p.Collector.Python, p.Collector.Xdist, p.Collector.Root, p.Collector.Folder, p.Collector.Order, p.Fleet.Runner, p.Fleet.MemoryRunner}
-	texts = append(texts, slices.Concat(p.Collector.Args, p.Collector.Conftests, p.Collector.Places)...)
+	texts = append(texts, slices.Concat(p.Collector.Args, p.Collector.Conftests, p.Collector.Places, p.Collector.LastPlaces)...)
 	for _, x := range p.Collector.Parameters {
 		texts = append(texts, x.ID, x.Order, x.Values)
 	}

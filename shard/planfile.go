@@ -94,6 +94,8 @@ type planCollector struct {
 	Conftests []string `json:"conftests,omitempty"`
 	Places    []string `json:"places,omitempty"`
 
+	LastPlaces []string `json:"last_places,omitempty"`
+
 	Parameters []Parameters `json:"parameters,omitempty"`
 }
 

@@ -42,7 +42,7 @@ func samplePlan(t testing.TB) *Plan {
 	p.Setups = []Setup{{ID: "import numpy", Cost: 300 * time.Millisecond, Import: true}, {ID: "session tests::db[='é\u2028<x>']", Cost: 1500 * time.Millisecond}}
 	p.Shards[2].Pieces[0].Setups = []SetupRun{{1, []int{0}}, {1, []int{0, 1}}}
 	seed := int64(-5)
-	p.Collector = Collector{Args: []string{"-k", "a & b", "tests"}, Pytest: "9.2.0", Python: "3.13.0", Root: ".", Folder: "pkg", Seed: &seed, Order: "definition", Conftests: []string{"tests", "tests/slow"}, Places: []string{"tests/slow", "lib"}, Parameters: []Parameters{{"tests/test_a.py::test_x", "0123", "4567"}}}
+	p.Collector = Collector{Args: []string{"-k", "a & b", "tests"}, Pytest: "9.2.0", Python: "3.13.0", Root: ".", Folder: "pkg", Seed: &seed, Order: "definition", Conftests: []string{"tests", "tests/slow"}, Places: []string{"tests/slow", "lib"}, LastPlaces: []string{"fallback"}, Parameters: []Parameters{{"tests/test_a.py::test_x", "0123", "4567"}}}
 	return p
 }
 

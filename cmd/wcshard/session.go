@@ -188,6 +188,7 @@ func (j *job) try(ctx context.Context, s session, c call) (try, error) {
 		Root:       j.plan.Collector.Root,
 		Conftests:  j.plan.Collector.Conftests,
 		Places:     j.plan.Collector.Places,
+		LastPlaces: j.plan.Collector.LastPlaces,
 		Parameters: j.plan.Collector.Parameters,
 		Selection:  c.selection,
 		Workers:    c.workers,

@@ -98,13 +98,19 @@ class Choosing(Common):
     def add_places(self) -> None:
         """Have modules found in the folders of other shards' files, as in the whole
         suite: pytest puts on sys.path the folder of each file that is in no package.
-        They come before what is installed, as there, but after what is Python's own."""
-        root = str(self.config.rootpath)
-        there = {as_system(place) for place in sys.path if isinstance(place, str)}
-        places = [os.path.abspath(os.path.join(root, place)) for place in self.settings["places"]]
+        They come before what is installed where they did there, but after what is
+        Python's own."""
         installed = [k for k, place in enumerate(sys.path) if os.path.basename(str(place)) in ("site-packages", "dist-packages")]
         at = installed[0] if installed else len(sys.path)
-        sys.path[at:at] = [place for place in places if as_system(place) not in there and os.path.exists(place)]
+        sys.path[at:at] = self.further("places")
+        sys.path += self.further("last_places")
+
+    def further(self, places: str) -> list[str]:
+        """Return the places that are there and not on sys.path."""
+        root = str(self.config.rootpath)
+        there = {as_system(place) for place in sys.path if isinstance(place, str)}
+        paths = [os.path.abspath(os.path.join(root, place)) for place in self.settings[places]]
+        return [path for path in paths if as_system(path) not in there and os.path.exists(path)]
 
     @pytest.hookimpl
     def pytest_ignore_collect(self, collection_path: Any) -> bool | None:

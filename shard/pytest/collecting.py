@@ -215,9 +215,12 @@ class Collecting(Common):
         if folders:
             self.stream.write({"t": "conftests", "folders": folders})
         root = str(self.config.rootpath)
-        places = dict.fromkeys(clean(relative(place, root)) for place in sys.path if place not in self.places and isinstance(place, str))
-        if places:
-            self.stream.write({"t": "places", "folders": list(places)})
+        places = [(place in self.places, place) for place in sys.path if isinstance(place, str)]
+        end = max((k for k, (before, _) in enumerate(places) if before), default=len(places))
+        folders = dict.fromkeys(clean(relative(place, root)) for before, place in places[:end] if not before)
+        last = dict.fromkeys(clean(relative(place, root)) for _, place in places[end + 1 :])
+        if folders or last:
+            self.stream.write({"t": "places", "folders": list(folders), "last": [place for place in last if place not in folders]})
         for function, (order, values) in sorted(parameters(items, clean, root).items()):
             self.stream.write({"t": "parameters", "id": function, "order": order, "values": values})
         for text in self.notes:

@@ -43,6 +43,7 @@ type pluginConfig struct {
 	Gathered   bool                    `json:"gathered"`
 	Conftests  []string                `json:"conftests"`
 	Places     []string                `json:"places"`
+	LastPlaces []string                `json:"last_places"`
 	Parameters []shard.Parameters      `json:"parameters"`
 	Memory     *Memory                 `json:"memory,omitempty"`  // absent: no admission by memory
 	Timeout    float64                 `json:"timeout,omitempty"` // seconds of each test, where nothing of the user's says another

@@ -275,7 +275,7 @@ func (p proof) shard(t *testing.T, c *Collection, plan *shard.Plan, s shard.Shar
 	var output bytes.Buffer
 	results := newResults(t, s.Name)
 	status, err := Run(t.Context(), p.command, RunOptions{
-		Dir: p.dir, Env: testEnv(p.env...), Args: c.Collector.Args, Extra: p.extra, Root: c.Collector.Root, Conftests: c.Collector.Conftests, Places: c.Collector.Places, Parameters: c.Collector.Parameters,
+		Dir: p.dir, Env: testEnv(p.env...), Args: c.Collector.Args, Extra: p.extra, Root: c.Collector.Root, Conftests: c.Collector.Conftests, Places: c.Collector.Places, LastPlaces: c.Collector.LastPlaces, Parameters: c.Collector.Parameters,
 		Selection: sel, Workers: s.Workers, Seed: c.Collector.Seed, Memory: p.memory, Results: results,
 		Stdout: &output, Stderr: &output,
 	})

@@ -33,6 +33,7 @@ type RunOptions struct {
 	Parameters []shard.Parameters // of all functions of the plan
 	Conftests  []string           // folders to load a conftest.py from beside those of the tests, as in node IDs
 	Places     []string           // folders to find modules in, as in node IDs
+	LastPlaces []string           // the same, behind what is installed
 	Selection  Selection
 	Workers    int           // planned workers; 1 runs in one process
 	Again      int           // above 0, so many calls have run other parts of this: with Workers whatever Extra says, and reports and coverage beside what those left
@@ -105,6 +106,7 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Gathered:   opts.Selection.Gathered,
 		Conftests:  append([]string{}, opts.Conftests...),
 		Places:     append([]string{}, opts.Places...),
+		LastPlaces: append([]string{}, opts.LastPlaces...),
 		Parameters: opts.Selection.parameters(opts.Parameters),
 		Memory:     opts.Memory,
 		Timeout:    opts.Timeout.Seconds(),

@@ -61,6 +61,7 @@ type event struct {
 	Libraries []string        `json:"libraries"`
 	Files     []string        `json:"files"`
 	Folders   []string        `json:"folders"`
+	Last      []string        `json:"last"`
 	Order     string          `json:"order"`
 	Values    string          `json:"values"`
 	Text      string          `json:"text"`
@@ -160,7 +161,7 @@ func (p *parser) read(line []byte) error {
 	case "conftests":
 		c.Collector.Conftests = e.Folders
 	case "places":
-		c.Collector.Places = e.Folders
+		c.Collector.Places, c.Collector.LastPlaces = e.Folders, e.Last
 	case "parameters":
 		c.Collector.Parameters = append(c.Collector.Parameters, shard.Parameters{ID: e.ID, Order: e.Order, Values: e.Values})
 	case "note":

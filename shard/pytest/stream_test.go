@@ -21,7 +21,7 @@ func TestReadCollection(t *testing.T) {
 	c, err := readCollection("c", strings.NewReader(goodHeader+`{"t":"test","id":"a.py::t[ünï]","markers":["x","y"],"group":"g","fixtures":["module a.py::m"]}
 {"t":"test","id":"a.py::u","markers":["x","y"],"group":"","fixtures":[]}
 {"t":"conftests","folders":["a","a/b"]}
-{"t":"places","folders":["c"]}
+{"t":"places","folders":["c"],"last":["d","e"]}
 {"t":"imports","libraries":["scipy.stats","z"],"files":["a.py","b.py"]}
 {"t":"imports","libraries":["z"],"files":["c.py"]}
 {"t":"note","text":"said"}
@@ -31,7 +31,7 @@ func TestReadCollection(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(c.Tests) != 2 || *c.Collector.Seed != 7 || c.Collector.Root != ".." || len(c.Notes) != 1 ||
-		!slices.Equal(c.Collector.Conftests, []string{"a", "a/b"}) || !slices.Equal(c.Collector.Places, []string{"c"}) {
+		!slices.Equal(c.Collector.Conftests, []string{"a", "a/b"}) || !slices.Equal(c.Collector.Places, []string{"c"}) || !slices.Equal(c.Collector.LastPlaces, []string{"d", "e"}) {
 		t.Errorf("read %+v", c)
 	}
 	libraries := map[string][]string{"a.py": {"scipy.stats", "z"}, "b.py": {"scipy.stats", "z"}, "c.py": {"z"}}
