@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,14 +83,15 @@ func Collect(ctx context.Context, command Command, opts CollectOptions) (*Collec
 
 func (p *plugin) collect(ctx context.Context, command Command, opts CollectOptions, inspect *inspectConfig) (*Collection, error) {
 	out := filepath.Join(p.dir, "collection.jsonl")
-	config := pluginConfig{Mode: "collect", Freeze: true, Out: out, Given: UserOptions(opts.Args).given(), Seed: new(int64(DefaultSeed)), Inspect: inspect}
+	config := pluginConfig{
+		Mode: "collect", Freeze: true, Out: out, Given: UserOptions(opts.Args).given(), Seed: new(int64(DefaultSeed)), Inspect: inspect,
+		Added: []string{"-p" + pluginName, "--collect-only"}, HashSeed: hashSeed(opts.Env),
+	}
 	if err := p.configure(config); err != nil {
 		return nil, err
 	}
 	var output tail
-	cmd := exec.CommandContext(ctx, command.Argv[0], command.Argv[1:]...)
-	cmd.Args = append(cmd.Args, "-p"+pluginName, "--collect-only")
-	cmd.Args = append(cmd.Args, opts.Args...)
+	cmd := exec.CommandContext(ctx, command.Argv[0], slices.Concat(command.Argv[1:], config.Added, opts.Args)...)
 	cmd.Dir, cmd.Env = opts.Dir, p.env(opts.Env)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	var stopped stopping

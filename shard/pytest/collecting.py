@@ -98,9 +98,25 @@ class Common:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection(self) -> Generator[None, Any, None]:
+        self.hide()
         self.collection_start = Real.clock()
         self.importing.start()
         yield
+
+    def hide(self) -> None:
+        """Leave to test files, to tests and to what they start the arguments that the
+        user has, and the seed of hashes, which Python has read by now."""
+        if self.config.pluginmanager.hasplugin("dsession"):
+            return  # its workers start with that seed, and at any time
+        added, own = self.settings["added"], self.settings["hash_seed"]
+        for k in range(len(sys.argv)):
+            if sys.argv[k : k + len(added)] == added:
+                del sys.argv[k : k + len(added)]
+                break
+        if own:
+            os.environ["PYTHONHASHSEED"] = own
+        elif own is not None:
+            os.environ.pop("PYTHONHASHSEED", None)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:

@@ -13,6 +13,8 @@ from typing import Any
 # some are looked through. Nobody else sets just this.
 MANY = 49_999
 
+OURS = {"__getattr__", "__dir__"}  # what the module gc has while two of its functions are apart
+
 
 class Freezing:
     """What is there before the first test is frozen (gc.freeze), after a last look for
@@ -40,6 +42,7 @@ class Freezing:
             bootstrap._exec = self.thawing(bootstrap._exec)
         self.asked = {name: vars(gc).pop(name) for name in ("get_objects", "get_referrers")}
         gc.__getattr__ = self.take  # type: ignore[attr-defined]
+        gc.__dir__ = lambda: sorted({*vars(gc), *self.asked} - OURS)  # type: ignore[method-assign]
 
     def end(self) -> None:
         """Tests run from now on."""
@@ -69,7 +72,8 @@ class Freezing:
             return self.thawing(self.asked[name])
         self.thaw()
         vars(gc).update(self.asked)
-        vars(gc).pop("__getattr__", None)
+        for own in OURS:
+            vars(gc).pop(own, None)
         return self.asked[name]
 
     def thawing(self, original: Any) -> Any:

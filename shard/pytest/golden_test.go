@@ -63,7 +63,7 @@ func TestGoldenCollection(t *testing.T) {
 	}
 	defer p.remove()
 	out := filepath.Join(p.dir, "out")
-	config := pluginConfig{Mode: "collect", Out: out, Given: []string{}, Seed: new(int64(1)), Pieces: []pluginPiece{}}
+	config := pluginConfig{Mode: "collect", Out: out, Given: []string{}, Added: []string{}, Seed: new(int64(1)), Pieces: []pluginPiece{}}
 	if err := p.configure(config); err != nil {
 		t.Fatal(err)
 	}

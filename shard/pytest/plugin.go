@@ -31,6 +31,8 @@ type pluginConfig struct {
 	Mode       string                  `json:"mode"` // "collect" or "run"
 	Out        string                  `json:"out"`  // the stream that the plugin writes
 	Given      []string                `json:"given"`
+	Added      []string                `json:"added"`     // arguments of pytest that are not the user's, one after the other
+	HashSeed   *string                 `json:"hash_seed"` // what the user has for PYTHONHASHSEED, where it is not left to that
 	Seed       *int64                  `json:"seed"`
 	Workers    int                     `json:"workers"`
 	Pieces     []pluginPiece           `json:"pieces"`
@@ -152,14 +154,27 @@ func (p *plugin) env(env []string) []string {
 		}
 		return found || strings.HasPrefix(entry, "PYTEST_XDIST_")
 	})
-	seeded := func(entry string) bool {
-		seed, found := strings.CutPrefix(entry, "PYTHONHASHSEED=")
-		return found && seed != "" && seed != "random"
-	}
-	if !slices.ContainsFunc(env, seeded) {
+	if hashSeed(env) != nil {
 		env = append(env, "PYTHONHASHSEED=0")
 	}
 	return append(env, "PYTHONPATH="+path)
+}
+
+// hashSeed returns what PYTHONHASHSEED is in an environment, nil for a number.
+func hashSeed(env []string) *string {
+	if env == nil {
+		env = os.Environ()
+	}
+	own := ""
+	for _, entry := range env {
+		if value, found := strings.CutPrefix(entry, "PYTHONHASHSEED="); found {
+			own = value
+		}
+	}
+	if own != "" && own != "random" {
+		return nil
+	}
+	return &own
 }
 
 // Selection is the tests that one session of pytest shall run.

@@ -63,14 +63,11 @@ func Run(ctx context.Context, command Command, opts RunOptions) (status int, err
 		return 0, err
 	}
 	defer p.remove()
-	if err := p.configure(opts.config(results)); err != nil {
+	config := opts.config(results)
+	if err := p.configure(config); err != nil {
 		return 0, err
 	}
-	args := []string{"-p" + pluginName}
-	if opts.Root != "" {
-		args = append(args, "--rootdir="+opts.Root)
-	}
-	args = append(append(args, opts.Args...), opts.Extra...)
+	args := slices.Concat(config.Added, opts.Args, opts.Extra)
 	cmd := exec.CommandContext(ctx, command.Argv[0], append(command.Argv[1:len(command.Argv):len(command.Argv)], args...)...)
 	cmd.Dir, cmd.Env = opts.Dir, p.env(opts.Env)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = opts.Stdin, opts.Stdout, opts.Stderr
@@ -94,6 +91,8 @@ func (opts RunOptions) config(results string) pluginConfig {
 		Mode:       "run",
 		Out:        results,
 		Given:      UserOptions(opts.Extra).given(),
+		Added:      []string{"-p" + pluginName},
+		HashSeed:   hashSeed(opts.Env),
 		Again:      opts.Again,
 		Freeze:     !opts.Unfrozen,
 		Seed:       opts.Seed,
@@ -113,6 +112,9 @@ func (opts RunOptions) config(results string) pluginConfig {
 	}
 	if opts.Again > 0 {
 		config.Given = slices.DeleteFunc(config.Given, func(name string) bool { return name == "workers" || name == "dist" })
+	}
+	if opts.Root != "" {
+		config.Added = append(config.Added, "--rootdir="+opts.Root)
 	}
 	if config.Turns == nil {
 		config.Turns = map[timing.NodeID][]int{}

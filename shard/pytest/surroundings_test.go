@@ -65,6 +65,77 @@ func TestSetOfParameters(t *testing.T) {
 	}
 }
 
+// Test files and tests see the arguments that the user has, and no seed of ours: those that
+// call the program under test would have it read wcshard's options.
+func TestOutOfSight(t *testing.T) {
+	const file = `import gc
+import os
+import sys
+
+import pytest
+
+seen = sys.argv[1:], os.environ.get("PYTHONHASHSEED")
+
+
+def test_seen():
+    arguments = [] if hasattr(pytest, "worker") else ["-q", "test_seen.py"]
+    assert seen == (arguments, os.environ.get("OWN"))
+
+
+def test_modules():
+    import inspect
+
+    assert {"get_objects", "get_referrers", "collect"} < set(dir(gc)) and not {"__dir__", "__getattr__"} & set(dir(gc))
+    assert dict(inspect.getmembers(gc))["get_objects"] is gc.get_objects
+`
+	const conftest = `import os
+
+import pytest
+
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):
+        pytest.worker = True
+`
+	for _, env := range []string{"old", "new", "bare"} {
+		for seed, want := range map[string]string{"": "", "random": "random", "7": "7"} {
+			for _, workers := range []int{1, 2} {
+				if env == "bare" && workers > 1 {
+					continue
+				}
+				t.Run(fmt.Sprint(env, seed, workers), func(t *testing.T) {
+					oneOfFew(t)
+					command, dir := pytestIn(t, env), t.TempDir()
+					command.Argv = append(slices.Clone(command.Argv), "-q")
+					writeAll(t, dir, map[string]string{"conftest.py": conftest, "test_seen.py": file})
+					environ := slices.DeleteFunc(testEnv(), func(entry string) bool { return strings.HasPrefix(entry, "PYTHONHASHSEED=") })
+					if want != "" {
+						environ = append(environ, "OWN="+want)
+					}
+					environ = append(environ, "PYTHONHASHSEED="+seed)
+					c, err := Collect(t.Context(), command, CollectOptions{Dir: dir, Env: environ, Args: []string{"test_seen.py"}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					plan, s := one(c, workers, false)
+					sel, err := Select(plan, s.Name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					var output bytes.Buffer
+					status, err := Run(t.Context(), command, RunOptions{
+						Dir: dir, Env: environ, Root: c.Collector.Root, Args: c.Collector.Args, Selection: sel, Workers: workers, Results: newResults(t, s.Name),
+						Stdout: &output, Stderr: &output,
+					})
+					if err != nil || status != ExitOK {
+						t.Errorf("%d, %v\n%s", status, err, &output)
+					}
+				})
+			}
+		}
+	}
+}
+
 // A file that is skipped where the plan is made runs nowhere, even if a shard would have
 // what it wants: that is said.
 func TestSkippedFile(t *testing.T) {
