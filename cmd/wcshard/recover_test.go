@@ -222,6 +222,7 @@ func TestTimeLimitReached(t *testing.T) {
 	for _, want := range []string{
 		"stopped at the time limit while running test_slow.py::test_hangs on main",
 		"pytest-timeout is not there: nothing stops a test that hangs",
+		"hint: where all tests are only slow, plan more shards",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("run does not say %q:\n%s", want, text)

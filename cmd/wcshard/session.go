@@ -142,7 +142,11 @@ func (j *job) session(ctx context.Context, s session) (int, error) {
 	}
 	j.sys.say("%s: results in %s (attempt %d)", s.name, name, attempt)
 	if j.limited {
-		j.sys.say("hint: --test-timeout 5m stops a test that hangs, and only that; where all tests are only slow, plan more shards, or raise the job's timeout (timeout-minutes on GitHub) and pass a --time-limit of your own")
+		hangs := ""
+		if j.options.testTimeout == 0 {
+			hangs = "--test-timeout 5m stops a test that hangs, and only that; "
+		}
+		j.sys.say("hint: %swhere all tests are only slow, plan more shards, or raise the job's timeout (timeout-minutes on GitHub) and pass a --time-limit of your own", hangs)
 	}
 	return j.judge(s, results, status), nil
 }

@@ -42,7 +42,7 @@ func statusText(status int) string {
 	case ExitOK:
 		return "all well"
 	case ExitFailed:
-		return "tests failed"
+		return "an error, though it ran no test"
 	case ExitInterrupted:
 		return "interrupted, or errors while collecting"
 	case ExitInternal:
@@ -110,7 +110,7 @@ func (p *plugin) collect(ctx context.Context, command Command, opts CollectOptio
 	if status != ExitOK && status != ExitNoTests {
 		_, err := os.Stat(out)
 		early := err != nil && (status == ExitFailed || status == ExitInterrupted) // pytest ends so only after it began
-		return nil, explainExit(command, &ExitError{status, output.String(), early})
+		return nil, explainExit(command, opts.Args, &ExitError{status, output.String(), early})
 	}
 	return readCollected(out, status, opts.Args, &output)
 }
@@ -154,8 +154,15 @@ func older(version string, major int) bool {
 // plugin.
 var ErrNoPytest = errors.New("there is no pytest")
 
+// longestHint is how long a call may be to be shown as a whole, in bytes.
+const longestHint = 300
+
 // explainExit adds what to do about the commonest misfortunes.
-func explainExit(command Command, exit *ExitError) error {
+func explainExit(command Command, args []string, exit *ExitError) error {
+	again := JoinWords(slices.Concat(command.Argv, []string{"--collect-only"}, args)...)
+	if len(again) > longestHint {
+		again = fmt.Sprintf("%s --collect-only, with the same arguments", command)
+	}
 	switch {
 	case strings.Contains(exit.Output, "No module named pytest"), strings.Contains(exit.Output, "No module named 'pytest'"):
 		return &HintError{
@@ -165,7 +172,7 @@ func explainExit(command Command, exit *ExitError) error {
 	case exit.Early && (strings.Contains(exit.Output, "/_pytest/") || strings.Contains(exit.Output, `\_pytest\`)): // in a traceback, such as of an error in its configuration
 		return &HintError{
 			fmt.Errorf("calling %q (%s): %w", command, command.Source, exit),
-			fmt.Sprintf("see what it says above; %s --collect-only, with the same arguments, ends in the same way", command),
+			fmt.Sprintf("see what it says above; it ends in the same way without wcshard: %s", again),
 		}
 	case exit.Early:
 		return &HintError{
@@ -175,7 +182,9 @@ func explainExit(command Command, exit *ExitError) error {
 	case exit.Status == ExitUsage:
 		return &HintError{exit, "mend what it says above: in the arguments, or in addopts of pytest's configuration"}
 	case exit.Status == ExitInterrupted:
-		return &HintError{exit, fmt.Sprintf("the suite must be collected without errors: try %s --collect-only", command)}
+		return &HintError{exit, fmt.Sprintf("the suite must be collected without errors: try %s", again)}
+	case exit.Status == ExitFailed:
+		return &HintError{exit, fmt.Sprintf("see what it says above, and mend it: what it collected is not to be trusted; try %s", again)}
 	}
 	return exit
 }

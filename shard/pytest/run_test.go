@@ -515,11 +515,26 @@ func TestCollectErrors(t *testing.T) {
 		t.Errorf("collected %+v", c)
 	}
 	write(t, filepath.Join(p.dir, "test_bad.py"), "import no_such_module\n")
-	_, err := Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv()})
+	_, err := Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Args: []string{"-k", "not it"}})
 	var exit *ExitError
 	var hint *HintError
-	if !asExit(err, &exit) || exit.Status != ExitInterrupted || !strings.Contains(exit.Output, "no_such_module") || !asHint(err, &hint) {
+	if !asExit(err, &exit) || exit.Status != ExitInterrupted || !strings.Contains(exit.Output, "no_such_module") || !asHint(err, &hint) ||
+		!strings.HasSuffix(hint.Hint, "try "+JoinWords(p.command.Argv...)+" --collect-only -k 'not it'") {
 		t.Errorf("a module that cannot be imported: %v", err)
+	}
+	long := slices.Repeat([]string{"--deselect=test_a.py"}, 30)
+	if _, err = Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Args: long}); !asHint(err, &hint) ||
+		!strings.HasSuffix(hint.Hint, " --collect-only, with the same arguments") {
+		t.Errorf("with many arguments: %v, hint %q", err, hint.Hint)
+	}
+	write(t, filepath.Join(p.dir, "test_bad.py"), "def test_x():\n    pass\n")
+	write(t, filepath.Join(p.dir, "conftest.py"), "def pytest_sessionfinish(session):\n    session.exitstatus = 1\n")
+	if _, err = Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv()}); !asExit(err, &exit) || exit.Status != ExitFailed ||
+		!strings.Contains(err.Error(), "exit status 1 (an error, though it ran no test)") || !asHint(err, &hint) {
+		t.Errorf("an error at the end: %v", err)
+	}
+	if err := os.Remove(filepath.Join(p.dir, "conftest.py")); err != nil {
+		t.Fatal(err)
 	}
 	_, err = Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Args: []string{"--no-such-option"}})
 	if !asExit(err, &exit) || exit.Status != ExitUsage || !strings.Contains(exit.Output, "no-such-option") {
