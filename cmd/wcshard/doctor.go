@@ -35,7 +35,8 @@ func newDoctor(sys *system) *cobra.Command {
 		Short: "Compare the tests' memory markers with what was measured",
 		Long: `Compare the tests' memory markers with what was measured: tests that need much
 memory and have no marker, markers that cost a job and are not needed, markers
-that are misspelt or not registered; and see whether pytest-xdist is there.
+that are misspelt or not registered; and see whether pytest-xdist is there, and
+whether a second collection has the same tests, as each shard collects anew.
 
 --fix prints a patch on standard output that marks what surely needs so much and
 registers the marker; git apply takes it. Nothing is changed by doctor itself.
@@ -69,6 +70,8 @@ The exit status is 1 when there is something to mend and --fix is not given.`,
 type examination struct {
 	sys     *system
 	o       doctorOptions
+	command pytest.Command
+	here    string // the working directory
 	tests   *pytest.Collection
 	seen    *pytest.Inspection
 	suite   shard.Suite
@@ -110,6 +113,11 @@ func doDoctor(ctx context.Context, sys *system, o doctorOptions) error {
 	x.limit = o.fleet.Threshold(&x.suite)
 	warnHistory(sys, x.suite, source)
 	x.checkXdist()
+	if !o.fix { // no patch mends what that finds
+		if err := x.checkRepeatable(ctx); err != nil {
+			return err
+		}
+	}
 	x.checkUnmarked()
 	if err := x.checkNeedless(); err != nil {
 		return err
@@ -144,22 +152,19 @@ func (x *examination) find(format string, args ...any) {
 // collect collects with pytest, and looks at the source of the files that may
 // lack a marker.
 func (x *examination) collect(ctx context.Context, history *timing.History) error {
-	command, err := findPytest(x.sys, x.o.pytest)
-	if err != nil {
+	var err error
+	if x.command, err = findPytest(x.sys, x.o.pytest); err != nil {
 		return err
 	}
-	here, err := dir()
-	if err != nil {
+	if x.here, err = dir(); err != nil {
 		return err
 	}
-	x.sys.say("collecting with %s (%s)", command, command.Source)
+	x.sys.say("collecting with %s (%s)", x.command, x.command.Source)
 	stop := x.sys.progress("collecting")
-	x.tests, x.seen, err = pytest.Inspect(ctx, command,
-		pytest.CollectOptions{Dir: here, Args: x.o.args, Env: x.sys.pytestEnviron()},
-		pytest.InspectOptions{Markers: append(slices.Clone(x.markers), x.marker), Files: x.suspects(history)})
+	x.tests, x.seen, err = pytest.Inspect(ctx, x.command, x.collectOptions(), pytest.InspectOptions{Markers: append(slices.Clone(x.markers), x.marker), Files: x.suspects(history)})
 	stop()
 	if ctx.Err() != nil {
-		return &failure{status: exitInterrupted, err: errors.New("interrupted"), hint: "nothing was changed; start again when you like"}
+		return errInterruptedDoctor
 	}
 	var died *pytest.ExitError
 	if errors.As(err, &died) {
@@ -170,6 +175,13 @@ func (x *examination) collect(ctx context.Context, history *timing.History) erro
 	}
 	return err
 }
+
+func (x *examination) collectOptions() pytest.CollectOptions {
+	return pytest.CollectOptions{Dir: x.here, Args: x.o.args, Env: x.sys.pytestEnviron()}
+}
+
+// errInterruptedDoctor is how doctor ends on a signal.
+var errInterruptedDoctor = &failure{status: exitInterrupted, err: errors.New("interrupted"), hint: "nothing was changed; start again when you like"}
 
 // suspects returns the files with a test that needs much, by the history.
 func (x *examination) suspects(history *timing.History) []string {
