@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
 	"github.com/wcshard/wcshard/timing"
 	"github.com/wcshard/wcshard/timing/artifact"
@@ -53,5 +54,24 @@ func TestExitStatusWithin(t *testing.T) {
 	}
 	if got := exitStatus(&failure{status: exitUsage, err: inner}); got != exitUsage {
 		t.Errorf("the outermost status counts: %d, want %d", got, exitUsage)
+	}
+}
+
+// That a test may lean on others is said where the suite may not have been parted before,
+// and of no test that passed.
+func TestAdviseOnFirstFailures(t *testing.T) {
+	for _, c := range []struct {
+		measured, shards int
+		outcome          timing.Outcome
+		said             bool
+	}{{0, 2, timing.Failed, true}, {0, 2, timing.Error, true}, {0, 2, timing.XPassed, false}, {1, 2, timing.Failed, false}, {0, 1, timing.Failed, false}} {
+		var out strings.Builder
+		plan := &shard.Plan{Shards: make([]shard.Shard, c.shards)}
+		plan.Shards[c.shards-1].Basis.Measured = c.measured
+		v := &shard.Verdict{Failures: []shard.Failure{{ID: "a b.py::test_x", Outcome: c.outcome}}}
+		(&system{stderr: &out}).adviseOn(plan, v)
+		if said := strings.Contains(out.String(), "where a b.py::test_x passes in the whole suite and fails in pytest 'a b.py', it wants"); said != c.said || !c.said && out.Len() > 0 {
+			t.Errorf("%+v: said %q", c, &out)
+		}
 	}
 }

@@ -107,7 +107,7 @@ func doVerify(sys *system, o verifyOptions, digest string, bad []string) error {
 		}
 	}
 	printVerdict(sys, plan, verdict)
-	sys.adviseOn(verdict)
+	sys.adviseOn(plan, verdict)
 	lines := again(sys, o, verdict)
 	for i, line := range lines {
 		if i == maxNamed {
