@@ -87,7 +87,7 @@ def test_stays_a_module():
     # cloudpickle and dill know a module by its exact type
     assert type(gc) is type(sys)
     assert not hasattr(gc, "no_such_function")
-    assert "get_objects" in dir(gc) and "__getattr__" not in dir(gc)  # once it was asked for
+    assert "get_objects" in dir(gc) and "__getattr__" not in dir(gc)
 
 
 def test_replaces(monkeypatch):
