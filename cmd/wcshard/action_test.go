@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wcshard/wcshard/shard/pytest"
 )
 
 // TestAction runs README's own workflow on the demo's suite: first without
@@ -341,4 +343,45 @@ func otherPlanFile(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// TestActionCoverage runs README's recipe for the coverage of all shards: what one test
+// covers in one job and another one in another job is together the whole file.
+func TestActionCoverage(t *testing.T) {
+	t.Parallel()
+	h := newSmallHub(t)
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Skip(err)
+	}
+	h.venv = filepath.Join(cache, "wcshard", "venv", "coverage")
+	if _, err := pytest.Venv(t.Context(), pytest.VenvOptions{Dir: h.venv, Requirements: append(slices.Clone(demoRequirements), "pytest-cov==7.0.0"), Log: t.Output()}); err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(repository(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, recipe, _ := strings.Cut(string(readme), "\n### Coverage of all shards\n")
+	blocks := yamlBlock.FindAllStringSubmatch(recipe, 2)
+	if len(blocks) < 2 {
+		t.Fatal("README.md has no recipe for coverage")
+	}
+	run := regexp.MustCompile(`(?m)^      - uses: wcshard/wcshard.*\n( {8}.*\n)*(\n?  tests:)`)
+	if !run.MatchString(h.workflow) {
+		t.Fatalf("the workflow has no step that runs a shard\n%s", h.workflow)
+	}
+	step := strings.ReplaceAll(blocks[0][1], "--cov=mypackage", "--cov=mypackage -p no:cacheprovider")
+	h.workflow = run.ReplaceAllString(h.workflow, strings.ReplaceAll(step, "$", "$$")+"$2")
+	h.workflow = strings.TrimRight(h.workflow, "\n") + "\n" + strings.ReplaceAll(blocks[1][1], "pip install coverage && ", "")
+	h.write("mypackage/__init__.py", "def half(n):\n    if n > 6:\n        return 'much'\n    return 'little'\n")
+	h.write("a/test_a.py", "import mypackage\n\ndef test_much():\n    assert mypackage.half(7) == 'much'\n")
+	h.write("b/test_b.py", "import mypackage\n\ndef test_little():\n    assert mypackage.half(1) == 'little'\n")
+	h.write("conftest.py", "")
+	h.write("setup.cfg", "[coverage:run]\nrelative_files = true\n[coverage:report]\nfail_under = 100\n")
+	h.commit()
+	h.want(h.push(), jobs{"matrix": "success", "pytest (pool-1)": "success", "pytest (pool-2)": "success", "tests": "success", "coverage": "success"})
+	if !h.says("mypackage/__init__.py") { // with less than 100 % the job had failed
+		t.Errorf("coverage reports nothing:\n%s", h.text())
+	}
 }

@@ -45,15 +45,20 @@ def artifacts():
         return []  # act has no folder for the run yet
 
 
-def upload(name, path, if_no_files_found, retention_days):
-    files = [path] if os.path.isfile(path) else [f for f in glob.glob(path + "/**", recursive=True) if os.path.isfile(f)]
+def upload(name, path, if_no_files_found, retention_days, include_hidden_files, overwrite):
+    several = "*" in path
+    files = [f for f in glob.glob(path if several or os.path.isfile(path) else path + "/**", recursive=True) if os.path.isfile(f)]
+    if include_hidden_files != "true":
+        files = [f for f in files if not os.path.basename(f).startswith(".")]
     if not files:
         print(f"No files were found with the provided path: {path}")
         sys.exit(1 if if_no_files_found == "error" else 0)
+    if overwrite == "true" and name in artifacts():
+        twirp("DeleteArtifact", name=name)
     if name in artifacts():
         sys.exit("Failed to CreateArtifact: (409) Conflict: an artifact with this name already exists on the workflow run")
     packed = io.BytesIO()
-    base = path if os.path.isdir(path) else os.path.dirname(path)
+    base = path if os.path.isdir(path) else "." if several else os.path.dirname(path)
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             archive.write(file, os.path.relpath(file, base))
@@ -64,12 +69,12 @@ def upload(name, path, if_no_files_found, retention_days):
     print(f"Artifact {name} has been successfully uploaded, to be kept for {retention_days or 90} days")
 
 
-def download(pattern, path):
+def download(pattern, path, merge_multiple):
     found = [name for name in artifacts() if fnmatch.fnmatchcase(name, pattern)]
     for name in found:
         url = twirp("GetSignedArtifactURL", name=name)["signedUrl"]
         with zipfile.ZipFile(io.BytesIO(http(url))) as archive:
-            archive.extractall(os.path.join(path, name) if len(found) > 1 else path)
+            archive.extractall(os.path.join(path, name) if len(found) > 1 and merge_multiple != "true" else path or ".")
     print(f"Total of {len(found)} artifact(s) downloaded")
 
 
