@@ -193,10 +193,21 @@ func TestReportsOfAnotherCall(t *testing.T) {
 	oneOfFew(t)
 	p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
 	writeAll(t, p.dir, map[string]string{
-		"pytest.ini": "[pytest]\naddopts = --junitxml=out/report.xml\nlog_file = log\n",
-		"test_a.py":  "def test_a():\n    pass\n",
+		"pytest.ini": "[pytest]\naddopts = --junitxml=out/report.xml --clean-alluredir\nlog_file = log\n",
+		"conftest.py": `def pytest_addoption(parser):
+    parser.addoption("--clean-alluredir", action="store_true", dest="clean_alluredir")
+
+
+def pytest_configure(config):
+    with open("cleans", "a") as file:
+        print(config.option.clean_alluredir, file=file)
+`,
+		"test_a.py": "def test_a():\n    pass\n",
 	})
 	c := p.collect(t)
+	if err := os.Remove(filepath.Join(p.dir, "cleans")); err != nil {
+		t.Fatal(err)
+	}
 	for again := range 3 {
 		status, err := Run(t.Context(), p.command, RunOptions{
 			Dir: p.dir, Env: testEnv(), Root: c.Collector.Root, Workers: 1, Results: newResults(t, "again"), Again: again,
@@ -218,6 +229,9 @@ func TestReportsOfAnotherCall(t *testing.T) {
 	}
 	if want := []string{"report.again-1.xml", "report.again-2.xml", "report.xml", "log", "log.again-1", "log.again-2"}; !slices.Equal(found, want) {
 		t.Errorf("the reports are %q, want %q", found, want)
+	}
+	if cleans, err := os.ReadFile(filepath.Join(p.dir, "cleans")); err != nil || string(cleans) != "True\nFalse\nFalse\n" {
+		t.Errorf("allure is told to clean its folder: %q, %v, want only in the first call", cleans, err)
 	}
 }
 

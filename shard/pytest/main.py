@@ -105,6 +105,8 @@ class Running(Choosing):
             if isinstance(path, str) and path:
                 start, extension = os.path.splitext(path)
                 setattr(self.config.option, name, f"{start}.again-{again}{extension}")
+        if self.option("clean_alluredir"):  # allure-pytest has a folder, of which each call adds to the files
+            self.config.option.clean_alluredir = False
 
     def set_workers(self) -> None:
         given, workers = self.settings["given"], self.settings["workers"]
