@@ -36,7 +36,8 @@ func newDoctor(sys *system) *cobra.Command {
 		Long: `Compare the tests' memory markers with what was measured: tests that need much
 memory and have no marker, markers that cost a job and are not needed, markers
 that are misspelt or not registered; and see whether pytest-xdist is there, and
-whether a second collection has the same tests, as each shard collects anew.
+whether a second collection, which --fix does without, has the same tests, as
+each shard collects anew.
 
 --fix prints a patch on standard output that marks what surely needs so much and
 registers the marker; git apply takes it. Nothing is changed by doctor itself.
@@ -132,7 +133,7 @@ func doDoctor(ctx context.Context, sys *system, o doctorOptions) error {
 		return x.writePatch(sys.stdout, registration)
 	}
 	if x.found == 0 && measured(x.suite) == 0 {
-		sys.say("no test was measured yet: of %s only the names of markers were looked at, and are well", count(len(x.suite.Tests), "test"))
+		sys.say("no test was measured yet: of %s only their IDs and the names of markers were looked at, and are well", count(len(x.suite.Tests), "test"))
 		return nil
 	}
 	if x.found == 0 {
@@ -171,7 +172,7 @@ func (x *examination) collect(ctx context.Context, history *timing.History) erro
 		open := x.sys.fence(x.sys.stderr)
 		fmt.Fprint(x.sys.stderr, died.Output)
 		open()
-		return &failure{err: err, hint: x.unknownMarker(died.Output)}
+		return advise(err, x.unknownMarker(died.Output))
 	}
 	return err
 }
@@ -204,7 +205,7 @@ var strictMarker = regexp.MustCompile("'([^']+)' not found in `markers` configur
 func (x *examination) unknownMarker(output string) string {
 	match := strictMarker.FindStringSubmatch(output)
 	if match == nil {
-		return "run pytest --collect-only with the same arguments and mend what it shows"
+		return "" // pytest.Collect has said what to try
 	}
 	for _, m := range append(slices.Clone(x.markers), x.marker) {
 		if alike(match[1], m) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -95,11 +97,11 @@ func lastHint(err error) string {
 // adviseOn says what to do about a verdict that is not complete, and about the first
 // failures in parts of a suite that went whole before.
 func (sys *system) adviseOn(plan *shard.Plan, v *shard.Verdict) {
-	measured := slices.ContainsFunc(plan.Shards, func(s shard.Shard) bool { return s.Basis.Measured > 0 })
+	measured := slices.ContainsFunc(plan.Shards, func(s shard.Shard) bool { return s.Basis.Measured+s.Basis.Relatives > 0 })
 	if i := slices.IndexFunc(v.Failures, func(f shard.Failure) bool { return f.Outcome == timing.Failed || f.Outcome == timing.Error }); i >= 0 && !measured && len(plan.Shards) > 1 {
 		id := v.Failures[i].ID
 		sys.say("hint: this plan rests on no earlier run: where %s passes in the whole suite and fails in pytest %s, it wants what other files or tests leave behind, which are in other jobs now; that has to be in a fixture or a conftest.py",
-			printable(string(id)), printable(pytest.JoinWords(id.File())))
+			printable(string(id)), printable(pytest.JoinWords(path.Join(filepath.ToSlash(plan.Collector.Root), id.File()))))
 	}
 	for _, r := range v.Refused {
 		if timing.IsNewer(r.Reason) {

@@ -61,16 +61,21 @@ func TestExitStatusWithin(t *testing.T) {
 // and of no test that passed.
 func TestAdviseOnFirstFailures(t *testing.T) {
 	for _, c := range []struct {
-		measured, shards int
-		outcome          timing.Outcome
-		said             bool
-	}{{0, 2, timing.Failed, true}, {0, 2, timing.Error, true}, {0, 2, timing.XPassed, false}, {1, 2, timing.Failed, false}, {0, 1, timing.Failed, false}} {
+		basis   shard.Basis
+		shards  int
+		outcome timing.Outcome
+		said    bool
+	}{
+		{shard.Basis{Guessed: 1}, 2, timing.Failed, true}, {shard.Basis{}, 2, timing.Error, true}, {shard.Basis{}, 2, timing.XPassed, false},
+		{shard.Basis{Measured: 1}, 2, timing.Failed, false}, {shard.Basis{Relatives: 1}, 2, timing.Failed, false}, {shard.Basis{}, 1, timing.Failed, false},
+	} {
 		var out strings.Builder
 		plan := &shard.Plan{Shards: make([]shard.Shard, c.shards)}
-		plan.Shards[c.shards-1].Basis.Measured = c.measured
+		plan.Shards[c.shards-1].Basis = c.basis
+		plan.Collector.Root = ".."
 		v := &shard.Verdict{Failures: []shard.Failure{{ID: "a b.py::test_x", Outcome: c.outcome}}}
 		(&system{stderr: &out}).adviseOn(plan, v)
-		if said := strings.Contains(out.String(), "where a b.py::test_x passes in the whole suite and fails in pytest 'a b.py', it wants"); said != c.said || !c.said && out.Len() > 0 {
+		if said := strings.Contains(out.String(), "where a b.py::test_x passes in the whole suite and fails in pytest '../a b.py', it wants"); said != c.said || !c.said && out.Len() > 0 {
 			t.Errorf("%+v: said %q", c, &out)
 		}
 	}

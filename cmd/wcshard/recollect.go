@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
@@ -20,61 +19,61 @@ const maxUnsteady = 5
 // another.
 func (x *examination) checkRepeatable(ctx context.Context) error {
 	stop := x.sys.progress("collecting once more")
-	again, err := pytest.Collect(ctx, x.command, x.collectOptions())
+	again, _, err := pytest.Inspect(ctx, x.command, x.collectOptions(), pytest.InspectOptions{Markers: append(slices.Clone(x.markers), x.marker), Files: []string{}})
 	stop()
 	if ctx.Err() != nil {
 		return errInterruptedDoctor
 	}
-	var died *pytest.ExitError
-	if errors.As(err, &died) {
-		open := x.sys.fence(x.sys.stderr)
-		fmt.Fprint(x.sys.stderr, died.Output)
-		open()
-	}
 	if err != nil {
-		return fmt.Errorf("collecting once more, as each shard does: %w", err)
-	}
-	renamed := renamedTests(x.tests, again)
-	for i, r := range renamed {
-		if i == maxUnsteady {
-			x.sys.say("… and %s more like it", count(len(renamed)-i, "function"))
-			break
+		var died *pytest.ExitError
+		if errors.As(err, &died) {
+			open := x.sys.fence(x.sys.stderr)
+			fmt.Fprint(x.sys.stderr, died.Output)
+			open()
 		}
-		x.find("%s: no shard finds it under that name. Keep times, random values and addresses out of the parameters of tests, or name them: ids=[…]", r)
+		x.find("a second collection, such as each shard's, fails: %v", err)
+		return nil
 	}
-	for _, function := range reorderedFunctions(x.tests, again) {
-		x.find("%s has its parameters in another order in each collection, under the same names: sort what a set or a folder gives", function)
-	}
+	x.findEach(renamedTests(x.tests, again))
+	x.findEach(reorderedFunctions(x.tests, again))
 	return nil
 }
 
-// renamedTests says of each function with tests that only the first collection has what
-// one of them is called there, and what may be the same in the second one.
+// findEach prints findings of one kind, the first few.
+func (x *examination) findEach(texts []string) {
+	for i, text := range texts {
+		if i == maxUnsteady {
+			x.sys.say("… and %s more like it", count(len(texts)-i, "function"))
+			break
+		}
+		x.find("%s", text)
+	}
+}
+
+// renamedTests says of each function with tests that one of two collections has alone
+// what one of them is called there, and what may be the same in the other one.
 func renamedTests(first, second *pytest.Collection) []string {
+	type function struct{ gone, come []timing.NodeID }
+	functions := map[string]*function{}
+	var order []*function
+	of := func(id timing.NodeID) *function {
+		name := id.Function()
+		if functions[name] == nil {
+			functions[name] = &function{}
+			order = append(order, functions[name])
+		}
+		return functions[name]
+	}
 	left := map[timing.NodeID]int{}
 	for i := range second.Tests {
 		left[second.Tests[i].ID]++
 	}
-	type function struct{ gone, come []timing.NodeID }
-	functions := map[string]*function{}
-	of := func(id timing.NodeID) *function {
-		name, _, _ := strings.Cut(string(id), "[")
-		if functions[name] == nil {
-			functions[name] = &function{}
-		}
-		return functions[name]
-	}
-	var order []*function
 	for i := range first.Tests {
-		id := first.Tests[i].ID
-		if left[id]--; left[id] >= 0 {
-			continue
+		if id := first.Tests[i].ID; left[id] > 0 {
+			left[id]--
+		} else {
+			of(id).gone = append(of(id).gone, id)
 		}
-		f := of(id)
-		if f.gone == nil {
-			order = append(order, f)
-		}
-		f.gone = append(f.gone, id)
 	}
 	for i := range second.Tests {
 		if id := second.Tests[i].ID; left[id] > 0 {
@@ -84,28 +83,34 @@ func renamedTests(first, second *pytest.Collection) []string {
 	}
 	var said []string
 	for _, f := range order {
-		text := fmt.Sprintf("%s is not in a second collection", f.gone[0])
-		if len(f.come) > 0 {
-			text = fmt.Sprintf("%s is %s in a second collection", f.gone[0], f.come[0])
+		more := ""
+		if n := max(len(f.gone), len(f.come)) - 1; n > 0 {
+			more = fmt.Sprintf(" (and so with %d more of its tests)", n)
 		}
-		if len(f.gone) > 1 {
-			text = fmt.Sprintf("%s (and %d more of its tests)", text, len(f.gone)-1)
+		switch {
+		case len(f.come) == 0:
+			said = append(said, fmt.Sprintf("%s is not in a second collection%s: no shard finds it; see what it hangs on", f.gone[0], more))
+		case len(f.gone) == 0:
+			said = append(said, fmt.Sprintf("%s is in a second collection alone%s: no shard has it; see what it hangs on", f.come[0], more))
+		default:
+			said = append(said, fmt.Sprintf("%s is %s in a second collection%s: no shard finds it under that name. Keep times, random values and addresses out of the parameters of tests, or name them: ids=[…]", f.gone[0], f.come[0], more))
 		}
-		said = append(said, text)
 	}
 	return said
 }
 
-// reorderedFunctions returns the functions whose parameters have the same values in both
+// reorderedFunctions says of which functions the parameters have the same values in both
 // collections, under other names.
 func reorderedFunctions(first, second *pytest.Collection) []string {
-	var found []string
+	before := map[string]shard.Parameters{}
+	for _, p := range first.Collector.Parameters {
+		before[p.ID] = p
+	}
+	var said []string
 	for _, p := range second.Collector.Parameters {
-		if slices.ContainsFunc(first.Collector.Parameters, func(q shard.Parameters) bool {
-			return q.ID == p.ID && q.Values == p.Values && q.Order != p.Order
-		}) {
-			found = append(found, p.ID)
+		if q := before[p.ID]; q.Values == p.Values && q.Order != p.Order {
+			said = append(said, fmt.Sprintf("%s has its parameters in another order in each collection, under the same names: sort what a set or a folder gives", p.ID))
 		}
 	}
-	return found
+	return said
 }

@@ -19,6 +19,8 @@ from wcshard_xdist import distribution, xdist_version
 
 VERSION = 1
 
+SEED, OUR_SEED = "PYTHONHASHSEED", "0"  # as in plugin.go
+
 
 class Common:
     """What collecting and running have in common."""
@@ -32,6 +34,8 @@ class Common:
         self.collection_end = self.collection_start
         self.imports: dict[str, float] = {}  # seconds by file, and by folder with a slash at the end (its conftest.py), without the libraries inside
         self.importing = Importing(edges=settings["mode"] == "collect")
+        self.hidden: int | None = None  # where in sys.argv the arguments were that are not the user's
+        self.seedless = False  # the seed of hashes is out of the environment
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -109,14 +113,29 @@ class Common:
         if self.config.pluginmanager.hasplugin("dsession"):
             return  # its workers start with that seed, and at any time
         added, own = self.settings["added"], self.settings["hash_seed"]
-        for k in range(len(sys.argv)):
-            if sys.argv[k : k + len(added)] == added:
-                del sys.argv[k : k + len(added)]
+        argv = getattr(sys, "argv", None)
+        for k in range(len(argv) if isinstance(argv, list) else 0):
+            if argv[k : k + len(added)] == added:
+                del argv[k : k + len(added)]
+                self.hidden = k
                 break
-        if own:
-            os.environ["PYTHONHASHSEED"] = own
-        elif own is not None:
-            os.environ.pop("PYTHONHASHSEED", None)
+        if own is not None and os.environ.get(SEED) == OUR_SEED:  # else a conftest.py has set another one
+            self.seedless = True
+            if own:
+                os.environ[SEED] = own
+            else:
+                del os.environ[SEED]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Give back what was hidden: who called pytest may call it again, with the same
+        arguments."""
+        argv = getattr(sys, "argv", None)
+        if self.hidden is not None and isinstance(argv, list):
+            argv[self.hidden : self.hidden] = self.settings["added"]
+            self.hidden = None
+        if self.seedless and os.environ.get(SEED, "") == self.settings["hash_seed"]:
+            os.environ[SEED] = OUR_SEED
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:
@@ -226,22 +245,31 @@ class Collecting(Common):
             file, why = min(self.skipped.items())
             more = f" and {len(self.skipped) - 1} more" if len(self.skipped) > 1 else ""
             self.note(f"skipped where the plan is made, so that no job runs their tests: {file} ({why}){more}")
-        folders = self.conftests()
-        self.write_libraries(folders)
-        if folders:
-            self.stream.write({"t": "conftests", "folders": folders})
+        conftests = self.conftests()
+        self.write_libraries(conftests)
+        if conftests:
+            self.stream.write({"t": "conftests", "folders": conftests})
+        self.write_places()
         root = str(self.config.rootpath)
-        places = [(place in self.places, place) for place in sys.path if isinstance(place, str)]
-        end = max((k for k, (before, _) in enumerate(places) if before), default=len(places))
-        folders = dict.fromkeys(clean(relative(place, root)) for before, place in places[:end] if not before)
-        last = dict.fromkeys(clean(relative(place, root)) for _, place in places[end + 1 :])
-        if folders or last:
-            self.stream.write({"t": "places", "folders": list(folders), "last": [place for place in last if place not in folders]})
         for function, (order, values) in sorted(parameters(items, clean, root).items()):
             self.stream.write({"t": "parameters", "id": function, "order": order, "values": values})
         for text in self.notes:
             self.stream.write({"t": "note", "text": text})
         self.stream.write({"t": "end"})
+
+    def write_places(self) -> None:
+        """Write the folders that have come onto sys.path, and apart those that stand
+        behind all that was there."""
+        root, here = str(self.config.rootpath), str(self.config.invocation_params.dir)
+        paths = list(dict.fromkeys(place for place in sys.path if isinstance(place, str)))  # the first of several is what counts
+        end = max((k for k, place in enumerate(paths) if place in self.places), default=len(paths))
+        places: tuple[dict[str, None], dict[str, None]] = {}, {}
+        for k, place in enumerate(paths):
+            if place not in self.places:
+                places[k > end][clean(relative(os.path.join(here, place), root))] = None
+        folders, last = places
+        if folders or last:
+            self.stream.write({"t": "places", "folders": list(folders), "last": [place for place in last if place not in folders]})
 
     def conftests(self) -> list[str]:
         """Return the folders whose conftest.py says something of all tests, whichever

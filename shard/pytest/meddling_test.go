@@ -489,10 +489,12 @@ func TestOtherFolders(t *testing.T) {
 				"tests/b/conftest.py": "import os\nimport sys\n\nos.environ[\"OF_B\"] = \"1\"\nsys.path.append(os.path.join(os.path.dirname(__file__), \"lib\"))\n",
 				"tests/b/lib/of_b.py": "one = 1\n",
 				"tests/b/test_b.py":   "def test_one():\n    import of_b\n\n    assert of_b.one == 1\n",
-				"tests/c/test_c.py":   "import os\n\nimport helpers\nimport of_b\nimport pip\n\n\ndef test_three():\n    assert helpers.two + of_b.one == 3 and os.environ[\"OF_B\"]\n",
+				"tests/c/test_c.py":   "import os\n\nimport helpers\nimport of_b\nimport pip\n\n\ndef test_three():\n    import of_none\n\n    assert of_none.zero == 0 and helpers.two + of_b.one == 3 and os.environ[\"OF_B\"]\n",
 				"tests/d/conftest.py": "seen = 1\n",
 				"tests/d/lib/pip.py":  "raise ImportError(\"there is one installed, which is found before this one\")\n",
-				"tests/d/test_d.py":   "import os\nimport sys\n\nsys.path.append(os.path.join(os.path.dirname(__file__), \"lib\"))\nimport pip\n\n\ndef test_path():\n    pass\n",
+				"tests/d/test_d.py":   "import os\nimport sys\n\nsys.path.append(os.path.join(os.path.dirname(__file__), \"lib\"))\nsys.path.append(\"further\")\nsys.path += sys.path[1:9]\nimport pip\n\n\ndef test_path():\n    pass\n",
+				"further/of_none.py":  "zero = 0\n",
+				"pytest.ini":          "[pytest]\ntestpaths = tests\n",
 			})
 			c, outcomes := p.run(t)
 			if want := []string{"tests/b"}; !slices.Equal(c.Collector.Conftests, want) {
@@ -501,7 +503,7 @@ func TestOtherFolders(t *testing.T) {
 			if want := []string{"tests/a", "tests/b", "tests/c", "tests/d"}; !slices.Equal(slices.Sorted(slices.Values(c.Collector.Places)), want) {
 				t.Errorf("the places are %q, want %q", c.Collector.Places, want)
 			}
-			if want := []string{"tests/b/lib", "tests/d/lib"}; !slices.Equal(c.Collector.LastPlaces, want) {
+			if want := []string{"tests/b/lib", "tests/d/lib", "further"}; !slices.Equal(c.Collector.LastPlaces, want) {
 				t.Errorf("the places behind others are %q, want %q", c.Collector.LastPlaces, want)
 			}
 			for _, o := range outcomes {

@@ -32,7 +32,7 @@ type pluginConfig struct {
 	Out        string                  `json:"out"`  // the stream that the plugin writes
 	Given      []string                `json:"given"`
 	Added      []string                `json:"added"`     // arguments of pytest that are not the user's, one after the other
-	HashSeed   *string                 `json:"hash_seed"` // what the user has for PYTHONHASHSEED, where it is not left to that
+	HashSeed   *string                 `json:"hash_seed"` // PYTHONHASHSEED as the user has it; nil where that is a number, which stays
 	Seed       *int64                  `json:"seed"`
 	Workers    int                     `json:"workers"`
 	Pieces     []pluginPiece           `json:"pieces"`

@@ -98,7 +98,7 @@ def pytest_configure(config):
         pytest.worker = True
 `
 	for _, env := range []string{"old", "new", "bare"} {
-		for seed, want := range map[string]string{"": "", "random": "random", "7": "7"} {
+		for _, seed := range []string{"", "random", "7"} {
 			for _, workers := range []int{1, 2} {
 				if env == "bare" && workers > 1 {
 					continue
@@ -109,8 +109,8 @@ def pytest_configure(config):
 					command.Argv = append(slices.Clone(command.Argv), "-q")
 					writeAll(t, dir, map[string]string{"conftest.py": conftest, "test_seen.py": file})
 					environ := slices.DeleteFunc(testEnv(), func(entry string) bool { return strings.HasPrefix(entry, "PYTHONHASHSEED=") })
-					if want != "" {
-						environ = append(environ, "OWN="+want)
+					if seed != "" {
+						environ = append(environ, "OWN="+seed)
 					}
 					environ = append(environ, "PYTHONHASHSEED="+seed)
 					c, err := Collect(t.Context(), command, CollectOptions{Dir: dir, Env: environ, Args: []string{"test_seen.py"}})
@@ -133,6 +133,47 @@ def pytest_configure(config):
 				})
 			}
 		}
+	}
+}
+
+// What is out of sight while tests run is there again after them, for a program that calls
+// pytest twice: without --collect-only the second call would run all tests, and say that
+// they are the shard's. What a conftest.py sets for itself stays.
+func TestOutOfSightForAWhile(t *testing.T) {
+	for _, env := range []string{"old", "new"} {
+		t.Run(env, func(t *testing.T) {
+			oneOfFew(t)
+			dir := t.TempDir()
+			writeAll(t, dir, map[string]string{
+				"twice.py": "import os\nimport sys\n\nimport pytest\n\nbefore = list(sys.argv), dict(os.environ)\n" +
+					"status = pytest.main(sys.argv[1:])\nassert before == (sys.argv, {**os.environ})\nsys.exit(status)\n",
+				"conftest.py": "import os\n\n\ndef pytest_configure(config):\n    if os.path.exists(\"own\"):\n        os.environ[\"PYTHONHASHSEED\"] = \"42\"\n",
+				"test_a.py":   "import os\n\n\ndef test_seed():\n    assert os.environ.get(\"PYTHONHASHSEED\") == (\"42\" if os.path.exists(\"own\") else None)\n",
+			})
+			environ := slices.DeleteFunc(testEnv(), func(entry string) bool { return strings.HasPrefix(entry, "PYTHONHASHSEED=") })
+			plain := pytestIn(t, env)
+			twice := Command{Argv: []string{plain.Argv[0], "twice.py"}, Source: plain.Source}
+			if c, err := Collect(t.Context(), twice, CollectOptions{Dir: dir, Env: environ}); err != nil || len(c.Tests) != 1 {
+				t.Fatalf("collected %+v, %v", c, err)
+			}
+			run := func(command Command) {
+				t.Helper()
+				var output bytes.Buffer
+				status, err := Run(t.Context(), command, RunOptions{
+					Dir: dir, Env: environ, Root: ".", Workers: 1, Results: newResults(t, "a"), Stdout: &output, Stderr: &output,
+					Selection: Selection{Pieces: []shard.Piece{{File: "test_a.py", Tests: []string{"::test_seed"}}}},
+				})
+				if err != nil || status != ExitOK {
+					t.Errorf("%d, %v\n%s", status, err, &output)
+				}
+			}
+			run(twice)
+			write(t, filepath.Join(dir, "own"), "")
+			run(plain)
+			write(t, filepath.Join(dir, "conftest.py"), "import sys\n\n\ndef pytest_configure(config):\n    sys.argv = None\n")
+			os.Remove(filepath.Join(dir, "own"))
+			run(plain)
+		})
 	}
 }
 
