@@ -67,10 +67,15 @@ class Common:
         """Switch off what judges a whole run, where this is a part of one."""
         if self.option("cov_fail_under") and "cov_fail_under" not in self.settings["given"]:  # to pytest-cov, see pytest_load_initial_conftests
             self.note("--cov-fail-under is on: switched off, a shard covers its part only; coverage combine and coverage report judge all of them")
-        if hasattr(self.config.option, "warn_unused_snapshots"):  # syrupy
+        self.spare_snapshots()
+
+    def spare_snapshots(self) -> None:
+        """Have syrupy leave alone the snapshots of tests that do not run: version 7
+        judges a collection as well."""
+        if hasattr(self.config.option, "warn_unused_snapshots"):
             self.config.option.warn_unused_snapshots = True
             if self.option("update_snapshots"):
-                raise pytest.UsageError("--snapshot-update would delete the snapshots of other shards' tests: update them with pytest itself")
+                raise pytest.UsageError("--snapshot-update would delete the snapshots of tests that run elsewhere: update them with pytest itself")
 
     def seed(self) -> tuple[str, int | None]:
         """Give random-order plugins the planned seed where they have none.
@@ -179,6 +184,7 @@ class Collecting(Common):
 
     def configure(self) -> None:
         self.switch_off()
+        self.spare_snapshots()
         for flag, part, parts in (("--splits", "group", "splits"), ("--num-shards", "shard_id", "num_shards")):  # of pytest-split, pytest-shard
             n = self.option(parts)
             if self.option(part) is not None and isinstance(n, int) and n > 1:

@@ -199,3 +199,45 @@ def test_frozen_by_itself():
 		}
 	}
 }
+
+// An error in a finalizer of what was there before the first test is pytest's status in a
+// shard, too, where warnings are errors.
+func TestLateFinalizer(t *testing.T) {
+	const tests = `class Loop:
+    def __del__(self):
+        raise ValueError("late")
+
+
+loop = Loop()
+loop.itself = loop
+
+
+def test_lets_go():
+    global loop
+    del loop
+
+
+def test_last():
+    pass
+`
+	for _, c := range []struct {
+		ini  string
+		want int
+	}{{"filterwarnings = error\n", ExitFailed}, {"", ExitOK}} {
+		t.Run(c.ini, func(t *testing.T) {
+			oneOfFew(t)
+			p := proof{command: pytestIn(t, "new"), dir: t.TempDir()}
+			writeAll(t, p.dir, map[string]string{"pytest.ini": "[pytest]\n" + c.ini, "test_loop.py": tests})
+			collected := p.collect(t)
+			plan, s := one(collected, 1, true)
+			if o := p.shard(t, collected, plan, s); o.status != c.want {
+				t.Errorf("status %d, want %d\n%s", o.status, c.want, o.output)
+			}
+			plain := execIn(t, p.dir, testEnv(), p.command, nil)
+			output, _ := plain.CombinedOutput()
+			if got := plain.ProcessState.ExitCode(); got != c.want {
+				t.Errorf("plain pytest ends with %d, want %d\n%s", got, c.want, output)
+			}
+		})
+	}
+}

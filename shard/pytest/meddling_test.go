@@ -341,6 +341,10 @@ func TestPartial(t *testing.T) {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	c := p.collect(t)
+	var hint *HintError
+	if _, err := Collect(t.Context(), p.command, CollectOptions{Dir: p.dir, Env: testEnv(), Args: []string{"--snapshot-update"}}); !asHint(err, &hint) || !strings.Contains(err.Error(), "usage error") {
+		t.Errorf("a collection that would delete snapshots: %v", err)
+	}
 	plan := split(c, []int{1, 1})
 	for _, s := range plan.Shards {
 		o := p.shard(t, c, plan, s)
@@ -349,7 +353,7 @@ func TestPartial(t *testing.T) {
 		}
 		update := p
 		update.extra = []string{"--snapshot-update"}
-		if o := update.shard(t, c, plan, s); o.status == ExitOK || !strings.Contains(o.output, "would delete the snapshots of other shards' tests") {
+		if o := update.shard(t, c, plan, s); o.status == ExitOK || !strings.Contains(o.output, "would delete the snapshots of tests that run elsewhere") {
 			t.Errorf("an update of %s ended with %d\n%s", s.Name, o.status, o.output)
 		}
 	}

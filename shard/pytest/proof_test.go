@@ -32,7 +32,7 @@ var environments = map[string]*environment{
 		"pytest-subtests==0.14.2", "pytest-cov==6.2.1", "pytest-timeout==2.3.1", "pytest-rerunfailures==15.1"}},
 	"meddling": {versions: []string{"3.12"}, requirements: []string{
 		"pytest==8.4.2", "pytest-xdist==3.8.0", "freezegun==1.5.5", "pyfakefs==6.3.2", "pytest-dependency==0.6.1",
-		"pytest-forked==1.6.0", "syrupy==4.9.1", "pytest-cov==6.2.1"}},
+		"pytest-forked==1.6.0", "syrupy==7.0.2", "pytest-cov==6.2.1"}},
 	// Its flaky has a marker of the name that pytest-rerunfailures has, too.
 	"boxed": {versions: []string{"3.12"}, requirements: []string{
 		"pytest==8.4.2", "pytest-xdist==3.8.0", "flaky==3.8.1", "pytest-order==1.3.0", "pytest-mypy==1.0.1", "mypy==1.18.2"}},
