@@ -100,8 +100,12 @@ func (sys *system) adviseOn(plan *shard.Plan, v *shard.Verdict) {
 	measured := slices.ContainsFunc(plan.Shards, func(s shard.Shard) bool { return s.Basis.Measured+s.Basis.Relatives > 0 })
 	if i := slices.IndexFunc(v.Failures, func(f shard.Failure) bool { return f.Outcome == timing.Failed || f.Outcome == timing.Error }); i >= 0 && !measured && len(plan.Shards) > 1 {
 		id := v.Failures[i].ID
-		sys.say("hint: this plan rests on no earlier run: where %s passes in the whole suite and fails in pytest %s, it wants what other files or tests leave behind, which are in other jobs now; that has to be in a fixture or a conftest.py",
-			printable(string(id)), printable(pytest.JoinWords(path.Join(filepath.ToSlash(plan.Collector.Root), id.File()))))
+		alone := path.Join(filepath.ToSlash(plan.Collector.Root), id.File())
+		if parted(plan, id.File()) {
+			alone += id.Rest()
+		}
+		sys.say("hint: this plan rests on no earlier run: where %s passes in the whole suite and fails in pytest %s, it wants what others leave behind, which are in other jobs now; that has to be in a fixture or a conftest.py",
+			printable(string(id)), printable(pytest.JoinWords(alone)))
 	}
 	for _, r := range v.Refused {
 		if timing.IsNewer(r.Reason) {
@@ -135,6 +139,17 @@ func (sys *system) adviseOn(plan *shard.Plan, v *shard.Verdict) {
 	if len(v.Refused) > 0 {
 		sys.say("hint: remove a file that does not count where its shard has other results, else run the shard again")
 	}
+}
+
+// parted reports whether several shards have tests of a file.
+func parted(plan *shard.Plan, file string) bool {
+	n := 0
+	for i := range plan.Shards {
+		if slices.ContainsFunc(plan.Shards[i].Pieces, func(p shard.Piece) bool { return p.File == file }) {
+			n++
+		}
+	}
+	return n > 1
 }
 
 // maxNamed is how many shards a hint names.

@@ -79,4 +79,11 @@ func TestAdviseOnFirstFailures(t *testing.T) {
 			t.Errorf("%+v: said %q", c, &out)
 		}
 	}
+	var out strings.Builder
+	plan := &shard.Plan{Shards: []shard.Shard{{Pieces: []shard.Piece{{File: "a.py"}}}, {Pieces: []shard.Piece{{File: "a.py"}}}}}
+	v := &shard.Verdict{Failures: []shard.Failure{{ID: "a.py::test_x[1]", Outcome: timing.Failed}}}
+	(&system{stderr: &out}).adviseOn(plan, v)
+	if want := "fails in pytest 'a.py::test_x[1]', it wants"; !strings.Contains(out.String(), want) {
+		t.Errorf("of a file in two jobs it says %q, want %q", &out, want)
+	}
 }

@@ -116,7 +116,7 @@ class Common:
         """Leave to test files, to tests and to what they start the arguments that the
         user has, and the seed of hashes, which Python has read by now."""
         if self.config.pluginmanager.hasplugin("dsession"):
-            return  # its workers start with that seed, and at any time
+            return  # no test runs here, and its workers start with that seed, at any time
         added, own = self.settings["added"], self.settings["hash_seed"]
         argv = getattr(sys, "argv", None)
         for k in range(len(argv) if isinstance(argv, list) else 0):
