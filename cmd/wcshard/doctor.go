@@ -161,28 +161,27 @@ func (x *examination) collect(ctx context.Context, history *timing.History) erro
 		return err
 	}
 	x.sys.say("collecting with %s (%s)", x.command, x.command.Source)
-	stop := x.sys.progress("collecting")
-	x.tests, x.seen, err = pytest.Inspect(ctx, x.command, x.collectOptions(), pytest.InspectOptions{Markers: append(slices.Clone(x.markers), x.marker), Files: x.suspects(history)})
-	stop()
-	if ctx.Err() != nil {
-		return errInterruptedDoctor
-	}
+	x.tests, x.seen, err = x.inspect(ctx, "collecting", x.suspects(history))
 	var died *pytest.ExitError
 	if errors.As(err, &died) {
-		open := x.sys.fence(x.sys.stderr)
-		fmt.Fprint(x.sys.stderr, died.Output)
-		open()
 		return advise(err, x.unknownMarker(died.Output))
 	}
 	return err
 }
 
-func (x *examination) collectOptions() pytest.CollectOptions {
-	return pytest.CollectOptions{Dir: x.here, Args: x.o.args, Env: x.sys.pytestEnviron()}
+// inspect collects, as often as it is called, and shows what pytest printed where that
+// fails.
+func (x *examination) inspect(ctx context.Context, doing string, files []string) (*pytest.Collection, *pytest.Inspection, error) {
+	stop := x.sys.progress(doing)
+	tests, seen, err := pytest.Inspect(ctx, x.command, pytest.CollectOptions{Dir: x.here, Args: x.o.args, Env: x.sys.pytestEnviron()},
+		pytest.InspectOptions{Markers: append(slices.Clone(x.markers), x.marker), Files: files})
+	stop()
+	if ctx.Err() != nil {
+		return nil, nil, &failure{status: exitInterrupted, err: errors.New("interrupted"), hint: "nothing was changed; start again when you like"}
+	}
+	x.sys.showOutput(err)
+	return tests, seen, err
 }
-
-// errInterruptedDoctor is how doctor ends on a signal.
-var errInterruptedDoctor = &failure{status: exitInterrupted, err: errors.New("interrupted"), hint: "nothing was changed; start again when you like"}
 
 // suspects returns the files with a test that needs much, by the history.
 func (x *examination) suspects(history *timing.History) []string {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -94,19 +93,19 @@ func lastHint(err error) string {
 	return ""
 }
 
-// adviseOn says what to do about a verdict that is not complete, and about the first
-// failures in parts of a suite that went whole before.
-func (sys *system) adviseOn(plan *shard.Plan, v *shard.Verdict) {
-	measured := slices.ContainsFunc(plan.Shards, func(s shard.Shard) bool { return s.Basis.Measured+s.Basis.Relatives > 0 })
-	if i := slices.IndexFunc(v.Failures, func(f shard.Failure) bool { return f.Outcome == timing.Failed || f.Outcome == timing.Error }); i >= 0 && !measured && len(plan.Shards) > 1 {
-		id := v.Failures[i].ID
-		alone := path.Join(filepath.ToSlash(plan.Collector.Root), id.File())
-		if parted(plan, id.File()) {
-			alone += id.Rest()
-		}
-		sys.say("hint: this plan rests on no earlier run: where %s passes in the whole suite and fails in pytest %s, it wants what others leave behind, which are in other jobs now; that has to be in a fixture or a conftest.py",
-			printable(string(id)), printable(pytest.JoinWords(alone)))
+// showOutput prints what pytest said where an error is that it ended badly.
+func (sys *system) showOutput(err error) {
+	var died *pytest.ExitError
+	if errors.As(err, &died) {
+		open := sys.fence(sys.stderr)
+		fmt.Fprint(sys.stderr, died.Output)
+		open()
 	}
+}
+
+// adviseOn says what to do about a verdict that is not complete, or not green.
+func (sys *system) adviseOn(plan *shard.Plan, v *shard.Verdict) {
+	sys.adviseOnParts(plan, v)
 	for _, r := range v.Refused {
 		if timing.IsNewer(r.Reason) {
 			sys.say("hint: %s", hintNewer)
@@ -139,6 +138,23 @@ func (sys *system) adviseOn(plan *shard.Plan, v *shard.Verdict) {
 	if len(v.Refused) > 0 {
 		sys.say("hint: remove a file that does not count where its shard has other results, else run the shard again")
 	}
+}
+
+// adviseOnParts says what the first failure may be in parts of a suite that went whole
+// before.
+func (sys *system) adviseOnParts(plan *shard.Plan, v *shard.Verdict) {
+	before := slices.ContainsFunc(plan.Shards, func(s shard.Shard) bool { return s.Basis.Measured+s.Basis.Relatives > 0 })
+	i := slices.IndexFunc(v.Failures, func(f shard.Failure) bool { return f.Outcome == timing.Failed || f.Outcome == timing.Error })
+	if before || i < 0 || len(plan.Shards) == 1 {
+		return
+	}
+	id := v.Failures[i].ID
+	alone := path.Join(plan.Collector.Root, id.File())
+	if parted(plan, id.File()) {
+		alone += id.Rest()
+	}
+	sys.say("hint: this plan rests on no earlier run: where %s passes in the whole suite and fails in pytest %s, it wants what others leave behind, which are in other jobs now; that has to be in a fixture or a conftest.py",
+		printable(string(id)), printable(pytest.JoinWords(alone)))
 }
 
 // parted reports whether several shards have tests of a file.

@@ -479,18 +479,8 @@ func collect(ctx context.Context, sys *system, o matrixOptions) (*pytest.Collect
 	stop := sys.progress("collecting")
 	c, err := pytest.Collect(ctx, command, pytest.CollectOptions{Dir: here, Args: o.args, Env: sys.pytestEnviron()})
 	stop()
-	var died *pytest.ExitError
-	if errors.As(err, &died) {
-		open := sys.fence(sys.stderr)
-		fmt.Fprint(sys.stderr, died.Output)
-		open()
-		var hinted *pytest.HintError
-		if errors.As(err, &hinted) {
-			return nil, err
-		}
-		return nil, &failure{err: err, hint: fmt.Sprintf("run %s --collect-only with the same arguments and mend what it shows", command)}
-	}
 	if err != nil {
+		sys.showOutput(err)
 		return nil, err
 	}
 	for _, note := range c.Notes {

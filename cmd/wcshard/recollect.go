@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/wcshard/wcshard/shard"
 	"github.com/wcshard/wcshard/shard/pytest"
@@ -18,19 +16,11 @@ const maxUnsteady = 5
 // shards, which are processes of their own, would not find these tests, or take one for
 // another.
 func (x *examination) checkRepeatable(ctx context.Context) error {
-	stop := x.sys.progress("collecting once more")
-	again, _, err := pytest.Inspect(ctx, x.command, x.collectOptions(), pytest.InspectOptions{Markers: append(slices.Clone(x.markers), x.marker), Files: []string{}})
-	stop()
+	again, _, err := x.inspect(ctx, "collecting once more", []string{})
 	if ctx.Err() != nil {
-		return errInterruptedDoctor
+		return err
 	}
 	if err != nil {
-		var died *pytest.ExitError
-		if errors.As(err, &died) {
-			open := x.sys.fence(x.sys.stderr)
-			fmt.Fprint(x.sys.stderr, died.Output)
-			open()
-		}
 		x.find("a second collection, such as each shard's, fails: %v", err)
 		return nil
 	}

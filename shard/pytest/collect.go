@@ -157,7 +157,7 @@ var ErrNoPytest = errors.New("there is no pytest")
 // longestHint is how long a call may be to be shown as a whole, in bytes.
 const longestHint = 300
 
-// explainExit adds what to do about the commonest misfortunes.
+// explainExit adds what to do about it.
 func explainExit(command Command, args []string, exit *ExitError) error {
 	again := JoinWords(slices.Concat(command.Argv, []string{"--collect-only"}, args)...)
 	if len(again) > longestHint {
@@ -183,10 +183,8 @@ func explainExit(command Command, args []string, exit *ExitError) error {
 		return &HintError{exit, "mend what it says above: in the arguments, or in addopts of pytest's configuration"}
 	case exit.Status == ExitInterrupted:
 		return &HintError{exit, fmt.Sprintf("the suite must be collected without errors: try %s", again)}
-	case exit.Status == ExitFailed:
-		return &HintError{exit, fmt.Sprintf("see what it says above, and mend it: what it collected is not to be trusted; try %s", again)}
 	}
-	return exit
+	return &HintError{exit, fmt.Sprintf("see what it says above, and mend it: try %s", again)}
 }
 
 // tail keeps the last of what is written to it, by pytest's standard output

@@ -141,6 +141,7 @@ class Common:
             self.hidden = None
         if self.seedless and os.environ.get(SEED, "") == self.settings["hash_seed"]:
             os.environ[SEED] = OUR_SEED
+            self.seedless = False
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, None]:
@@ -269,13 +270,13 @@ class Collecting(Common):
         root, here = str(self.config.rootpath), str(self.config.invocation_params.dir)
         paths = list(dict.fromkeys(place for place in sys.path if isinstance(place, str)))  # the first of several is what counts
         end = max((k for k, place in enumerate(paths) if place in self.places), default=len(paths))
-        places: tuple[dict[str, None], dict[str, None]] = {}, {}
-        for k, place in enumerate(paths):
-            if place not in self.places:
-                places[k > end][clean(relative(os.path.join(here, place), root))] = None
-        folders, last = places
-        if folders or last:
-            self.stream.write({"t": "places", "folders": list(folders), "last": [place for place in last if place not in folders]})
+
+        def folders(places: list[str]) -> list[str]:
+            return list(dict.fromkeys(clean(relative(os.path.join(here, place), root)) for place in places if place not in self.places))
+
+        found, last = folders(paths[:end]), folders(paths[end:])
+        if found or last:
+            self.stream.write({"t": "places", "folders": found, "last": [place for place in last if place not in found]})
 
     def conftests(self) -> list[str]:
         """Return the folders whose conftest.py says something of all tests, whichever
